@@ -1,0 +1,38 @@
+# camflow: every command a user or CI needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help libtorch
+
+TORCH_VERSION := 2.11.0
+CUDA ?=
+PYTHON ?= python3
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+# libtorch comes out of the PyPI wheel. CPU: 0.6 GB; the two NVIDIA wheels hold the libraries that libtorch_cpu.so itself links.
+# CUDA=1: the wheel with everything it depends on, beside the CPU links; a binary loads libtorch_cuda.so when `device` asks for it.
+libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back end); LIBTORCH=DIR uses yours
+	@if [ -n "$${LIBTORCH:-}" ]; then \
+	    have=$$(cat "$$LIBTORCH/build-version" 2>/dev/null || sed -n "s/^__version__ = '\(.*\)'/\1/p" "$$LIBTORCH/version.py" 2>/dev/null || true); \
+	    case "$$have" in $(TORCH_VERSION)*) exit 0;; esac; \
+	    echo "libtorch: LIBTORCH=$$LIBTORCH holds version '$${have:-unknown}', but camflow needs $(TORCH_VERSION); unset LIBTORCH to let make fetch it" >&2; exit 78; \
+	fi; \
+	if [ "$$(cat .libtorch/build-version 2>/dev/null)" = "$(TORCH_VERSION)" ] && { [ -z "$(CUDA)" ] || [ -d .libtorch/cuda ]; }; then exit 0; fi; \
+	$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "libtorch: '$(PYTHON) -m pip' does not run; install Python 3 with pip, or set LIBTORCH to a libtorch $(TORCH_VERSION)" >&2; exit 78; }; \
+	echo "libtorch: fetching $(TORCH_VERSION) into .libtorch"; \
+	rm -rf .libtorch.new; mkdir -p .libtorch.new/lib; \
+	$(PYTHON) -m pip install --quiet --no-deps --no-compile --root-user-action=ignore --target .libtorch.new/site \
+	    torch==$(TORCH_VERSION) 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*' \
+	    || { rm -rf .libtorch.new; echo "libtorch: pip could not fetch torch $(TORCH_VERSION) (its message is above)" >&2; exit 1; }; \
+	site=.libtorch.new/site; \
+	mv $$site/torch/lib/{libtorch_cpu.so,libc10.so,libgomp.so*} $$site/nvidia/cu13/lib/lib{cudart,cupti}.so.* .libtorch.new/lib/; \
+	ln -s libtorch_cpu.so .libtorch.new/lib/libtorch.so; \
+	mv $$site/torch/include .libtorch.new/include; \
+	rm -rf $$site; \
+	if [ -n "$(CUDA)" ]; then \
+	    $(PYTHON) -m pip install --quiet --no-compile --root-user-action=ignore --target .libtorch.new/cuda torch==$(TORCH_VERSION); \
+	fi; \
+	echo $(TORCH_VERSION) > .libtorch.new/build-version; \
+	rm -rf .libtorch; mv .libtorch.new .libtorch

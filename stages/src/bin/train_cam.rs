@@ -1,0 +1,2 @@
+//! Stage binaries.
+fn main() {}
