@@ -1,0 +1,53 @@
+//! The one error type of the workspace, and the exit code that each kind of failure becomes.
+
+use std::path::Path;
+
+/// A failure, told for the person who has to mend it: what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The manifest or a command line asks for something that cannot be. Exit code 78.
+    #[error("{0}")]
+    Config(String),
+    /// A file from outside is not what it should be. Exit code 65.
+    #[error("{0}")]
+    Data(String),
+    /// An input of a stage is not committed in the store, or is damaged. Exit code 69.
+    #[error("{0}")]
+    NotCommitted(String),
+    /// Stopped by a signal, with a checkpoint: run the same command again. Exit code 75.
+    #[error("{0}")]
+    Stopped(String),
+    /// The computation itself failed, such as a loss that is not finite. Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// The operating system refused. Exit code 1.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was tried, with the path.
+        action: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The result of everything fallible here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Wraps what the system said about `path`, as in `.map_err(Error::io("read", path))`.
+    pub fn io(verb: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let action = format!("cannot {verb} {}", path.display());
+        move |source| Self::Io { action, source }
+    }
+
+    /// The process exit code of this failure (sysexits.h where it has one).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Data(_) => 65,
+            Self::NotCommitted(_) => 69,
+            Self::Stopped(_) => 75,
+            Self::Config(_) => 78,
+            Self::Failed(_) | Self::Io { .. } => 1,
+        }
+    }
+}

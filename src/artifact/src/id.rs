@@ -1,0 +1,59 @@
+//! Identifiers that every table shares.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A class as stored: 0 is the background, foreground class `c` of the manifest's list is `c + 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClassId(pub u8);
+
+impl ClassId {
+    /// The class of everything that is none of the listed classes.
+    pub const BACKGROUND: Self = Self(0);
+    /// "Do not score, do not train here" in masks and labels.
+    pub const VOID: Self = Self(255);
+
+    /// The class at `index` (from 0) of the foreground list.
+    pub fn from_foreground(index: usize) -> Self {
+        Self(u8::try_from(index + 1).expect("at most 254 foreground classes"))
+    }
+
+    /// The index (from 0) in the foreground list; `None` for background and void.
+    pub fn foreground(self) -> Option<usize> {
+        (self != Self::BACKGROUND && self != Self::VOID).then(|| self.0 as usize - 1)
+    }
+}
+
+/// An image's name in its data set: what a VOC list calls it. Never a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageId(String);
+
+impl ImageId {
+    /// Accepts letters, digits, `_`, `-` and single dots: an id becomes a file name in reports and submissions.
+    pub fn new(id: &str) -> Result<Self> {
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if id.is_empty() || id.starts_with('.') || id.contains("..") || !id.chars().all(plain) || id.len() > 200 {
+            return Err(Error::Data(format!(
+                "'{}' is no image id: use 1 to 200 letters, digits, '_', '-' or '.', without '..' or '/'",
+                id.escape_default()
+            )));
+        }
+        Ok(Self(id.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,1 @@
+//! Images, masks, labels: from VOC files to training crops.
