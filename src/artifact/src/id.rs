@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// A class as stored: 0 is the background, foreground class `c` of the manifest's list is `c + 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClassId(pub u8);
 
@@ -29,7 +29,7 @@ impl ClassId {
 }
 
 /// An image's name in its data set: what a VOC list calls it. Never a path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
 
@@ -44,6 +44,11 @@ impl ImageId {
             )));
         }
         Ok(Self(id.to_owned()))
+    }
+
+    /// An id that [`ImageId::new`] accepted before it was stored.
+    pub(crate) fn from_stored(id: &str) -> Self {
+        Self(id.to_owned())
     }
 
     /// The id as text.

@@ -1,12 +1,31 @@
 //! What the stages of camflow exchange, and how it is found again. No torch and no polars here.
 //!
 //! ```text
-//! error     the one error type and its exit codes
-//! id        ClassId (0 = background), ImageId
+//! error        the one error type and its exit codes
+//! id           ClassId (0 = background), ImageId
+//! table        every table, declared once (cell: how a value is stored)
+//! key          what a result depends on, and the key that names it
+//! manifest     the DAG and every parameter, in TOML, each value with its line
+//! fingerprint  content digests of files from outside
+//! describe     what a stage says of itself
+//! store        committed artifacts, and the work that becomes them
 //! ```
 
+mod cell;
+pub mod describe;
 pub mod error;
+pub mod fingerprint;
 pub mod id;
+pub mod key;
+pub mod manifest;
+pub mod store;
+pub mod table;
 
+pub use describe::Description;
 pub use error::{Error, Result};
+pub use fingerprint::Fingerprints;
 pub use id::{ClassId, ImageId};
+pub use key::{Change, Key, Preimage};
+pub use manifest::{ExperimentPlan, Manifest, StagePlan};
+pub use store::{Artifact, Part, Store, Work};
+pub use table::Row;

@@ -1,0 +1,102 @@
+//! What a stage says of itself (`--describe`), and how that and the manifest give its key.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::manifest::StagePlan;
+use crate::{Error, Fingerprints, Preimage, Result};
+
+/// A stage's contract, printed as JSON by `<stage> --describe`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Name of the stage, `train-cam`; its binary has the same name with `-` as `_` or as it is.
+    pub name: String,
+    /// Rises when the same inputs would give other outputs.
+    pub version: u32,
+    /// Stages whose artifacts it cannot do without.
+    pub inputs: Vec<String>,
+    /// Stages whose artifacts it uses if the manifest says `needs` them.
+    #[serde(default)]
+    pub optional_inputs: Vec<String>,
+    /// Tables it writes, the first into `data/`.
+    pub outputs: Vec<String>,
+    /// Does it draw random numbers (the seed is then in its key)?
+    pub seeded: bool,
+    /// Does it compute with tensors (device class and type are then in its key)?
+    pub tensors: bool,
+    /// Parameters that never change bytes, such as `workers`: not in the key. Dotted names.
+    pub execution_params: Vec<String>,
+    /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
+    pub path_params: Vec<String>,
+}
+
+impl Description {
+    /// The preimage of this stage under `plan`, with `inputs` the content digest of each input artifact.
+    pub fn preimage(
+        &self,
+        plan: &StagePlan,
+        inputs: BTreeMap<String, String>,
+        fingerprints: &Fingerprints,
+    ) -> Result<Preimage> {
+        let mut params = plan.params.clone();
+        for name in &self.execution_params {
+            take(&mut params, name);
+        }
+        let mut files = BTreeMap::new();
+        for name in &self.path_params {
+            match take(&mut params, name) {
+                None => {}
+                Some(Value::String(path)) if path.is_empty() => {}
+                Some(Value::String(path)) => {
+                    let digest = fingerprints.digest(path.as_ref()).map_err(|error| match error {
+                        Error::Config(reason) => Error::Config(format!("{}: {reason}", plan.place(name))),
+                        other => other,
+                    })?;
+                    files.insert(name.clone(), digest);
+                }
+                Some(other) => {
+                    return Err(Error::Config(format!("{}: expected a path, found {other}", plan.place(name))));
+                }
+            }
+        }
+        Ok(Preimage {
+            stage: self.name.clone(),
+            version: self.version,
+            params,
+            seed: self.seeded.then_some(plan.seed),
+            inputs,
+            files,
+            device: self.tensors.then(|| format!("{} f32", plan.device_class())),
+        })
+    }
+
+    /// Checks the manifest's `needs` against what the stage can use.
+    pub fn check_needs(&self, plan: &StagePlan) -> Result<()> {
+        let missing: Vec<_> = self.inputs.iter().filter(|input| !plan.needs.contains(input)).collect();
+        if let Some(input) = missing.first() {
+            return Err(Error::Config(format!("{}: '{}' needs '{input}'; add it", plan.place("needs"), self.name)));
+        }
+        let known = |need: &&String| !self.inputs.contains(need) && !self.optional_inputs.contains(need);
+        if let Some(need) = plan.needs.iter().find(known) {
+            let all: Vec<_> = self.inputs.iter().chain(&self.optional_inputs).map(String::as_str).collect();
+            return Err(Error::Config(format!(
+                "{}: '{}' has no use for '{need}'; it takes {}",
+                plan.place("needs"),
+                self.name,
+                if all.is_empty() { "no input".to_owned() } else { all.join(", ") },
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Removes and returns the value at a dotted name.
+fn take(params: &mut Value, name: &str) -> Option<Value> {
+    match name.split_once('.') {
+        Some((head, rest)) => take(params.get_mut(head)?, rest),
+        None => params.as_object_mut()?.remove(name),
+    }
+}

@@ -1,0 +1,108 @@
+//! Content digests of files from outside (photographs, weights), remembered by size and time of change.
+//!
+//! A data set of 17,000 photographs is hashed once; after that a `stat` of each file tells that nothing changed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::write_atomically;
+use crate::{Error, Result};
+
+/// A file changed less than this ago may change again within one tick of its clock: its digest is not remembered.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The digests of a store, kept in `work/fingerprints.json`. Losing the file costs time only.
+pub struct Fingerprints {
+    file: PathBuf,
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Known {
+    /// BLAKE3 over (relative path, size, time of change) of every file.
+    stat: String,
+    /// BLAKE3 over (relative path, content) of every file.
+    content: String,
+}
+
+struct Entry {
+    name: String,
+    path: PathBuf,
+    size: u64,
+    changed: SystemTime,
+}
+
+impl Fingerprints {
+    /// Opens the memory of the store at `root`.
+    pub fn open(root: &Path) -> Self {
+        let file = root.join("work/fingerprints.json");
+        let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { file, known: Mutex::new(known) }
+    }
+
+    /// The digest of a file, or of all files below a directory with their names.
+    pub fn digest(&self, path: &Path) -> Result<String> {
+        let absolute = fs::canonicalize(path).map_err(|error| {
+            Error::Config(format!("cannot read '{}': {error}; the path is relative to where you run", path.display()))
+        })?;
+        let mut entries = Vec::new();
+        collect(&absolute, "", &mut entries)?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let stat = stat_digest(&entries);
+        let name = absolute.to_string_lossy().into_owned();
+        if let Some(known) = self.known.lock().expect("no panic under this lock").get(&name)
+            && known.stat == stat
+        {
+            return Ok(known.content.clone());
+        }
+        let content = content_digest(&entries)?;
+        let newest = entries.iter().map(|entry| entry.changed).max().unwrap_or(UNIX_EPOCH);
+        if SystemTime::now().duration_since(newest).is_ok_and(|age| age > SETTLED) {
+            let mut known = self.known.lock().expect("no panic under this lock");
+            known.insert(name, Known { stat, content: content.clone() });
+            let text = serde_json::to_vec(&*known).expect("a map of strings is JSON");
+            // The memory is only a saving: a store that cannot be written to still answers.
+            let _ = write_atomically(&self.file, &text);
+        }
+        Ok(content)
+    }
+}
+
+fn collect(path: &Path, name: &str, entries: &mut Vec<Entry>) -> Result<()> {
+    let meta = fs::metadata(path).map_err(Error::io("read", path))?;
+    if !meta.is_dir() {
+        let changed = meta.modified().map_err(Error::io("read the time of", path))?;
+        entries.push(Entry { name: name.to_owned(), path: path.to_owned(), size: meta.len(), changed });
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(Error::io("list", path))? {
+        let entry = entry.map_err(Error::io("list", path))?;
+        collect(&entry.path(), &format!("{name}/{}", entry.file_name().to_string_lossy()), entries)?;
+    }
+    Ok(())
+}
+
+fn stat_digest(entries: &[Entry]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        let changed = entry.changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+        hasher.update(format!("{}\0{}\0{}\n", entry.name, entry.size, changed.as_nanos()).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn content_digest(entries: &[Entry]) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for entry in entries {
+        let mut file = File::open(&entry.path).map_err(Error::io("open", &entry.path))?;
+        let mut content = blake3::Hasher::new();
+        std::io::copy(&mut file, &mut content).map_err(Error::io("read", &entry.path))?;
+        hasher.update(entry.name.as_bytes()).update(&[0]).update(content.finalize().as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}

@@ -1,0 +1,297 @@
+//! The artifact store: what is committed is whole, what is not committed is invisible.
+//!
+//! ```text
+//! artifacts/
+//!   <stage>/<key16>/artifact.json     key preimage, digest, tables, files, metrics, provenance
+//!   <stage>/<key16>/data/part-00003-of-00032.parquet    the stage's first table; others in a directory of their name
+//!   <stage>/<key16>/{checkpoint.safetensors, log.jsonl, …}
+//!   <stage>/latest -> <key16>         what the manifest last resolved to; latest@<experiment> for the others
+//!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
+//!   work/<stage>-<key16>.lock         held (flock) by the process that works on that key
+//!   work/set-aside/                   artifacts that were found damaged
+//! ```
+//!
+//! Publication: every file is written under a temporary name, synced and renamed; `artifact.json` comes last; then
+//! the work directory becomes the artifact by one rename. A kill at any instant leaves either no artifact or a whole
+//! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
+
+mod part;
+mod record;
+mod work;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+pub use part::{Part, Rows, TableWriter};
+pub use record::{FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use work::{Lease, Work};
+
+use crate::{Error, Key, Preimage, Result, Row};
+
+/// Name of the file whose presence commits an artifact.
+pub const RECORD_FILE: &str = "artifact.json";
+/// A stage's log: one JSON object a line; kept with the artifact, not part of its content.
+pub const LOG_FILE: &str = "log.jsonl";
+
+/// A directory of artifacts.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// A committed artifact.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    dir: PathBuf,
+    record: Record,
+}
+
+impl Store {
+    /// Opens a store, making its directories if they are not there.
+    pub fn open(root: &Path) -> Result<Self> {
+        let work = root.join("work");
+        fs::create_dir_all(&work).map_err(Error::io("make the store's directory", &work))?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the artifact of a key is, or will be.
+    pub fn dir(&self, stage: &str, key: &Key) -> PathBuf {
+        self.root.join(stage).join(key.short())
+    }
+
+    /// The directory in which a key is worked on.
+    pub fn work_dir(&self, stage: &str, key: &Key) -> PathBuf {
+        self.root.join("work").join(format!("{stage}-{key}"))
+    }
+
+    /// The artifact of a key, if it is committed and all its files are there in their size.
+    pub fn find(&self, stage: &str, key: &Key) -> Result<Option<Artifact>> {
+        let Some(artifact) = Artifact::open(&self.dir(stage, key))? else { return Ok(None) };
+        if artifact.record.key != *key {
+            return Err(Error::NotCommitted(format!(
+                "{}: holds key {} where {} is expected; move that directory away",
+                artifact.dir.display(),
+                artifact.record.key.as_str(),
+                key.as_str()
+            )));
+        }
+        Ok(Some(artifact))
+    }
+
+    /// Like [`Store::find`], but an artifact that turns out damaged is set aside, so that it is computed anew.
+    /// The second value says what was damaged.
+    pub fn find_whole(&self, stage: &str, key: &Key) -> Result<(Option<Artifact>, Option<String>)> {
+        match self.find(stage, key) {
+            Ok(Some(artifact)) => match artifact.check_sizes() {
+                Ok(()) => Ok((Some(artifact), None)),
+                Err(error) => self.set_aside(stage, key).map(|to| (None, Some(format!("{error}; set aside in {to}")))),
+            },
+            Ok(None) => Ok((None, None)),
+            Err(Error::NotCommitted(reason)) => {
+                self.set_aside(stage, key).map(|to| (None, Some(format!("{reason}; set aside in {to}"))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a damaged artifact out of the way; returns where to.
+    pub fn set_aside(&self, stage: &str, key: &Key) -> Result<String> {
+        let aside = self.root.join("work/set-aside");
+        fs::create_dir_all(&aside).map_err(Error::io("make", &aside))?;
+        let from = self.dir(stage, key);
+        let free = (0..).map(|n| aside.join(format!("{stage}-{key}.{n}"))).find(|to| !to.exists());
+        let to = free.expect("some number is free");
+        fs::rename(&from, &to).map_err(Error::io("set aside", &from))?;
+        Ok(to.display().to_string())
+    }
+
+    /// Points `latest` (`None`) or `latest@<experiment>` of a stage at a key.
+    pub fn point_latest(&self, stage: &str, experiment: Option<&str>, key: &Key) -> Result<()> {
+        let dir = self.root.join(stage);
+        let link = dir.join(latest_name(experiment));
+        if fs::read_link(&link).is_ok_and(|target| target == Path::new(key.short())) {
+            return Ok(());
+        }
+        let temporary = dir.join(format!(".{}.{}", latest_name(experiment), std::process::id()));
+        let _ = fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(key.short(), &temporary).map_err(Error::io("link", &temporary))?;
+        fs::rename(&temporary, &link).map_err(Error::io("link", &link))
+    }
+
+    /// What `latest` or `latest@<experiment>` of a stage points at.
+    pub fn latest(&self, stage: &str, experiment: Option<&str>) -> Result<Option<Artifact>> {
+        Artifact::open(&self.root.join(stage).join(latest_name(experiment)))
+    }
+
+    /// All experiments (`None` = the main one) to which a stage's `latest` links belong.
+    pub fn latest_experiments(&self, stage: &str) -> Vec<Option<String>> {
+        let names = fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten();
+        let mut experiments: Vec<_> = names
+            .filter_map(|entry| match entry.file_name().to_str()?.split_once('@') {
+                Some(("latest", experiment)) => Some(Some(experiment.to_owned())),
+                None if entry.file_name() == "latest" => Some(None),
+                _ => None,
+            })
+            .collect();
+        experiments.sort();
+        experiments
+    }
+
+    /// Every committed artifact of a stage, newest first.
+    pub fn artifacts(&self, stage: &str) -> Result<Vec<Artifact>> {
+        let mut artifacts = Vec::new();
+        for entry in fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir())
+                && let Ok(Some(artifact)) = Artifact::open(&entry.path())
+            {
+                artifacts.push(artifact);
+            }
+        }
+        artifacts.sort_by(|a, b| b.record.provenance.finished.cmp(&a.record.provenance.finished));
+        Ok(artifacts)
+    }
+
+    /// Waits for the right to work on a key; see [`Lease`].
+    pub fn lease(&self, preimage: &Preimage, waiting: impl FnOnce()) -> Result<Lease> {
+        Lease::take(self, preimage, waiting)
+    }
+}
+
+/// `latest` for the main experiment, `latest@name` for another.
+pub fn latest_name(experiment: Option<&str>) -> String {
+    experiment.map_or_else(|| "latest".to_owned(), |name| format!("latest@{name}"))
+}
+
+impl Artifact {
+    /// Opens the artifact in a directory; `None` if nothing is committed there.
+    pub fn open(dir: &Path) -> Result<Option<Self>> {
+        let file = dir.join(RECORD_FILE);
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &file)(error)),
+        };
+        let record: Record = serde_json::from_slice(&text)
+            .map_err(|error| Error::NotCommitted(format!("{}: is damaged ({error})", file.display())))?;
+        if record.preimage.key() != record.key || record.content_digest() != record.digest {
+            return Err(Error::NotCommitted(format!("{}: is damaged (its own digests differ)", file.display())));
+        }
+        Ok(Some(Self { dir: dir.to_owned(), record }))
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `artifact.json` says.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// A file of the artifact, such as `checkpoint.safetensors`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Metadata of a table, such as `classes`.
+    pub fn metadata<R: Row>(&self) -> Result<&BTreeMap<String, String>> {
+        Ok(&self.table::<R>()?.metadata)
+    }
+
+    /// The record of a table.
+    pub fn table<R: Row>(&self) -> Result<&TableRecord> {
+        let table = self
+            .record
+            .tables
+            .get(R::TABLE)
+            .ok_or_else(|| Error::NotCommitted(format!("{}: has no table '{}'", self.dir.display(), R::TABLE)))?;
+        if table.version != R::VERSION {
+            return Err(Error::NotCommitted(format!(
+                "{}: table '{}' has version {}, this program reads {}; run the stage again",
+                self.dir.display(),
+                R::TABLE,
+                table.version,
+                R::VERSION
+            )));
+        }
+        Ok(table)
+    }
+
+    /// All rows of a table in the order in which they were written, without the columns named.
+    pub fn rows<R: Row>(&self, without: &[&str]) -> Result<Rows<R>> {
+        let parts = self.table::<R>()?.parts.iter().map(|part| self.dir.join(&part.file)).collect();
+        Ok(Rows::new(parts, without))
+    }
+
+    /// Are all files there, each in its size? Costs a `stat` a file.
+    pub fn check_sizes(&self) -> Result<()> {
+        for (name, bytes, _) in self.record.all_files() {
+            let path = self.dir.join(name);
+            let size = fs::metadata(&path)
+                .map(|meta| meta.len())
+                .map_err(|error| Error::NotCommitted(format!("{}: is damaged ({error})", path.display())))?;
+            if size != bytes {
+                let path = path.display();
+                return Err(Error::NotCommitted(format!(
+                    "{path}: is damaged ({size} bytes where {bytes} were written)"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every file and compares its digest.
+    pub fn verify(&self) -> Result<()> {
+        self.check_sizes()?;
+        for (name, _, digest) in self.record.all_files() {
+            let path = self.dir.join(name);
+            if file_digest(&path)? != digest {
+                return Err(Error::NotCommitted(format!("{}: is damaged (its digest differs)", path.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// BLAKE3 of a file's bytes in hexadecimal.
+pub(crate) fn file_digest(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// A name beside `path` that no other process uses.
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+/// Writes a file such that it is there whole or not at all: temporary name, sync, rename, sync of the directory.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let temporary = temporary_name(path);
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        Error::io("write", path)(error)
+    })?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes the renames in a directory last through a loss of power.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}

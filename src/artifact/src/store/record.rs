@@ -1,0 +1,117 @@
+//! `artifact.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::key::digest_json;
+use crate::{Key, Preimage};
+
+/// What is written last: with it an artifact is committed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Version of this file's own layout.
+    pub format: u32,
+    /// The key: BLAKE3 of `preimage`.
+    pub key: Key,
+    /// Everything that decided the content.
+    pub preimage: Preimage,
+    /// Digest of the content: rows and files, not parts, row groups or codecs.
+    pub digest: String,
+    /// The tables by name.
+    pub tables: BTreeMap<String, TableRecord>,
+    /// Files beside the tables that are part of the content, such as a checkpoint.
+    pub files: BTreeMap<String, FileRecord>,
+    /// Numbers that the stage wants seen: a best threshold, a final loss.
+    pub metrics: BTreeMap<String, Value>,
+    /// Who made it, when and how.
+    pub provenance: Provenance,
+}
+
+/// One table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableRecord {
+    /// Directory below the artifact.
+    pub dir: String,
+    /// Version of the schema.
+    pub version: u32,
+    /// Number of rows.
+    pub rows: u64,
+    /// Sum modulo 2^256 of the rows' BLAKE3 digests: the same for any number of parts.
+    pub digest: String,
+    /// What holds for all rows, such as the class list.
+    pub metadata: BTreeMap<String, String>,
+    /// Its files.
+    pub parts: Vec<PartRecord>,
+}
+
+/// One Parquet file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartRecord {
+    /// Path below the artifact.
+    pub file: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes.
+    pub blake3: String,
+    /// Sum modulo 2^256 of its rows' digests.
+    pub rows_digest: String,
+}
+
+/// A file that is no table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Its size.
+    pub bytes: u64,
+    /// BLAKE3 of its bytes.
+    pub blake3: String,
+}
+
+/// Who made an artifact. Never part of a key or digest.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Version of camflow.
+    pub camflow: String,
+    /// Name of the machine.
+    pub host: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// Experiment for which it was first computed.
+    pub experiment: String,
+    /// Start of the run that published it, RFC 3339, UTC.
+    pub started: String,
+    /// When it was published, RFC 3339, UTC.
+    pub finished: String,
+    /// Seconds of work, all runs together.
+    pub seconds: f64,
+}
+
+impl Record {
+    /// The digest that `digest` must be.
+    pub(crate) fn content_digest(&self) -> String {
+        let tables: BTreeMap<_, _> = self
+            .tables
+            .iter()
+            .map(|(name, t)| {
+                (name, json!({"version": t.version, "rows": t.rows, "digest": t.digest, "metadata": t.metadata}))
+            })
+            .collect();
+        let files: BTreeMap<_, _> = self.files.iter().map(|(name, file)| (name, &file.blake3)).collect();
+        digest_json(&json!({ "tables": tables, "files": files }))
+    }
+
+    /// Every file of the content: path below the artifact, size, BLAKE3.
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = (&str, u64, &str)> {
+        let parts = self.tables.values().flat_map(|table| &table.parts);
+        let parts = parts.map(|part| (part.file.as_str(), part.bytes, part.blake3.as_str()));
+        parts.chain(self.files.iter().map(|(name, file)| (name.as_str(), file.bytes, file.blake3.as_str())))
+    }
+}

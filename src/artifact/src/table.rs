@@ -1,0 +1,319 @@
+//! Every table of the store, declared once: a row struct, from which schema, reader, writer and digest come.
+//!
+//! | table | written by | one row per |
+//! |---|---|---|
+//! | `dataset` | prepare-data | image |
+//! | `curve` | train-cam, train-affinity, train-deeplab | step and loss term |
+//! | `cam` | extract-msinf-cam | image and class of its label |
+//! | `sweep`, `histogram` | threshold-sweep | threshold and class; ground truth, winner and bin |
+//! | `label` | random-walk, evaluate (DeepLab's output) | image |
+//! | `score`, `class_score`, `confusion` | evaluate | scored thing; and class; and image |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema, SchemaRef};
+
+use crate::cell::Cell;
+use crate::{ClassId, ImageId};
+
+/// A row of one of the tables above.
+pub trait Row: Sized {
+    /// The table's name, also its directory below the artifact (the first table of a stage lies in `data`).
+    const TABLE: &'static str;
+    /// Rises when a column changes its meaning or is added.
+    const VERSION: u32;
+    /// Rows of a Parquet row group: small where cells are large, so that one image is read in milliseconds.
+    const ROWS_PER_GROUP: usize;
+
+    /// The columns, with their documentation as field metadata.
+    fn schema() -> SchemaRef;
+    /// Rows to an Arrow batch of [`Row::schema`].
+    fn batch(rows: &[Self]) -> RecordBatch;
+    /// Row `index` of a batch; a column that was not read gives its default (an absent mask, an empty image).
+    fn from_batch(batch: &RecordBatch, index: usize) -> Self;
+    /// BLAKE3 over the row's values, independent of file, row group and codec.
+    fn digest(&self) -> [u8; 32];
+}
+
+/// A field's name without the `r#` that a Rust keyword such as `fn` needs.
+fn column_name(field: &'static str) -> &'static str {
+    field.trim_start_matches("r#")
+}
+
+macro_rules! table {
+    ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group {
+        $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)*
+    }) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name {
+            $($(#[doc = $field_doc])* pub $field: $ty,)*
+        }
+
+        impl Row for $name {
+            const TABLE: &'static str = $table;
+            const VERSION: u32 = $version;
+            const ROWS_PER_GROUP: usize = $group;
+
+            fn schema() -> SchemaRef {
+                let field = |name: &str, data_type, nullable, doc: &[&str]| {
+                    let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+                    Field::new(name, data_type, nullable).with_metadata(HashMap::from([("doc".to_owned(), doc)]))
+                };
+                Arc::new(Schema::new(vec![
+                    $(field(column_name(stringify!($field)), <$ty>::data_type(), <$ty>::NULLABLE, &[$($field_doc),*]),)*
+                ]))
+            }
+
+            fn batch(rows: &[Self]) -> RecordBatch {
+                let columns: Vec<ArrayRef> =
+                    vec![$(<$ty>::array(&rows.iter().map(|row| &row.$field).collect::<Vec<_>>()),)*];
+                RecordBatch::try_new(Self::schema(), columns).expect("cells match the schema they come from")
+            }
+
+            fn from_batch(batch: &RecordBatch, index: usize) -> Self {
+                let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref() as &dyn Array);
+                Self { $($field: column(column_name(stringify!($field))).map(|a| <$ty>::get(a, index)).unwrap_or_default(),)* }
+            }
+
+            fn digest(&self) -> [u8; 32] {
+                let mut hasher = blake3::Hasher::new();
+                $(self.$field.hash(&mut hasher);)*
+                hasher.finalize().into()
+            }
+        }
+    };
+}
+
+table! {
+    /// An image with all that is known of it. Stages downstream read nothing else of the data set.
+    DatasetRow = "dataset" v 1, 16 rows a group {
+        /// Name of the image.
+        image_id: ImageId,
+        /// The lists it is in, such as train, train_aug, val.
+        splits: Vec<String>,
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// Foreground classes present (image-level label), ascending.
+        labels: Vec<ClassId>,
+        /// The photograph as found: JPEG or PNG.
+        image: Vec<u8>,
+        /// Ground truth as palette PNG, 255 = void; read by threshold-sweep and evaluate only.
+        mask: Option<Vec<u8>>,
+    }
+}
+
+table! {
+    /// One value of a training run.
+    CurveRow = "curve" v 1, 65536 rows a group {
+        /// Optimiser step, from 1.
+        step: u64,
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Loss term (`loss`, `cls`, `rcm`, `mam` …) or `lr`.
+        name: String,
+        /// Its value.
+        value: f64,
+    }
+}
+
+table! {
+    /// The class activation map of one class of an image's label, normalised to \[0, 1\] over the image.
+    CamRow = "cam" v 1, 16 rows a group {
+        /// Name of the image.
+        image_id: ImageId,
+        /// Class, 1 … K.
+        class_id: ClassId,
+        /// Name of the class.
+        class: String,
+        /// Height in pixels, that of the image.
+        height: u32,
+        /// Width in pixels, that of the image.
+        width: u32,
+        /// Scales that were summed, as in `0.5,1,1.5,2 x flip`.
+        scales: String,
+        /// Maximum of the summed map before it was divided by it.
+        raw_max: f32,
+        /// Mean of the normalised map.
+        mean: f32,
+        /// Share of the pixels above 0.5.
+        area: f32,
+        /// The map, row-major: u8 (value / 255) or little-endian f16, by the file's metadata `camflow.encoding`.
+        cam: Vec<u8>,
+    }
+}
+
+table! {
+    /// Scores of one class at one threshold.
+    SweepRow = "sweep" v 1, 65536 rows a group {
+        /// A foreground class wins a pixel iff its CAM is above this.
+        threshold: f64,
+        /// Class, 0 … K.
+        class_id: ClassId,
+        /// Name of the class.
+        class: String,
+        /// Pixels of the class found.
+        tp: u64,
+        /// Pixels taken for the class wrongly.
+        fp: u64,
+        /// Pixels of the class missed.
+        r#fn: u64,
+        /// tp / (tp + fp + fn).
+        iou: f64,
+        /// tp / (tp + fp).
+        precision: f64,
+        /// tp / (tp + fn).
+        recall: f64,
+        /// Mean IoU over all classes at this threshold.
+        miou: f64,
+        /// The threshold that later stages use.
+        chosen: bool,
+        /// Was the choice made by looking at ground truth?
+        chosen_on_ground_truth: bool,
+    }
+}
+
+table! {
+    /// The counts from which every threshold's confusion is a suffix sum.
+    HistogramRow = "histogram" v 1, 65536 rows a group {
+        /// Class of the ground truth, 0 … K.
+        ground_truth: ClassId,
+        /// Foreground class with the largest CAM; 0 where no class is above any threshold.
+        winner: ClassId,
+        /// Number of thresholds below the winning CAM.
+        bin: u32,
+        /// Pixels.
+        pixels: u64,
+    }
+}
+
+table! {
+    /// A class for every pixel of an image.
+    LabelRow = "label" v 1, 16 rows a group {
+        /// Name of the image.
+        image_id: ImageId,
+        /// Height in pixels, that of the image.
+        height: u32,
+        /// Width in pixels, that of the image.
+        width: u32,
+        /// What made it: random-walk or deeplab.
+        source: String,
+        /// Classes, row-major, one byte a pixel, 255 = ignore.
+        label: Vec<u8>,
+    }
+}
+
+table! {
+    /// What one image adds to one class: any subset's mIoU is a group-by of these.
+    ConfusionRow = "confusion" v 1, 65536 rows a group {
+        /// Experiment of the manifest.
+        experiment: String,
+        /// What is scored: cam, label, deeplab.
+        stage: String,
+        /// Split it is scored on.
+        split: String,
+        /// Name of the image.
+        image_id: ImageId,
+        /// Class, 0 … K.
+        class_id: ClassId,
+        /// Name of the class.
+        class: String,
+        /// Pixels of the class found.
+        tp: u64,
+        /// Pixels taken for the class wrongly.
+        fp: u64,
+        /// Pixels of the class missed.
+        r#fn: u64,
+    }
+}
+
+table! {
+    /// One class of one line of the score table.
+    ClassScoreRow = "class_score" v 1, 65536 rows a group {
+        /// Experiment of the manifest.
+        experiment: String,
+        /// What is scored: cam, label, deeplab.
+        stage: String,
+        /// Split it is scored on.
+        split: String,
+        /// Class, 0 … K.
+        class_id: ClassId,
+        /// Name of the class.
+        class: String,
+        /// tp / (tp + fp + fn).
+        iou: f64,
+        /// tp / (tp + fp).
+        precision: f64,
+        /// tp / (tp + fn).
+        recall: f64,
+    }
+}
+
+table! {
+    /// The numbers that a paper's table shows.
+    ScoreRow = "score" v 1, 65536 rows a group {
+        /// Experiment of the manifest.
+        experiment: String,
+        /// What is scored: cam, label, deeplab.
+        stage: String,
+        /// Split it is scored on.
+        split: String,
+        /// Images scored.
+        images: u64,
+        /// Mean IoU over the background and all classes.
+        miou: f64,
+        /// Class-averaged precision.
+        precision: f64,
+        /// Class-averaged recall.
+        recall: f64,
+        /// Threshold of the CAMs; null where there is none.
+        threshold: Option<f64>,
+        /// Was anything of this row chosen by looking at ground truth?
+        chosen_on_ground_truth: bool,
+        /// Seed of the pipeline.
+        seed: u64,
+        /// Key of the artifact that was scored.
+        key: String,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> DatasetRow {
+        DatasetRow {
+            image_id: ImageId::new("2007_000032").unwrap(),
+            splits: vec!["train".into(), "train_aug".into()],
+            width: 3,
+            height: 2,
+            labels: vec![ClassId(1), ClassId(15)],
+            image: vec![1, 2, 3],
+            mask: None,
+        }
+    }
+
+    #[test]
+    fn a_row_comes_back_from_its_batch() {
+        let rows = [row(), DatasetRow { mask: Some(vec![9]), ..row() }];
+        let batch = DatasetRow::batch(&rows);
+        assert_eq!([0, 1].map(|i| DatasetRow::from_batch(&batch, i)), rows);
+    }
+
+    #[test]
+    fn every_value_counts_in_the_digest() {
+        let changed = [
+            DatasetRow { mask: Some(vec![]), ..row() },
+            DatasetRow { width: 4, ..row() },
+            DatasetRow { splits: vec!["traintrain_aug".into()], ..row() },
+            DatasetRow { labels: vec![ClassId(15)], ..row() },
+        ];
+        for other in changed {
+            assert_ne!(row().digest(), other.digest(), "{other:?}");
+        }
+    }
+}
