@@ -31,6 +31,21 @@ pub struct Description {
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
     pub path_params: Vec<String>,
+    /// Parameters that have no effect while another has certain values: not in the key then.
+    #[serde(default)]
+    pub unused_params: Vec<Unused>,
+}
+
+/// "While `param` is one of `values`, `unused` have no effect."
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unused {
+    /// The deciding parameter.
+    pub param: String,
+    /// Its values.
+    pub values: Vec<Value>,
+    /// The parameters without effect. Dotted names.
+    pub unused: Vec<String>,
 }
 
 impl Description {
@@ -44,6 +59,11 @@ impl Description {
         let mut params = plan.params.clone();
         for name in &self.execution_params {
             take(&mut params, name);
+        }
+        for rule in &self.unused_params {
+            if params.get(&rule.param).is_some_and(|value| rule.values.contains(value)) {
+                rule.unused.iter().for_each(|name| drop(take(&mut params, name)));
+            }
         }
         let mut files = BTreeMap::new();
         for name in &self.path_params {

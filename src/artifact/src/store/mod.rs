@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use part::{Part, Rows, TableWriter};
 pub use record::{FileRecord, PartRecord, Provenance, Record, TableRecord};
-pub use work::{Lease, Work};
+pub use work::{Claim, Lease, Work};
 
 use crate::{Error, Key, Preimage, Result, Row};
 
@@ -159,8 +159,8 @@ impl Store {
     }
 
     /// Waits for the right to work on a key; see [`Lease`].
-    pub fn lease(&self, preimage: &Preimage, waiting: impl FnOnce()) -> Result<Lease> {
-        Lease::take(self, preimage, waiting)
+    pub fn lease(&self, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Lease> {
+        Lease::take(self, preimage, claim, waiting)
     }
 }
 

@@ -25,6 +25,15 @@ pub struct Lease {
     _lock: File,
 }
 
+/// Who else may work on the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody.
+    Alone,
+    /// Other shards of the same stage.
+    Shared,
+}
+
 /// The work directory of a leased key.
 #[derive(Debug)]
 pub struct Work {
@@ -36,14 +45,19 @@ pub struct Work {
 }
 
 impl Lease {
-    pub(super) fn take(store: &Store, preimage: &Preimage, waiting: impl FnOnce()) -> Result<Self> {
+    pub(super) fn take(store: &Store, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Self> {
         let path = store.work_dir(&preimage.stage, &preimage.key()).with_extension("lock");
         let mut waiting = Some(waiting);
         loop {
             let lock = File::create(&path).map_err(Error::io("create", &path))?;
-            if lock.try_lock().is_err() {
+            let free = match claim {
+                Claim::Alone => lock.try_lock(),
+                Claim::Shared => lock.try_lock_shared(),
+            };
+            if free.is_err() {
                 waiting.take().into_iter().for_each(|waiting| waiting());
-                lock.lock().map_err(Error::io("lock", &path))?;
+                let locked = if claim == Claim::Alone { lock.lock() } else { lock.lock_shared() };
+                locked.map_err(Error::io("lock", &path))?;
             }
             // Its last holder may have published and removed the file while this one waited: then lock the new one.
             let inode = |meta: std::io::Result<fs::Metadata>| meta.map(|meta| meta.ino()).ok();
