@@ -9,5 +9,7 @@
 //! ```
 
 pub mod data;
-pub mod method;
 pub mod model;
+pub mod method;
+pub mod stage;
+pub mod train;

@@ -1,0 +1,183 @@
+//! The artifacts of other stages in memory: the data set, CAMs, labels.
+
+use std::collections::BTreeMap;
+
+use artifact::table::{CamRow, DatasetRow, LabelRow};
+use artifact::{Artifact, ClassId, Error, ImageId, Result};
+
+use super::codec::{Mask, Rgb, decode_image, decode_mask};
+
+/// Metadata of the `dataset` table: JSON list of the foreground class names.
+pub const CLASSES: &str = "classes";
+/// Metadata of the `cam` table: [`CamEncoding`].
+pub const ENCODING: &str = "encoding";
+
+/// May ground truth be read? Training may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// The column is not even opened.
+    Skip,
+    /// For scoring.
+    Read,
+}
+
+/// The images of a data set, sorted by id.
+pub struct Dataset {
+    /// Names of the foreground classes; class `c` is `classes[c - 1]`.
+    pub classes: Vec<String>,
+    images: Vec<DatasetRow>,
+}
+
+impl Dataset {
+    /// Loads the artifact of prepare-data.
+    pub fn load(artifact: &Artifact, masks: Masks) -> Result<Self> {
+        let without: &[&str] = if masks == Masks::Skip { &["mask"] } else { &[] };
+        let images = artifact.rows::<DatasetRow>(without)?.collect::<Result<_>>()?;
+        let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
+        let classes = classes
+            .ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
+        Ok(Self { classes, images })
+    }
+
+    /// The images of a split.
+    pub fn split(&self, split: &str) -> Result<Vec<&DatasetRow>> {
+        let images: Vec<_> = self.images.iter().filter(|image| image.splits.iter().any(|name| name == split)).collect();
+        if images.is_empty() {
+            let known: std::collections::BTreeSet<_> = self.images.iter().flat_map(|image| &image.splits).collect();
+            let known: Vec<_> = known.into_iter().map(String::as_str).collect();
+            return Err(Error::Config(format!("the data set has no image in split '{split}'; it has {}", known.join(", "))));
+        }
+        Ok(images)
+    }
+
+    /// The images of any of several splits, sorted by id.
+    pub fn splits(&self, splits: &[String]) -> Result<Vec<&DatasetRow>> {
+        for split in splits {
+            self.split(split)?;
+        }
+        Ok(self.images.iter().filter(|image| image.splits.iter().any(|name| splits.contains(name))).collect())
+    }
+
+    /// Takes the images of a split out of the data set, for a loader that outlives it.
+    pub fn into_split(self, split: &str) -> Result<Vec<DatasetRow>> {
+        self.split(split)?;
+        Ok(self.images.into_iter().filter(|image| image.splits.iter().any(|name| name == split)).collect())
+    }
+
+    /// Name of a class, the background included.
+    pub fn class_name(&self, class: ClassId) -> &str {
+        class.foreground().and_then(|index| self.classes.get(index)).map_or("background", String::as_str)
+    }
+}
+
+/// The photograph of a row.
+pub fn photograph(row: &DatasetRow) -> Result<Rgb> {
+    decode_image(&row.image).map_err(|reason| Error::Data(format!("image '{}': {reason}", row.image_id)))
+}
+
+/// The ground truth of a row; an image without one cannot be scored.
+pub fn ground_truth(row: &DatasetRow) -> Result<Mask> {
+    let bytes = row.mask.as_deref().ok_or_else(|| {
+        Error::Data(format!("image '{}' has no mask, so it cannot be scored; score a split with masks", row.image_id))
+    })?;
+    decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{}': {reason}", row.image_id)))
+}
+
+/// The image-level label as 0 / 1 for each of `classes` foreground classes.
+pub fn multi_hot(labels: &[ClassId], classes: usize) -> Vec<f32> {
+    let mut hot = vec![0.0; classes];
+    for index in labels.iter().filter_map(|class| class.foreground()) {
+        hot[index] = 1.0;
+    }
+    hot
+}
+
+/// How a CAM is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CamEncoding {
+    /// One byte: round(255 value).
+    U8,
+    /// Two bytes, little-endian half precision.
+    F16,
+}
+
+impl CamEncoding {
+    /// Its name in metadata.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "u8",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Encodes values of \[0, 1\].
+    pub fn encode(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::U8 => values.iter().map(|value| (value * 255.0).round() as u8).collect(),
+            Self::F16 => values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect(),
+        }
+    }
+
+    /// The values of an encoded map.
+    pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::U8 => bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(),
+            Self::F16 => {
+                bytes.chunks_exact(2).map(|pair| half::f16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect()
+            }
+        }
+    }
+}
+
+/// The CAMs of one image.
+#[derive(Clone, Debug, Default)]
+pub struct CamSet {
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// Class and encoded map, ascending by class.
+    pub maps: Vec<(ClassId, Vec<u8>)>,
+}
+
+/// The `cam` table in memory, encoded as stored.
+pub struct Cams {
+    /// How the maps are encoded.
+    pub encoding: CamEncoding,
+    images: BTreeMap<ImageId, CamSet>,
+}
+
+impl Cams {
+    /// Loads the artifact of extract-msinf-cam.
+    pub fn load(artifact: &Artifact) -> Result<Self> {
+        let name = artifact.metadata::<CamRow>()?.get(ENCODING);
+        let encoding = [CamEncoding::U8, CamEncoding::F16].into_iter().find(|e| name.is_some_and(|n| n == e.name()));
+        let encoding =
+            encoding.ok_or_else(|| Error::NotCommitted(format!("{}: unknown encoding", artifact.dir().display())))?;
+        let mut images: BTreeMap<ImageId, CamSet> = BTreeMap::new();
+        for row in artifact.rows::<CamRow>(&["class", "scales"])? {
+            let row = row?;
+            let set = images.entry(row.image_id).or_default();
+            (set.height, set.width) = (row.height as usize, row.width as usize);
+            set.maps.push((row.class_id, row.cam));
+        }
+        Ok(Self { encoding, images })
+    }
+
+    /// The CAMs of an image; one without labels has no maps.
+    pub fn of(&self, row: &DatasetRow) -> CamSet {
+        let none = || CamSet { height: row.height as usize, width: row.width as usize, maps: Vec::new() };
+        self.images.get(&row.image_id).cloned().unwrap_or_else(none)
+    }
+}
+
+/// Pseudo-labels by image.
+pub fn labels(artifact: &Artifact) -> Result<BTreeMap<ImageId, Mask>> {
+    let rows = artifact.rows::<LabelRow>(&["source"])?;
+    rows.map(|row| {
+        let row = row?;
+        Ok((row.image_id, Mask { height: row.height as usize, width: row.width as usize, classes: row.label }))
+    })
+    .collect()
+}

@@ -1,0 +1,160 @@
+//! The command line of a stage, and the way from it to a committed artifact.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use artifact::store::{Claim, LOG_FILE};
+use artifact::{Artifact, Error, Fingerprints, Manifest, Result, StagePlan, Store};
+use clap::Parser;
+use serde_json::json;
+
+use super::{Context, Log, Outcome, Shard, Stage, Stop, device, resolve};
+
+/// Options of every stage binary.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 committed; 65 bad input data; 69 an input is not committed; 75 stopped on a signal \
+                  with a checkpoint, run again; 78 bad configuration; 1 anything else."
+)]
+struct Options {
+    /// The manifest with every parameter
+    #[arg(long, default_value = "pipeline.toml")]
+    manifest: PathBuf,
+    /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// The artifact store, instead of the manifest's
+    #[arg(long)]
+    store: Option<PathBuf>,
+    /// The experiment, instead of the manifest's main one
+    #[arg(long)]
+    experiment: Option<String>,
+    /// cpu, cuda or cuda:N, instead of the manifest's
+    #[arg(long)]
+    device: Option<String>,
+    /// Compute only the I-th (from 0) of N shares of the images
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+    /// Compute even if the result is committed
+    #[arg(long)]
+    force: bool,
+    /// Print what this stage is as JSON
+    #[arg(long)]
+    describe: bool,
+    /// Parse and check everything, compute nothing
+    #[arg(long)]
+    check: bool,
+}
+
+/// The whole `main` of a stage binary.
+pub fn main<S: Stage>() -> ExitCode {
+    let options = Options::parse();
+    let name = S::description().name;
+    match start::<S>(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start<S: Stage>(options: &Options) -> Result<()> {
+    let description = S::description();
+    if options.describe {
+        println!("{}", serde_json::to_string_pretty(&description).expect("a description is JSON"));
+        return Ok(());
+    }
+    let mut sets = options.set.clone();
+    sets.extend(options.device.iter().map(|device| format!("pipeline.device={device}")));
+    let manifest = Manifest::load(&options.manifest, &sets)?;
+    let experiment = manifest.experiment(&options.experiment.clone().map_or_else(|| manifest.main(), Ok)?)?;
+    let plan = experiment.stage(&description.name)?;
+    description.check_needs(plan)?;
+    let params: S::Params = plan.parse()?;
+    S::check(&params).map_err(|error| locate(error, plan))?;
+    let shard = options.shard.as_deref().map_or(Ok(Shard::ALL), str::parse)?;
+    let device = if description.tensors { device::open(&plan.device)? } else { tch::Device::Cpu };
+    if options.check {
+        return Ok(());
+    }
+
+    let store = Store::open(&options.store.clone().map_or_else(|| manifest.store(), Ok)?)?;
+    let fingerprints = Fingerprints::open(store.root());
+    let inputs = resolve::inputs(plan, &experiment, &store, &fingerprints)?;
+    let digests = inputs.iter().map(|(stage, input)| (stage.clone(), input.record().digest.clone())).collect();
+    let preimage = description.preimage(plan, digests, &fingerprints)?;
+    let key = preimage.key();
+    let (stage, latest) = (description.name.as_str(), (!experiment.main).then_some(experiment.name.as_str()));
+    let committed = || -> Result<bool> {
+        let (artifact, damage) = store.find_whole(stage, &key)?;
+        damage.iter().for_each(|damage| eprintln!("{stage}: {damage}; it is computed anew"));
+        Ok(artifact.is_some() && !options.force)
+    };
+    if committed()? {
+        return store.point_latest(stage, latest, &key);
+    }
+    for (input, artifact) in &inputs {
+        verify(&store, input, artifact)?;
+    }
+    // Shards share a work directory, so they share the right to it.
+    let claim = if shard.is_share() { Claim::Shared } else { Claim::Alone };
+    let lease = store.lease(&preimage, claim, || {
+        eprintln!("{stage}: another process works on {key}; waiting for it");
+    })?;
+    if committed()? || lease.resume_publication()?.is_some() {
+        return store.point_latest(stage, latest, &key);
+    }
+    if options.force {
+        lease.clear()?;
+    }
+    let work = lease.open()?;
+    let mut log = Log::open(&work.file(LOG_FILE))?;
+    log.event("start", &json!({ "stage": stage, "key": key.as_str(), "experiment": experiment.name }))?;
+    let mut context = Context::<S::Params> {
+        params,
+        experiment: experiment.name.clone(),
+        seed: plan.seed,
+        device,
+        shard,
+        work,
+        log,
+        stop: Stop::on_signals()?,
+        inputs,
+    };
+    match S::run(&mut context) {
+        Ok(Outcome::Complete { files, metrics }) => {
+            context.log.event("complete", &json!({ "metrics": metrics }))?;
+            context.work.publish(&files, metrics, &experiment.name)?;
+            store.point_latest(stage, latest, &key)
+        }
+        Ok(Outcome::Partial { missing }) => {
+            eprintln!("{stage}: this shard is done; {missing} parts are left to other shards");
+            Ok(())
+        }
+        Err(error) => {
+            context.log.event("error", &json!({ "message": error.to_string() }))?;
+            Err(error)
+        }
+    }
+}
+
+/// Puts the line of the manifest before an error of [`Stage::check`], which starts with the parameter's name.
+fn locate(error: Error, plan: &StagePlan) -> Error {
+    match error {
+        Error::Config(reason) => {
+            let name = reason.split([':', ' ']).next().unwrap_or_default();
+            Error::Config(format!("{}: {}.{reason}", plan.place(name), plan.stage))
+        }
+        other => other,
+    }
+}
+
+/// Reads an input whole before it is believed; a damaged one is set aside.
+fn verify(store: &Store, stage: &str, artifact: &Artifact) -> Result<()> {
+    artifact.verify().or_else(|error| {
+        let aside = store.set_aside(stage, &artifact.record().key)?;
+        Err(Error::NotCommitted(format!("input '{stage}': {error}; set aside in {aside}; run `camflow run` to make it anew")))
+    })
+}

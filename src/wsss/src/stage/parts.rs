@@ -1,0 +1,85 @@
+//! Work that divides into parts by image: finished parts are never redone, and any number of processes may share them.
+
+use std::str::FromStr;
+
+use artifact::{Error, Part, Result, Row, Work};
+
+use super::{Log, Progress, Stop};
+
+/// `I/N`: this process computes the I-th (from 0) of N shares of the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// Everything.
+    pub const ALL: Self = Self { index: 0, count: 1 };
+
+    /// Is this process one of several?
+    pub fn is_share(self) -> bool {
+        self.count > 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, count)) if index < count => Ok(Self { index, count }),
+            _ => Err(Error::Config(format!("--shard {text}: expected I/N with I from 0 to N - 1, as in 0/4"))),
+        }
+    }
+}
+
+/// Images in a part: small enough that a killed run loses little, large enough for good compression.
+const IMAGES_PER_PART: usize = 256;
+
+/// What [`for_each_part`] runs under.
+pub struct Parts<'a> {
+    /// The work directory; the table is declared by [`for_each_part`].
+    pub work: &'a mut Work,
+    /// The share of this process.
+    pub shard: Shard,
+    /// Stops between two images.
+    pub stop: &'a Stop,
+    /// Told of each part.
+    pub log: &'a mut Log,
+    /// Name on the progress line.
+    pub name: &'a str,
+}
+
+/// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
+/// to do. `compute` gives all rows of one item.
+pub fn for_each_part<T, R: Row>(
+    parts: Parts<'_>,
+    metadata: std::collections::BTreeMap<String, String>,
+    items: &[T],
+    mut compute: impl FnMut(&T) -> Result<Vec<R>>,
+) -> Result<usize> {
+    let count = items.len().div_ceil(IMAGES_PER_PART).max(1);
+    parts.work.declare::<R>(count, metadata);
+    let all = || (0..count).map(|index| Part { index, count });
+    let mine = Part { index: parts.shard.index, count: parts.shard.count }.range(count);
+    let open: Vec<_> = all().filter(|part| mine.contains(&part.index) && !parts.work.is_done::<R>(*part)).collect();
+    let images = |part: &Part| part.range(items.len()).len();
+    let total: usize = all().filter(|part| mine.contains(&part.index)).map(|part| images(&part)).sum();
+    let todo: usize = open.iter().map(images).sum();
+    let progress = Progress::new(parts.name, "images", total - todo, total);
+    for part in open {
+        let mut writer = parts.work.writer::<R>(part)?;
+        for item in &items[part.range(items.len())] {
+            parts.stop.check()?;
+            compute(item)?.into_iter().try_for_each(|row| writer.push(row))?;
+            progress.advance(1, String::new);
+        }
+        writer.finish()?;
+        let fields = serde_json::json!({ "part": part.index, "of": part.count, "images": images(&part) });
+        parts.log.event("part", &fields)?;
+    }
+    progress.finish();
+    Ok(all().filter(|part| !parts.work.is_done::<R>(*part)).count())
+}

@@ -1,0 +1,109 @@
+//! Finding a stage's inputs in the store: the artifacts that the manifest, as it stands now, describes.
+//!
+//! A stage does not know its neighbours' code, so it cannot compute their keys; it recognises their artifacts by the
+//! preimage that each carries: same parameters, seed, device and files, and inputs that are recognised in turn.
+
+use std::collections::BTreeMap;
+
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StagePlan, Store};
+use serde_json::Value;
+
+/// The input artifacts of `stage`, by stage name.
+pub fn inputs(
+    stage: &StagePlan,
+    plan: &ExperimentPlan,
+    store: &Store,
+    fingerprints: &Fingerprints,
+) -> Result<BTreeMap<String, Artifact>> {
+    let mut resolver = Resolver { plan, store, fingerprints, found: BTreeMap::new() };
+    let mut inputs = BTreeMap::new();
+    for need in &stage.needs {
+        inputs.insert(need.clone(), resolver.find(need)?);
+    }
+    Ok(inputs)
+}
+
+struct Resolver<'a> {
+    plan: &'a ExperimentPlan,
+    store: &'a Store,
+    fingerprints: &'a Fingerprints,
+    found: BTreeMap<String, Artifact>,
+}
+
+impl Resolver<'_> {
+    fn find(&mut self, stage: &str) -> Result<Artifact> {
+        if let Some(artifact) = self.found.get(stage) {
+            return Ok(artifact.clone());
+        }
+        let plan = self.plan.stage(stage)?;
+        let experiment = (!self.plan.main).then_some(self.plan.name.as_str());
+        let latest = self.store.latest(stage, experiment).ok().flatten();
+        let others = self.store.artifacts(stage)?;
+        let mut nearest = None;
+        for artifact in latest.into_iter().chain(others) {
+            match self.mismatch(plan, &artifact.record().preimage)? {
+                None => {
+                    self.found.insert(stage.to_owned(), artifact.clone());
+                    return Ok(artifact);
+                }
+                Some(reason) => nearest = nearest.or(Some((artifact.record().key.clone(), reason))),
+            }
+        }
+        let seen = nearest.map_or_else(String::new, |(key, reason)| format!(" (the nearest, {key}, differs: {reason})"));
+        Err(Error::NotCommitted(format!(
+            "the input '{stage}' of experiment '{}' is not committed in {}{seen}; \
+             compute it with: camflow run --experiment '{}' --until {stage}",
+            self.plan.name,
+            self.store.root().display(),
+            self.plan.name,
+        )))
+    }
+
+    /// Why an artifact is not what the manifest describes.
+    fn mismatch(&mut self, plan: &StagePlan, preimage: &Preimage) -> Result<Option<String>> {
+        if let Some(name) = differing(&preimage.params, &plan.params, String::new()) {
+            return Ok(Some(format!("{name}, {}", plan.place(&name))));
+        }
+        if preimage.seed.is_some_and(|seed| seed != plan.seed) {
+            return Ok(Some("seed".into()));
+        }
+        if preimage.device.as_ref().is_some_and(|device| !device.starts_with(plan.device_class())) {
+            return Ok(Some("device".into()));
+        }
+        for (name, digest) in &preimage.files {
+            let path = name.split('.').try_fold(&plan.params, |value, part| value.get(part));
+            let path = path.and_then(Value::as_str).unwrap_or_default();
+            if !self.fingerprints.digest(path.as_ref()).is_ok_and(|found| found == *digest) {
+                return Ok(Some(format!("{name} (content of '{path}')")));
+            }
+        }
+        if !preimage.inputs.keys().eq(plan.needs.iter().collect::<std::collections::BTreeSet<_>>()) {
+            return Ok(Some("needs".into()));
+        }
+        for (input, digest) in &preimage.inputs {
+            match self.find(input) {
+                Ok(artifact) if artifact.record().digest == *digest => {}
+                Ok(_) | Err(Error::NotCommitted(_)) => return Ok(Some(format!("its input {input}"))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first parameter of a preimage that the manifest has otherwise. (The manifest also holds parameters that are
+/// in no preimage.)
+fn differing(stored: &Value, wanted: &Value, name: String) -> Option<String> {
+    match (stored, wanted) {
+        (Value::Object(stored), Value::Object(wanted)) => stored.iter().find_map(|(key, stored)| {
+            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            wanted.get(key).map_or_else(|| Some(name.clone()), |wanted| differing(stored, wanted, name.clone()))
+        }),
+        (Value::Number(stored), Value::Number(wanted)) => (stored.as_f64() != wanted.as_f64()).then_some(name),
+        (Value::Array(stored), Value::Array(wanted)) => {
+            let same = |(stored, wanted)| differing(stored, wanted, String::new()).is_none();
+            (stored.len() != wanted.len() || !stored.iter().zip(wanted).all(same)).then_some(name)
+        }
+        _ => (stored != wanted).then_some(name),
+    }
+}

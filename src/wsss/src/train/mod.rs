@@ -1,0 +1,14 @@
+//! Training: parameter groups, schedule, checkpoints, and the loop that ties them together.
+//!
+//! ```text
+//! sgd          optimiser with named parameter groups
+//! checkpoint   the whole state of a run in one file, and back
+//! fit          the loop: batches, loss, step, curve, checkpoint, stop
+//! ```
+
+pub mod checkpoint;
+pub mod fit;
+pub mod sgd;
+
+pub use fit::{Fit, Learner, LoopParams, fit};
+pub use sgd::{OptimizerParams, Sgd};
