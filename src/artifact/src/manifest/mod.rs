@@ -180,6 +180,13 @@ impl Manifest {
         Ok(names)
     }
 
+    /// File and line of the seed of an experiment.
+    pub fn seed_place(&self, experiment: &str) -> String {
+        let all = self.root.get("experiment").into_iter().flat_map(Node::entries);
+        let own = all.filter(|(name, _)| *name == experiment).find_map(|(_, node)| node.get("seed"));
+        own.map_or_else(|| self.place("pipeline.seed"), |node| node.origin().to_string())
+    }
+
     /// One experiment with every value in place.
     pub fn experiment(&self, name: &str) -> Result<ExperimentPlan> {
         let experiments = self.experiments()?;
@@ -238,7 +245,8 @@ impl Manifest {
         typed(node.ok_or_else(|| Error::Config(format!("{}: '{name}' is missing", self.path.display())))?, name)
     }
 
-    fn place(&self, name: &str) -> String {
+    /// File and line of a value outside the stages, such as `pipeline.device`; the file alone where it has none.
+    pub fn place(&self, name: &str) -> String {
         self.root.get(name).map_or_else(|| self.path.display().to_string(), |node| node.origin().to_string())
     }
 }
