@@ -34,8 +34,8 @@ impl Dataset {
         let without: &[&str] = if masks == Masks::Skip { &["mask"] } else { &[] };
         let images = artifact.rows::<DatasetRow>(without)?.collect::<Result<_>>()?;
         let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
-        let classes = classes
-            .ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
+        let classes =
+            classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
         Ok(Self { classes, images })
     }
 
@@ -45,7 +45,10 @@ impl Dataset {
         if images.is_empty() {
             let known: std::collections::BTreeSet<_> = self.images.iter().flat_map(|image| &image.splits).collect();
             let known: Vec<_> = known.into_iter().map(String::as_str).collect();
-            return Err(Error::Config(format!("the data set has no image in split '{split}'; it has {}", known.join(", "))));
+            return Err(Error::Config(format!(
+                "the data set has no image in split '{split}'; it has {}",
+                known.join(", ")
+            )));
         }
         Ok(images)
     }

@@ -1,0 +1,121 @@
+//! The embedded data set: small pictures of badge-carrying blobs, drawn from a seed and written in VOC's own layout.
+//!
+//! It is made so that weak supervision has something to do. What tells a class is a small head with a badge; the large
+//! body looks the same in two classes each. A classifier therefore learns the head, its CAM covers the head and bleeds over
+//! its rim, and a method that looks at pixels can grow it over the body, whose texture no background has.
+//!
+//! ```text
+//! shapes/scene.rs     where things stand, and who hides whom
+//! shapes/figure.rs    one object: body, head, badge
+//! shapes/texture.rs   backgrounds and coats
+//! ```
+//!
+//! Drawing uses only + - * / and square roots, which are exact everywhere: the same seed gives the same bytes on every machine.
+
+mod figure;
+mod scene;
+mod texture;
+
+use std::{fmt::Write, path::Path};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use artifact::{ClassId, Error, Result};
+
+use super::{
+    codec::{encode_jpeg, encode_mask},
+    random::Rng,
+};
+use scene::{Object, Scene};
+
+/// The classes, named after their badges, in the order of their indices from 1.
+pub const CLASSES: [&str; 6] = ["star", "ring", "cross", "moon", "diamond", "drop"];
+
+/// How much is drawn; the parameters of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapesConfig {
+    /// Pictures in the split `train`.
+    pub images_train: usize,
+    /// Pictures in the split `val`.
+    pub images_val: usize,
+    /// Height and width in pixels; each picture differs from it by up to an eighth.
+    pub size: [usize; 2],
+}
+
+impl ShapesConfig {
+    /// The data set that `make pipeline` uses.
+    pub const DEFAULT: Self = Self { images_train: 240, images_val: 80, size: [96, 96] };
+
+    /// Says what is wrong with the values, and what they should be.
+    pub fn check(&self) -> Result<(), String> {
+        if self.images_train == 0 || self.images_val == 0 {
+            return Err("images_train and images_val: at least 1 each".into());
+        }
+        if self.size.iter().any(|side| !(32..=1024).contains(side)) {
+            return Err(format!("size: {:?}; give a height and a width of 32 to 1024 pixels", self.size));
+        }
+        Ok(())
+    }
+}
+
+/// Draws the data set into `directory`: `JPEGImages`, `Annotations`, `SegmentationClass`, `ImageSets/Segmentation`.
+pub fn write_voc_layout(directory: &Path, config: &ShapesConfig, seed: u64) -> Result<()> {
+    config.check().map_err(|reason| Error::Config(format!("shapes: {reason}")))?;
+    for folder in ["JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"] {
+        let folder = directory.join(folder);
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    }
+    let total = config.images_train + config.images_val;
+    let ids: Vec<String> = (1..=total).map(|number| format!("shapes_{number:06}")).collect();
+    ids.par_iter().try_for_each(|id| write_picture(directory, config, seed, id))?;
+    let (train, val) = ids.split_at(config.images_train);
+    for (split, ids) in [("train", train), ("val", val)] {
+        let list = ids.join("\n") + "\n";
+        write(&directory.join(format!("ImageSets/Segmentation/{split}.txt")), list.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_picture(directory: &Path, config: &ShapesConfig, seed: u64, id: &str) -> Result<()> {
+    let mut rng = Rng::new(seed, 0, id);
+    let [h, w] = config.size.map(|side| (side as f64 * rng.uniform(0.875, 1.125)).round() as usize);
+    let scene = Scene::draw(h, w, &mut rng);
+    write(&directory.join(format!("JPEGImages/{id}.jpg")), &encode_jpeg(&scene.picture, 92))?;
+    write(&directory.join(format!("SegmentationClass/{id}.png")), &encode_mask(&scene.mask))?;
+    write(&directory.join(format!("Annotations/{id}.xml")), annotation(id, h, w, &scene.objects).as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(Error::io("write", path))
+}
+
+fn annotation(id: &str, h: usize, w: usize, objects: &[Object]) -> String {
+    let mut xml = format!(
+        "<annotation>\n\t<folder>shapes</folder>\n\t<filename>{id}.jpg</filename>\n\
+         \t<size>\n\t\t<width>{w}</width>\n\t\t<height>{h}</height>\n\t\t<depth>3</depth>\n\t</size>\n\
+         \t<segmented>1</segmented>\n"
+    );
+    for Object { class, bounds: [x0, y0, x1, y1] } in objects {
+        // Boxes count pixels from 1, as VOC's do.
+        write!(
+            xml,
+            "\t<object>\n\t\t<name>{}</name>\n\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\
+             \t\t\t<xmin>{}</xmin>\n\t\t\t<ymin>{}</ymin>\n\t\t\t<xmax>{}</xmax>\n\t\t\t<ymax>{}</ymax>\n\
+             \t\t</bndbox>\n\t</object>\n",
+            CLASSES[*class],
+            x0 + 1,
+            y0 + 1,
+            x1 + 1,
+            y1 + 1
+        )
+        .expect("a string takes every write");
+    }
+    xml + "</annotation>\n"
+}
+
+/// The class index of the mask for class number `class` of [`CLASSES`].
+fn stored(class: usize) -> u8 {
+    ClassId::from_foreground(class).0
+}
