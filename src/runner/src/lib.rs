@@ -1,1 +1,38 @@
-//! When it is computed.
+//! WHEN it is computed: the manifest and the store say what is stale, stage binaries compute it, one after another.
+//!
+//! ```text
+//! options      what a command is asked for
+//! catalogue    the stage binaries and what they say of themselves
+//! pipeline     manifest, store and catalogue, opened together
+//! reason       why a stage has to run: the fields that differ from an earlier artifact
+//! plan         the state of every stage of every experiment
+//! process      one child at a time, and signals passed on to it
+//! run          check all, run what is stale, plan the rest anew after each
+//! explain      one stage: what changed, where, and what upstream causes it
+//! show         status, dag, path, logs, metrics, verify
+//! text         tables on a terminal
+//! ```
+//!
+//! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
+//! (or the command forces it); nothing outside the store is written.
+
+mod catalogue;
+mod explain;
+mod options;
+mod pipeline;
+mod plan;
+mod process;
+mod reason;
+mod run;
+mod show;
+mod text;
+
+pub use explain::{Explanation, explain};
+pub use options::{RunOptions, Selection, Source};
+pub use pipeline::Pipeline;
+pub use plan::{Plan, State, Step};
+pub use process::Interrupt;
+pub use reason::Reason;
+pub use run::{Outcome, OutcomeState, Summary, run};
+pub use show::{dag, dot, logs, metrics, path, plan, status, verify};
+pub use text::emit;

@@ -1,2 +1,15 @@
-//! The runner.
-fn main() {}
+//! The `camflow` binary: the command line of the runner.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    match cli::main() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("camflow: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

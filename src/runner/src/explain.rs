@@ -1,0 +1,142 @@
+//! One stage: is it committed, and if not, which values changed, where they stand, and what upstream causes it.
+
+use std::fmt;
+use std::io::Write;
+
+use artifact::{Artifact, Key, Preimage, Result};
+use serde::Serialize;
+
+use crate::options::{Selection, Source};
+use crate::pipeline::Pipeline;
+use crate::plan::{State, Step, with_inputs};
+use crate::reason::{self, Reason};
+use crate::show::single;
+use crate::text;
+
+/// Why a stage is committed or not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// Name of the stage.
+    pub stage: String,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Whether it is committed.
+    #[serde(flatten)]
+    pub state: State,
+    /// Its key, where all its inputs are known.
+    pub key: Option<Key>,
+    /// Digest of its content, if it is committed.
+    pub digest: Option<String>,
+    /// What decides its bytes, if it is committed.
+    pub preimage: Option<Preimage>,
+    /// The artifact of this stage with the fewest differences, if it is not committed.
+    pub nearest: Option<Key>,
+    /// The differences from that artifact.
+    pub reasons: Vec<Reason>,
+    /// The same of every stage before it that has to run, nearest to the data first.
+    pub upstream: Vec<Explanation>,
+}
+
+/// Explains a stage of one experiment (the main one if the source names none).
+pub fn explain(source: &Source, stage: &str, json: bool, out: &mut dyn Write) -> Result<Explanation> {
+    let source = single(source)?;
+    let pipeline = Pipeline::open(&source)?;
+    pipeline.check_stage(stage)?;
+    let plan = pipeline.plan(&Selection::default())?;
+    let before = with_inputs(&pipeline.experiments[0], stage);
+    let mut upstream = Vec::new();
+    let mut wanted = None;
+    for step in plan.steps.iter().filter(|step| before.contains(&step.stage)) {
+        if step.stage == stage {
+            wanted = Some(explain_step(&pipeline, step)?);
+        } else if !step.is_cached() {
+            upstream.push(explain_step(&pipeline, step)?);
+        }
+    }
+    let wanted = wanted.expect("check_stage found it in the only experiment");
+    let explanation = Explanation { upstream, ..wanted };
+    if json {
+        text::emit_json(out, &explanation)?;
+    } else {
+        text::emit(out, &explanation.to_string())?;
+    }
+    Ok(explanation)
+}
+
+fn explain_step(pipeline: &Pipeline, step: &Step) -> Result<Explanation> {
+    let committed = step.artifact.as_ref().map(Artifact::record).filter(|_| step.is_cached());
+    let mut explanation = Explanation {
+        stage: step.stage.clone(),
+        experiment: step.experiment.clone(),
+        state: step.state.clone(),
+        key: step.key.clone(),
+        digest: committed.map(|record| record.digest.clone()),
+        preimage: committed.map(|record| record.preimage.clone()),
+        nearest: None,
+        reasons: step.reasons.clone(),
+        upstream: Vec::new(),
+    };
+    if matches!(step.state, State::Ready | State::Waiting { .. }) {
+        let artifacts = pipeline.store.artifacts(&step.stage)?;
+        let nearest = artifacts.iter().map(Artifact::record);
+        let nearest = nearest.min_by_key(|record| reason::changes(&step.preimage, &record.preimage).len());
+        if let Some(nearest) = nearest {
+            explanation.nearest = Some(nearest.key.clone());
+            explanation.reasons.retain(|reason| matches!(reason, Reason::Upstream { .. }));
+            let changes = reason::compare(pipeline, &step.plan, &step.preimage, &nearest.preimage);
+            explanation.reasons.extend(changes);
+        }
+    }
+    Ok(explanation)
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (stage, experiment) = (&self.stage, &self.experiment);
+        if let (State::Cached, Some(key), Some(preimage)) = (&self.state, &self.key, &self.preimage) {
+            let preimage = serde_json::to_string_pretty(preimage).map_err(|_| fmt::Error)?;
+            writeln!(f, "{stage} ({experiment}) is committed")?;
+            writeln!(f, "  key     {}", key.as_str())?;
+            writeln!(f, "  digest  {}", self.digest.as_deref().unwrap_or_default())?;
+            return writeln!(f, "the key is the BLAKE3 of\n{preimage}");
+        }
+        self.write_changes(f)?;
+        for upstream in &self.upstream {
+            writeln!(f)?;
+            upstream.write_changes(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Explanation {
+    fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Cached => "committed".to_owned(),
+            State::Damaged { .. } => "damaged".to_owned(),
+            State::Ready => "not committed".to_owned(),
+            State::Waiting { on } => format!("not committed; after {}", on.join(", ")),
+        };
+        write!(f, "{} ({}) is {state}", self.stage, self.experiment)?;
+        match &self.key {
+            Some(key) => writeln!(f, "; its key is {key}")?,
+            None => writeln!(f)?,
+        }
+        if let Some(nearest) = &self.nearest {
+            writeln!(f, "  compared with the nearest committed one, {nearest}:")?;
+        }
+        for reason in &self.reasons {
+            match reason {
+                Reason::Changed { field, old, new, place } if !field.starts_with("files.") => {
+                    let (old, new) = (reason::shown(old.as_ref()), reason::shown(new.as_ref()));
+                    writeln!(f, "  {field}  {old} -> {new}  {}", place.as_deref().unwrap_or_default())?;
+                }
+                Reason::Upstream { stage } => {
+                    writeln!(f, "  input {stage} is computed first; other rows there change the key here")?;
+                }
+                other => writeln!(f, "  {other}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! What a command is asked for, independent of the command line it may have come from.
+
+use std::path::PathBuf;
+
+use crate::process::Interrupt;
+
+/// Which pipeline, in which store, with which stage binaries.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// `--set` assignments, such as `train-cam.epochs=3`.
+    pub sets: Vec<String>,
+    /// Wins over the manifest's `pipeline.store`.
+    pub store: Option<PathBuf>,
+    /// Wins over the manifest's `pipeline.device`.
+    pub device: Option<String>,
+    /// The experiments in question; all of the manifest if empty.
+    pub experiments: Vec<String>,
+    /// Where the stage binaries are; else `CAMFLOW_BIN_DIR`, else the directory of this program.
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// Which stages may run.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// This stage and all that depend on it.
+    pub from: Option<String>,
+    /// This stage and all that it depends on.
+    pub until: Option<String>,
+    /// This stage alone.
+    pub only: Option<String>,
+    /// Stages that run although they are committed.
+    pub force: Vec<String>,
+}
+
+/// Options of [`crate::run`].
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The pipeline.
+    pub source: Source,
+    /// The stages that may run.
+    pub selection: Selection,
+    /// How the run is told to stop.
+    pub interrupt: Interrupt,
+    /// Print the summary as JSON; progress and the stages' own output then go to standard error.
+    pub json: bool,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self {
+            manifest: PathBuf::from("pipeline.toml"),
+            sets: Vec::new(),
+            store: None,
+            device: None,
+            experiments: Vec::new(),
+            bin_dir: None,
+        }
+    }
+}
+
+impl Source {
+    /// All assignments, that of the device included, in the order in which they are laid over the manifest.
+    pub(crate) fn all_sets(&self) -> Vec<String> {
+        let device = self.device.iter().map(|device| format!("pipeline.device={device}"));
+        self.sets.iter().cloned().chain(device).collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! Manifest, store and catalogue, opened together and checked against one another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use artifact::{Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
+
+use crate::catalogue::{Catalogue, Stage};
+use crate::options::Source;
+
+/// An opened pipeline: all that a question or a run needs.
+pub struct Pipeline {
+    pub(crate) manifest: Manifest,
+    pub(crate) sets: Vec<String>,
+    pub(crate) store: Store,
+    pub(crate) experiments: Vec<ExperimentPlan>,
+    catalogue: Catalogue,
+    fingerprints: Fingerprints,
+}
+
+impl Pipeline {
+    /// Opens a pipeline. Every stage of the manifest has a binary that can use what the manifest gives it.
+    pub fn open(source: &Source) -> Result<Self> {
+        let sets = source.all_sets();
+        let manifest = Manifest::load(&source.manifest, &sets)?;
+        let mut names = manifest.experiments()?;
+        if !source.experiments.is_empty() {
+            for asked in &source.experiments {
+                manifest.experiment(asked)?;
+            }
+            names.retain(|name| source.experiments.contains(name));
+        }
+        let experiments = names.iter().map(|name| manifest.experiment(name)).collect::<Result<Vec<_>>>()?;
+        let root: PathBuf = source.store.clone().map_or_else(|| manifest.store(), Ok)?;
+        let store = Store::open(&root)?;
+        let stages: BTreeSet<_> = experiments.iter().flat_map(|e| &e.stages).map(|plan| plan.stage.clone()).collect();
+        let catalogue = Catalogue::load(&stages, source.bin_dir.as_deref(), &store)?;
+        for plan in experiments.iter().flat_map(|experiment| &experiment.stages) {
+            catalogue.stage(&plan.stage)?.description.check_needs(plan)?;
+        }
+        let fingerprints = Fingerprints::open(&root);
+        Ok(Self { manifest, sets, store, experiments, catalogue, fingerprints })
+    }
+
+    /// The store in use.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The binary of a stage and what it says of itself.
+    pub(crate) fn stage(&self, name: &str) -> Result<&Stage> {
+        self.catalogue.stage(name)
+    }
+
+    /// Everything that decides the bytes of a stage, with `inputs` the digest of each input.
+    pub(crate) fn preimage(&self, plan: &StagePlan, inputs: BTreeMap<String, String>) -> Result<Preimage> {
+        self.stage(&plan.stage)?.description.preimage(plan, inputs, &self.fingerprints)
+    }
+
+    /// File and line of the value behind a field of a preimage; `None` where no value of the manifest is behind it.
+    pub(crate) fn place(&self, plan: &StagePlan, field: &str) -> Option<String> {
+        match field.split_once('.') {
+            Some(("params" | "files", name)) => Some(plan.place(name)),
+            None if field == "seed" => Some(self.manifest.seed_place(&plan.experiment)),
+            None if field == "device" => Some(self.manifest.place("pipeline.device")),
+            _ => None,
+        }
+    }
+
+    /// Refuses a stage that none of the experiments in question has.
+    pub(crate) fn check_stage(&self, name: &str) -> Result<()> {
+        let known: BTreeSet<_> = self.experiments.iter().flat_map(|e| &e.stages).map(|p| p.stage.as_str()).collect();
+        if known.contains(name) {
+            return Ok(());
+        }
+        let known: Vec<_> = known.into_iter().collect();
+        let manifest = self.manifest.path().display();
+        Err(Error::Config(format!("no stage '{name}' in {manifest}; there are {}", known.join(", "))))
+    }
+}

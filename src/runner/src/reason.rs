@@ -1,0 +1,104 @@
+//! Why a stage has to run: the fields in which it differs from an artifact that is there.
+
+use std::fmt;
+
+use artifact::{Artifact, Change, Preimage, Result, StagePlan, Store};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::pipeline::Pipeline;
+
+/// Stands for the digest of an input that is not committed yet, followed by what identifies it.
+pub(crate) const PENDING: &str = "pending:";
+
+/// One reason for which a stage has to run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// The store has no artifact of this stage to compare with.
+    FirstRun,
+    /// The command forces it.
+    Forced,
+    /// The committed artifact is not whole.
+    Damaged {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// An input has other rows.
+    Input {
+        /// The stage that made it.
+        stage: String,
+    },
+    /// An input is computed first; whether it will have other rows is not known before.
+    Upstream {
+        /// The stage that makes it.
+        stage: String,
+    },
+    /// A value differs.
+    Changed {
+        /// Dotted name in the key's preimage, such as `params.optimizer.lr`.
+        field: String,
+        /// What it was; `None` if it was not there.
+        old: Option<Value>,
+        /// What it is; `None` if it is no longer there.
+        new: Option<Value>,
+        /// File and line in the manifest, or the `--set` that gave it.
+        place: Option<String>,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstRun => f.write_str("first run"),
+            Self::Forced => f.write_str("forced"),
+            Self::Damaged { what } => f.write_str(what),
+            Self::Input { stage } => write!(f, "input {stage} changed"),
+            Self::Upstream { stage } => write!(f, "input {stage} is computed first"),
+            Self::Changed { field, old, new, place } => {
+                match field.strip_prefix("files.") {
+                    Some(name) => write!(f, "content of {name} changed")?,
+                    None => write!(f, "{field} {} -> {}", shown(old.as_ref()), shown(new.as_ref()))?,
+                }
+                place.iter().try_for_each(|place| write!(f, " ({place})"))
+            }
+        }
+    }
+}
+
+/// A value as the manifest would write it.
+pub(crate) fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "(none)".to_owned(), Value::to_string)
+}
+
+/// The artifact that this stage of this experiment last was, or the newest of the stage.
+pub(crate) fn previous(store: &Store, plan: &StagePlan, main: bool) -> Result<Option<Artifact>> {
+    let experiment = (!main).then_some(plan.experiment.as_str());
+    match store.latest(&plan.stage, experiment) {
+        Ok(Some(artifact)) => Ok(Some(artifact)),
+        // No link, or one to something damaged: anything else of the stage will do for a comparison.
+        _ => Ok(store.artifacts(&plan.stage)?.into_iter().next()),
+    }
+}
+
+/// The changes from `old` to `new`; an input that is not committed yet counts as unchanged.
+pub(crate) fn changes(new: &Preimage, old: &Preimage) -> Vec<Change> {
+    let mut new = new.clone();
+    for (stage, digest) in &mut new.inputs {
+        if digest.starts_with(PENDING)
+            && let Some(known) = old.inputs.get(stage)
+        {
+            digest.clone_from(known);
+        }
+    }
+    new.changes_from(old)
+}
+
+/// The reasons that a comparison with `old` gives.
+pub(crate) fn compare(pipeline: &Pipeline, plan: &StagePlan, new: &Preimage, old: &Preimage) -> Vec<Reason> {
+    let reason = |Change { field, old, new }| match field.strip_prefix("inputs.") {
+        Some(stage) => Reason::Input { stage: stage.to_owned() },
+        None => Reason::Changed { place: pipeline.place(plan, &field), field, old, new },
+    };
+    changes(new, old).into_iter().map(reason).collect()
+}

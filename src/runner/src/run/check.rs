@@ -1,0 +1,53 @@
+//! `--check` of every stage that will run, before the first one starts: an error of the last stage must not come
+//! after an hour of the first.
+
+use std::process::Output;
+use std::sync::Mutex;
+use std::thread;
+
+use artifact::{Error, Result};
+
+use super::{command, failure};
+use crate::pipeline::Pipeline;
+use crate::plan::{Plan, Step};
+
+/// Checks all stages that will run, as many at a time as there are cores, and shows all that they complain of.
+pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
+    let queue = Mutex::new(plan.to_run().collect::<Vec<_>>().into_iter());
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let results = thread::scope(|scope| {
+        let worker = || {
+            let mut results = Vec::new();
+            loop {
+                let step = queue.lock().expect("no panic under this lock").next();
+                let Some(step) = step else { return results };
+                results.push((step, check(pipeline, step)));
+            }
+        };
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic in this thread")).collect::<Vec<_>>()
+    });
+    let mut refused = Vec::new();
+    let mut code = None;
+    for (step, output) in results {
+        let output = output?;
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            code = code.or(Some(output.status.code()));
+            refused.push(format!("{} ({})", step.stage, step.experiment));
+        }
+    }
+    match code {
+        None => Ok(()),
+        Some(code) => {
+            refused.sort();
+            Err(failure(code, format!("nothing was started: the check of {} failed", refused.join(", "))))
+        }
+    }
+}
+
+fn check(pipeline: &Pipeline, step: &Step) -> Result<Output> {
+    let mut command = command(pipeline, step)?;
+    let binary = pipeline.stage(&step.stage)?.binary.clone();
+    command.arg("--check").output().map_err(Error::io("start", &binary))
+}

@@ -1,0 +1,120 @@
+//! explain, plan, status, dag, metrics, logs, and the hand-over to other programs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::world::World;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn explain_names_value_line_and_the_stage_that_causes_it() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    world.edit("value = 10", "value = 20");
+    let line = world.line("[stage.train-cam]", "value = 20");
+    let out = world.camflow(&["explain", "train-affinity"]).with(0).stdout;
+    assert!(out.contains("train-affinity (full) is not committed; after extract-msinf-cam"), "{out}");
+    assert!(out.contains("input extract-msinf-cam is computed first"), "{out}");
+    assert!(out.contains(&format!("  params.value  10 -> 20  {line}")), "{out}");
+    assert!(!out.contains("random-walk"), "what comes after does not matter: {out}");
+
+    let out = world.camflow(&["explain", "train-cam", "--set", "train-cam.value=30"]).with(0).stdout;
+    assert!(out.contains("  params.value  10 -> 30  --set train-cam.value=30"), "{out}");
+    let all = json(&world.camflow(&["explain", "train-cam", "--json"]).with(0).stdout);
+    assert_eq!(all["reasons"][0]["field"], "params.value");
+    assert_eq!(all["state"], "ready");
+}
+
+#[test]
+fn explain_of_a_committed_stage_shows_what_made_its_key() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    let out = world.camflow(&["explain", "extract-msinf-cam", "--experiment", "baseline"]).with(0).stdout;
+    assert!(out.contains("extract-msinf-cam (baseline) is committed"), "{out}");
+    assert!(out.contains("\"value\": 1"), "{out}");
+    world.camflow(&["explain", "nothing"]).with(78);
+}
+
+#[test]
+fn explain_compares_with_the_nearest() {
+    let world = World::new();
+    world.camflow(&["run", "--until", "train-cam"]).with(0);
+    world
+        .camflow(&["run", "--until", "train-cam", "--set", "train-cam.value=90", "--set", "train-cam.round=5"])
+        .with(0);
+    let out = world.camflow(&["explain", "train-cam", "--set", "train-cam.value=11"]).with(0).stdout;
+    assert!(out.contains("params.value  10 -> 11") && !out.contains("params.round"), "{out}");
+}
+
+#[test]
+fn plan_says_what_why_and_what_is_shared() {
+    let world = World::new();
+    let out = world.camflow(&["plan"]).with(0).stdout;
+    assert!(out.contains("the same as of baseline"), "{out}");
+    assert!(out.contains("14 to run"), "{out}");
+    world.camflow(&["run"]).with(0);
+    world.events();
+    let plan = json(&world.camflow(&["plan", "--json", "--set", "evaluate.value=9"]).with(0).stdout);
+    let steps = plan["steps"].as_array().unwrap();
+    let stale: Vec<_> = steps.iter().filter(|step| step["state"] != "cached").map(|step| &step["stage"]).collect();
+    assert_eq!(stale, ["evaluate", "evaluate"]);
+    assert!(steps[7]["last_seconds"].is_number());
+    assert_eq!(world.events(), [""; 0]);
+}
+
+#[test]
+fn status_metrics_and_summary_speak_json() {
+    let world = World::new();
+    let run = world.camflow(&["run", "--json"]).with(0);
+    let summary = json(&run.stdout);
+    assert_eq!(summary["ran"], 14);
+    assert_eq!(summary["outcomes"][8]["state"], "cached");
+    assert!(summary["metrics"]["full"]["cam.train.miou"].is_number());
+    let status = json(&world.camflow(&["status", "--json"]).with(0).stdout);
+    assert!(status.as_array().unwrap().iter().all(|line| line["state"] == "cached" && line["bytes"].is_u64()));
+    let metrics = json(&world.camflow(&["metrics", "--json"]).with(0).stdout);
+    assert_eq!(metrics.as_array().unwrap().len(), 16);
+}
+
+#[test]
+fn the_dag_is_a_tree_or_a_graph() {
+    let world = World::new();
+    let tree = "\
+prepare-data
+└─ train-cam
+   └─ extract-msinf-cam
+      ├─ threshold-sweep
+      └─ train-affinity
+         └─ random-walk  (and threshold-sweep)
+            └─ train-deeplab
+               └─ evaluate
+";
+    assert_eq!(world.camflow(&["dag"]).with(0).stdout, tree);
+    let dot = world.camflow(&["dag", "--dot"]).with(0).stdout;
+    assert!(dot.contains("\"train-cam\" -> \"extract-msinf-cam\";"), "{dot}");
+}
+
+#[test]
+fn another_command_is_another_program() {
+    let world = World::new();
+    let program = world.bin().join("camflow-hello");
+    fs::write(&program, "#!/bin/sh\necho \"hello $@\"\nexit 3\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", world.bin().display(), std::env::var("PATH").unwrap());
+    let output = world.command(&["hello", "--store", "x", "y z"]).env("PATH", path).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), "hello --store x y z\n".as_bytes()));
+}
+
+#[test]
+fn help_documents_the_exit_codes() {
+    let world = World::new();
+    for args in [["--help"].as_slice(), &["run", "--help"]] {
+        let help = world.camflow(args).with(0).stdout;
+        assert!(help.contains("75  stopped by a signal with a checkpoint"), "{help}");
+    }
+}

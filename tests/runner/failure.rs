@@ -1,0 +1,124 @@
+//! Damage, failing stages, signals, kills, and two runners at once.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::world::{World, end, signal};
+
+/// Cuts the Parquet file of a stage's artifact short.
+fn truncate(world: &World, stage: &str) {
+    let data = world.artifact(stage).join("data");
+    let file = fs::read_dir(data).unwrap().next().unwrap().unwrap().path();
+    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(10).unwrap();
+}
+
+/// Changes one byte of it and leaves its size.
+fn flip(world: &World, stage: &str) {
+    let data = world.artifact(stage).join("data");
+    let file = fs::read_dir(data).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[10] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_artifact_is_set_aside_and_computed_anew() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    truncate(&world, "random-walk");
+    world.events();
+    let plan = world.camflow(&["plan"]).with(0).stdout;
+    assert!(plan.contains("is damaged (10 bytes where"), "{plan}");
+    let out = world.camflow(&["run"]).with(0).stdout;
+    assert_eq!(world.ran(), ["random-walk full"]);
+    assert!(out.contains("set aside in"), "{out}");
+    assert_eq!(fs::read_dir(world.path("store/work/set-aside")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_input_that_a_stage_finds_damaged_is_computed_anew_and_the_run_goes_on() {
+    let world = World::new();
+    world.camflow(&["run", "--until", "random-walk"]).with(0);
+    flip(&world, "random-walk");
+    world.events();
+    let out = world.camflow(&["run", "--experiment", "full", "--set", "train-deeplab.verify=true"]).with(0).stdout;
+    assert_eq!(world.ran(), ["random-walk full", "train-deeplab full", "evaluate full"]);
+    assert!(out.contains("planning again"), "{out}");
+}
+
+#[test]
+fn verify_reads_everything() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    let out = world.camflow(&["verify"]).with(0).stdout;
+    assert!(out.contains("14 artifacts are whole, 0 damaged"), "{out}");
+    flip(&world, "evaluate");
+    let out = world.camflow(&["verify"]).with(69).stdout;
+    assert!(out.contains("its digest differs"), "{out}");
+    world.camflow(&["path", "evaluate"]).with(69);
+    world.camflow(&["run"]).with(0);
+    world.camflow(&["verify"]).with(0);
+}
+
+#[test]
+fn the_exit_code_of_a_stage_is_passed_on() {
+    let world = World::new();
+    for code in [65, 78, 1] {
+        let set = format!("train-cam.fail={code}");
+        let ended = world.camflow(&["run", "--set", &set]).with(code);
+        assert!(ended.stderr.contains("train-cam (baseline) failed"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("its log is store/work/train-cam-"), "{}", ended.stderr);
+    }
+    world.camflow(&["run", "--set", "train-cam.fail=75"]).with(75);
+    world.camflow(&["run"]).with(0);
+}
+
+#[test]
+fn a_killed_stage_goes_on_where_it_was() {
+    let world = World::new();
+    let run = world.start(&["run", "--experiment", "full", "--set", "train-cam.steps=1000"]);
+    let stage = world.wait_for("train-cam");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    signal(stage, Signal::KILL);
+    let ended = end(run).with(1);
+    assert!(ended.stderr.contains("train-cam (full) failed (signal: 9"), "{}", ended.stderr);
+    world.camflow(&["run", "--experiment", "full", "--set", "train-cam.steps=50"]).with(0);
+    let log = world.camflow(&["logs", "train-cam"]).with(0).stdout;
+    assert!(log.contains("start  from 0\n") && log.lines().count() == 2, "{log}");
+    assert!(!log.lines().nth(1).unwrap().ends_with("from 0"), "{log}");
+}
+
+#[test]
+fn a_signal_reaches_the_stage_and_the_run_can_go_on() {
+    for kind in [Signal::TERM, Signal::INT, Signal::USR1] {
+        let world = World::new();
+        let run = world.start(&["run", "--set", "train-cam.steps=1000"]);
+        world.wait_for("train-cam");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        signal(run.id().cast_signed(), kind);
+        let ended = end(run).with(75);
+        assert!(ended.stderr.contains("stopped; run the same command again to go on"), "{}", ended.stderr);
+        assert!(world.events().contains(&"stopped train-cam baseline".to_owned()));
+        let status = world.camflow(&["status"]).with(0).stdout;
+        assert!(status.contains("to run, begun"), "{status}");
+        world.camflow(&["run", "--set", "train-cam.steps=5"]).with(0);
+    }
+}
+
+#[test]
+fn two_runners_at_once_do_no_harm() {
+    let world = World::new();
+    let args = ["run", "--set", "train-cam.steps=20", "--set", "evaluate.steps=20"];
+    let runs = [world.start(&args), world.start(&args)];
+    for run in runs {
+        end(run).with(0);
+    }
+    let mut ran = world.ran();
+    ran.sort();
+    let all = ran.len();
+    ran.dedup();
+    assert_eq!((all, ran.len()), (14, 14), "every key is computed once");
+    world.camflow(&["verify"]).with(0);
+    assert!(!world.path("store/work/set-aside").exists());
+}

@@ -1,0 +1,194 @@
+//! A stage without tensors that keeps the whole contract: description, keys, lease, checkpoint, publication, exit
+//! codes. Its name is the name it is called by; what it is told to do stands in its parameters. It writes what
+//! happens to it into `events` beside itself: `run train-cam full 1234`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use artifact::store::{Claim, LOG_FILE};
+use artifact::table::CurveRow;
+use artifact::{Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, Store};
+use clap::Parser;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Parser)]
+struct Options {
+    #[arg(long, default_value = "pipeline.toml")]
+    manifest: PathBuf,
+    #[arg(long)]
+    set: Vec<String>,
+    #[arg(long, default_value = "store")]
+    store: PathBuf,
+    #[arg(long, default_value = "full")]
+    experiment: String,
+    #[arg(long)]
+    force: bool,
+    #[arg(long)]
+    describe: bool,
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    /// Decides the rows.
+    value: u64,
+    /// The rows are those of `value / round`: a change within it changes the key, not the rows.
+    #[serde(default = "one")]
+    round: u64,
+    /// A file from outside.
+    #[serde(default)]
+    file: String,
+    /// How many steps of 10 ms it takes.
+    #[serde(default)]
+    steps: u64,
+    /// Fails with this exit code instead.
+    #[serde(default)]
+    fail: u8,
+    /// Reads its inputs whole first, as real stages do.
+    #[serde(default)]
+    verify: bool,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn description(stage: &str) -> Description {
+    let inputs: &[&str] = match stage {
+        "train-cam" => &["prepare-data"],
+        "extract-msinf-cam" => &["prepare-data", "train-cam"],
+        "threshold-sweep" | "train-affinity" => &["prepare-data", "extract-msinf-cam"],
+        "random-walk" => &["prepare-data", "extract-msinf-cam", "threshold-sweep", "train-affinity"],
+        "train-deeplab" => &["prepare-data", "random-walk"],
+        "evaluate" => &["prepare-data", "threshold-sweep", "random-walk", "train-deeplab"],
+        _ => &[],
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    Description {
+        name: stage.to_owned(),
+        version: 1,
+        inputs: names(inputs),
+        optional_inputs: Vec::new(),
+        outputs: names(&["curve"]),
+        seeded: stage.starts_with("train"),
+        tensors: false,
+        execution_params: names(&["steps", "fail", "verify"]),
+        path_params: names(&["file"]),
+        unused_params: Vec::new(),
+    }
+}
+
+fn main() -> ExitCode {
+    let called = PathBuf::from(std::env::args().next().unwrap_or_default());
+    let stage = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match start(&stage, called.parent().unwrap_or(Path::new(".")), &Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{stage}: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
+    let event = |what: &str| {
+        let line = format!("{what} {stage} {} {}\n", options.experiment, std::process::id());
+        let mut file = OpenOptions::new().create(true).append(true).open(bin.join("events")).expect("events opens");
+        file.write_all(line.as_bytes()).expect("events can be written");
+    };
+    if options.describe {
+        event("describe");
+        println!("{}", serde_json::to_string(&description(stage)).expect("a description is JSON"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let experiment = Manifest::load(&options.manifest, &options.set)?.experiment(&options.experiment)?;
+    let plan = experiment.stage(stage)?;
+    let params: Params = plan.parse()?;
+    if options.check {
+        event("check");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let store = Store::open(&options.store)?;
+    let fingerprints = Fingerprints::open(store.root());
+    let (preimage, inputs) = resolve(stage, &experiment, &store, &fingerprints)?;
+    let committed = || store.find_whole(stage, &preimage.key()).map(|(found, _)| found.is_some() && !options.force);
+    if committed()? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (name, input) in inputs.iter().filter(|_| params.verify) {
+        if let Err(error) = input.verify() {
+            store.set_aside(name, &input.record().key)?;
+            return Err(error);
+        }
+    }
+    let lease = store.lease(&preimage, Claim::Alone, || event("wait"))?;
+    if committed()? || lease.resume_publication()?.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    event("run");
+    let mut work = lease.open()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGUSR1] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).expect("the signal can be handled");
+    }
+    let checkpoint = work.file("checkpoint");
+    let mut step: u64 = fs::read_to_string(&checkpoint).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut log = OpenOptions::new().create(true).append(true).open(work.file(LOG_FILE)).expect("the log opens");
+    let line = json!({"time": 1.0, "event": "start", "from": step});
+    writeln!(log, "{line}").expect("the log can be written");
+    if params.fail != 0 {
+        eprintln!("{stage}: told to fail");
+        return Ok(ExitCode::from(params.fail));
+    }
+    while step < params.steps {
+        std::thread::sleep(Duration::from_millis(10));
+        step += 1;
+        artifact::store::write_atomically(&checkpoint, step.to_string().as_bytes())?;
+        if stop.load(Ordering::SeqCst) {
+            event("stopped");
+            return Err(Error::Stopped("stopped with a checkpoint".into()));
+        }
+    }
+    let mut value = (params.value / params.round) as f64;
+    for input in inputs.values() {
+        for row in input.rows::<CurveRow>(&[])? {
+            value += 7.0 * row?.value;
+        }
+    }
+    if !params.file.is_empty() {
+        value += fs::read_to_string(&params.file).map_or(0.0, |text| text.len() as f64);
+    }
+    work.declare::<CurveRow>(1, BTreeMap::new());
+    work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value }])?;
+    let metrics = BTreeMap::from([("cam.train.miou".to_owned(), Value::from(value / 1000.0))]);
+    work.publish(&[], metrics, &options.experiment)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The preimage of a stage and its committed inputs.
+fn resolve(
+    stage: &str,
+    experiment: &ExperimentPlan,
+    store: &Store,
+    fingerprints: &Fingerprints,
+) -> Result<(Preimage, BTreeMap<String, Artifact>)> {
+    let plan = experiment.stage(stage)?;
+    let mut inputs = BTreeMap::new();
+    for need in &plan.needs {
+        let (preimage, _) = resolve(need, experiment, store, fingerprints)?;
+        let found = store.find(need, &preimage.key())?;
+        let missing = || Error::NotCommitted(format!("the input '{need}' is not committed"));
+        inputs.insert(need.clone(), found.ok_or_else(missing)?);
+    }
+    let digests = inputs.iter().map(|(name, input)| (name.clone(), input.record().digest.clone())).collect();
+    Ok((description(stage).preimage(plan, digests, fingerprints)?, inputs))
+}

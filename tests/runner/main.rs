@@ -1,0 +1,7 @@
+//! Whole runs of the `camflow` binary on fake stages that keep the real contract.
+
+mod answers;
+mod failure;
+mod selection;
+mod staleness;
+mod world;

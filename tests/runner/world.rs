@@ -1,0 +1,198 @@
+//! A directory with a manifest, an input file, a store, and fake stages under the names of the real ones.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+pub const STAGES: [&str; 8] = [
+    "prepare-data",
+    "train-cam",
+    "extract-msinf-cam",
+    "threshold-sweep",
+    "train-affinity",
+    "random-walk",
+    "train-deeplab",
+    "evaluate",
+];
+
+/// `baseline` and `full` (main) share prepare-data and train-cam.
+const MANIFEST: &str = r#"
+[pipeline]
+name = "test"
+seed = 1
+store = "store"
+device = "cpu"
+main = "full"
+
+[data]
+file = "input.txt"
+value = 1
+
+[stage.prepare-data]
+
+[stage.train-cam]
+needs = ["prepare-data"]
+value = 10
+round = 10
+steps = 0
+
+[stage.extract-msinf-cam]
+needs = ["prepare-data", "train-cam"]
+value = 1
+
+[stage.threshold-sweep]
+needs = ["prepare-data", "extract-msinf-cam"]
+value = 1
+
+[stage.train-affinity]
+needs = ["prepare-data", "extract-msinf-cam"]
+value = 1
+
+[stage.random-walk]
+needs = ["prepare-data", "extract-msinf-cam", "threshold-sweep", "train-affinity"]
+value = 1
+
+[stage.train-deeplab]
+needs = ["prepare-data", "random-walk"]
+value = 1
+
+[stage.evaluate]
+needs = ["prepare-data", "threshold-sweep", "random-walk", "train-deeplab"]
+value = 1
+
+[experiment.baseline]
+
+[experiment.full]
+extract-msinf-cam.value = 2
+"#;
+
+pub struct World {
+    dir: TempDir,
+}
+
+/// What a command ended with.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let world = Self { dir: TempDir::new().expect("a directory for the test") };
+        let tests = std::env::current_exe().expect("the test has a path");
+        let fake = tests.parent().and_then(Path::parent).expect("target/release").join("examples/fake-stage");
+        assert!(fake.is_file(), "{} is not built: run `cargo test -p runner`", fake.display());
+        fs::create_dir(world.bin()).expect("bin is made");
+        for stage in STAGES {
+            symlink(&fake, world.bin().join(stage)).expect("a stage is linked");
+        }
+        fs::write(world.path("pipeline.toml"), MANIFEST).expect("the manifest is written");
+        fs::write(world.path("input.txt"), "photographs").expect("the input is written");
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn bin(&self) -> PathBuf {
+        self.path("bin")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_camflow"));
+        command.args(args).env("CAMFLOW_BIN_DIR", self.bin()).current_dir(self.dir.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().expect("camflow starts")
+    }
+
+    pub fn camflow(&self, args: &[&str]) -> Ended {
+        end(self.start(args))
+    }
+
+    /// Replaces text of the manifest.
+    #[track_caller]
+    pub fn edit(&self, from: &str, to: &str) {
+        let file = self.path("pipeline.toml");
+        let text = fs::read_to_string(&file).expect("the manifest is there");
+        assert!(text.contains(from), "the manifest has no '{from}'");
+        fs::write(file, text.replacen(from, to, 1)).expect("the manifest is written");
+    }
+
+    /// The line of the manifest that reads so, after the header of its table.
+    #[track_caller]
+    pub fn line(&self, header: &str, line: &str) -> String {
+        let text = fs::read_to_string(self.path("pipeline.toml")).expect("the manifest is there");
+        let mut lines = text.lines().enumerate().skip_while(|(_, text)| *text != header);
+        let (index, _) = lines.find(|(_, text)| *text == line).expect("the manifest has the line");
+        format!("pipeline.toml:{}", index + 1)
+    }
+
+    /// What happened to the stages since the last question: `run train-cam full`.
+    pub fn events(&self) -> Vec<String> {
+        let events = self.all_events();
+        let _ = fs::remove_file(self.bin().join("events"));
+        events.iter().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+    }
+
+    /// The stages that ran since the last question, in that order: `train-cam full`.
+    pub fn ran(&self) -> Vec<String> {
+        self.events().iter().filter_map(|line| line.strip_prefix("run ").map(str::to_owned)).collect()
+    }
+
+    /// Waits until a stage runs; its process id.
+    pub fn wait_for(&self, stage: &str) -> i32 {
+        let start = Instant::now();
+        loop {
+            let events = self.all_events();
+            let found = events.iter().find_map(|line| line.strip_prefix(&format!("run {stage} ")));
+            if let Some(pid) = found.and_then(|rest| rest.rsplit_once(' ')?.1.parse().ok()) {
+                return pid;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{stage} does not start");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn all_events(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.bin().join("events")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The directory of a stage's artifact.
+    pub fn artifact(&self, stage: &str) -> PathBuf {
+        self.path(self.camflow(&["path", stage]).with(0).stdout.trim())
+    }
+}
+
+pub fn end(child: Child) -> Ended {
+    let output = child.wait_with_output().expect("camflow ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Sends a signal.
+pub fn signal(pid: i32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    rustix::process::kill_process(pid, signal).expect("the process is there");
+}
