@@ -79,7 +79,7 @@ fn a_killed_stage_goes_on_where_it_was() {
     let world = World::new();
     let run = world.start(&["run", "--experiment", "full", "--set", "train-cam.steps=1000"]);
     let stage = world.wait_for("train-cam");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    world.wait_for_checkpoint("train-cam");
     signal(stage, Signal::KILL);
     let ended = end(run).with(1);
     assert!(ended.stderr.contains("train-cam (full) failed (signal: 9"), "{}", ended.stderr);
@@ -95,7 +95,7 @@ fn a_signal_reaches_the_stage_and_the_run_can_go_on() {
         let world = World::new();
         let run = world.start(&["run", "--set", "train-cam.steps=1000"]);
         world.wait_for("train-cam");
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        world.wait_for_checkpoint("train-cam");
         signal(run.id().cast_signed(), kind);
         let ended = end(run).with(75);
         assert!(ended.stderr.contains("stopped; run the same command again to go on"), "{}", ended.stderr);

@@ -134,12 +134,12 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     if committed()? || lease.resume_publication()?.is_some() {
         return Ok(ExitCode::SUCCESS);
     }
-    event("run");
-    let mut work = lease.open()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGUSR1] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).expect("the signal can be handled");
     }
+    event("run");
+    let mut work = lease.open()?;
     let checkpoint = work.file("checkpoint");
     let mut step: u64 = fs::read_to_string(&checkpoint).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut log = OpenOptions::new().create(true).append(true).open(work.file(LOG_FILE)).expect("the log opens");

@@ -79,6 +79,8 @@ fn the_same_rows_stop_a_rerun() {
     assert!(out.contains("committed already, its inputs are the same"), "{out}");
     world.camflow(&["run", "--set", "train-cam.value=20"]).with(0);
     assert_eq!(world.ran().len(), 13);
+    let out = world.camflow(&["run", "--set", "train-cam.value=30"]).with(0).stdout;
+    assert!(out.contains("[2/13] extract-msinf-cam (baseline): input train-cam changed\n"), "{out}");
 }
 
 #[test]

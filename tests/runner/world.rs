@@ -162,16 +162,20 @@ impl World {
 
     /// Waits until a stage runs; its process id.
     pub fn wait_for(&self, stage: &str) -> i32 {
-        let start = Instant::now();
-        loop {
+        wait(&format!("{stage} runs"), || {
             let events = self.all_events();
             let found = events.iter().find_map(|line| line.strip_prefix(&format!("run {stage} ")));
-            if let Some(pid) = found.and_then(|rest| rest.rsplit_once(' ')?.1.parse().ok()) {
-                return pid;
-            }
-            assert!(start.elapsed() < Duration::from_secs(60), "{stage} does not start");
-            thread::sleep(Duration::from_millis(5));
-        }
+            found.and_then(|rest| rest.rsplit_once(' ')?.1.parse().ok())
+        })
+    }
+
+    /// Waits until a stage that runs has written a checkpoint.
+    pub fn wait_for_checkpoint(&self, stage: &str) {
+        wait(&format!("{stage} has a checkpoint"), || {
+            let work = fs::read_dir(self.path("store/work")).ok()?.flatten();
+            let mut own = work.filter(|entry| entry.file_name().to_string_lossy().starts_with(stage));
+            own.any(|entry| entry.path().join("checkpoint").exists()).then_some(())
+        });
     }
 
     fn all_events(&self) -> Vec<String> {
@@ -185,6 +189,18 @@ impl World {
     }
 }
 
+fn wait<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_mins(1), "in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for a command to end.
 pub fn end(child: Child) -> Ended {
     let output = child.wait_with_output().expect("camflow ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

@@ -104,11 +104,10 @@ impl Plan {
                 let input = self.step(&step.experiment, need);
                 if let Some(input) = input.filter(|input| !input.is_cached() && !input.selected) {
                     let (stage, experiment) = (&step.stage, &step.experiment);
-                    let reasons: Vec<_> = input.reasons.iter().map(Reason::to_string).collect();
                     return Err(Error::NotCommitted(format!(
                         "{stage} ({experiment}) needs {need}, which is not committed ({}) and not selected; \
                          leave out --from / --only, or run `camflow run --until {need}` first",
-                        reasons.join(", ")
+                        reason::sentence(&input.reasons)
                     )));
                 }
             }
@@ -179,13 +178,9 @@ impl Pipeline {
             _ => {}
         }
         if artifact.is_none() && !matches!(state, State::Damaged { .. }) {
-            match reason::previous(&self.store, plan, asked.main)? {
-                Some(old) => {
-                    last_seconds = Some(old.record().provenance.seconds);
-                    reasons.extend(reason::compare(self, plan, &preimage, &old.record().preimage));
-                }
-                None => reasons.push(Reason::FirstRun),
-            }
+            let (because, previous) = reason::of_absence(self, plan, &preimage)?;
+            last_seconds = previous.map(|old| old.record().provenance.seconds);
+            reasons.extend(because);
         }
         Ok(Step {
             experiment: plan.experiment.clone(),

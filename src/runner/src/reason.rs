@@ -66,13 +66,47 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The reasons in one line: "first run" says all, and what comes first is listed once.
+pub(crate) fn sentence(reasons: &[Reason]) -> String {
+    if reasons.contains(&Reason::FirstRun) {
+        return Reason::FirstRun.to_string();
+    }
+    let mut upstream = Vec::new();
+    let mut parts = Vec::new();
+    for reason in reasons {
+        match reason {
+            Reason::Upstream { stage } => upstream.push(stage.as_str()),
+            other => parts.push(other.to_string()),
+        }
+    }
+    if !upstream.is_empty() {
+        parts.push(format!("after {}", upstream.join(", ")));
+    }
+    parts.join(", ")
+}
+
 /// A value as the manifest would write it.
 pub(crate) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "(none)".to_owned(), Value::to_string)
 }
 
+/// Why a stage that is not committed has to run, and the artifact that says so.
+pub(crate) fn of_absence(
+    pipeline: &Pipeline,
+    plan: &StagePlan,
+    preimage: &Preimage,
+) -> Result<(Vec<Reason>, Option<Artifact>)> {
+    let main = pipeline.manifest.main()? == plan.experiment;
+    let previous = previous(&pipeline.store, plan, main)?;
+    let reasons = match &previous {
+        Some(old) => compare(pipeline, plan, preimage, &old.record().preimage),
+        None => vec![Reason::FirstRun],
+    };
+    Ok((reasons, previous))
+}
+
 /// The artifact that this stage of this experiment last was, or the newest of the stage.
-pub(crate) fn previous(store: &Store, plan: &StagePlan, main: bool) -> Result<Option<Artifact>> {
+fn previous(store: &Store, plan: &StagePlan, main: bool) -> Result<Option<Artifact>> {
     let experiment = (!main).then_some(plan.experiment.as_str());
     match store.latest(&plan.stage, experiment) {
         Ok(Some(artifact)) => Ok(Some(artifact)),

@@ -15,7 +15,7 @@ use crate::options::RunOptions;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
 use crate::process::stopped;
-use crate::reason::Reason;
+use crate::reason::{self, Reason};
 use crate::text::{self, Table};
 
 mod check;
@@ -66,8 +66,10 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     let pipeline = Pipeline::open(&options.source)?;
     let mut run = Run { pipeline: &pipeline, options, out, computed: BTreeMap::new(), announced: 0 };
     let plan = run.plan()?;
-    check::all(&pipeline, &plan)?;
+    let checked = check::all(&pipeline, &plan);
+    // Ctrl-C ends the checks too: that is no failure of theirs.
     options.interrupt.check()?;
+    checked?;
     let outcomes = match run.execute(plan) {
         Err(RunError::DamagedInput(reason)) => {
             run.say(&format!("{reason}; planning again"))?;
@@ -181,31 +183,28 @@ impl Run<'_> {
             Ok((need.clone(), artifact.record().digest.clone()))
         };
         let inputs = step.plan.needs.iter().map(digest).collect::<Result<_>>()?;
-        let key = self.pipeline.preimage(&step.plan, inputs)?.key();
+        let preimage = self.pipeline.preimage(&step.plan, inputs)?;
+        let key = preimage.key();
         let ran = self.computed.contains_key(&(step.stage.clone(), key.clone()));
         let force = !ran && self.options.selection.force.contains(&step.stage);
         let (found, damage) = self.pipeline.store.find_whole(&step.stage, &key)?;
-        if let Some(damage) = damage {
-            self.say(&damage)?;
-        }
         let named = format!("{} ({})", step.stage, step.experiment);
         if step.shared_with.is_none() {
             self.announced += 1;
         }
-        match found {
-            Some(artifact) if !force => {
-                if step.shared_with.is_none() {
-                    self.say(&format!(
-                        "[{}/{total}] {named}: committed already, its inputs are the same",
-                        self.announced
-                    ))?;
-                }
-                return Ok(artifact);
+        let at = format!("[{}/{total}]", self.announced);
+        if !force && let Some(artifact) = found {
+            if step.shared_with.is_none() {
+                self.say(&format!("{at} {named}: committed already, its inputs are the same"))?;
             }
-            _ => {}
+            return Ok(artifact);
         }
-        let reasons: Vec<_> = step.reasons.iter().map(Reason::to_string).collect();
-        self.say(&format!("[{}/{total}] {named}: {}", self.announced, reasons.join(", ")))?;
+        let reasons = match damage {
+            Some(what) => vec![Reason::Damaged { what }],
+            None if force => vec![Reason::Forced],
+            None => reason::of_absence(self.pipeline, &step.plan, &preimage)?.0,
+        };
+        self.say(&format!("{at} {named}: {}", reason::sentence(&reasons)))?;
         let start = Instant::now();
         self.start(step, &key, force)?;
         self.computed.insert((step.stage.clone(), key.clone()), start.elapsed().as_secs_f64());

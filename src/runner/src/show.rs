@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::options::{Selection, Source};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
-use crate::reason::Reason;
+use crate::reason;
 use crate::text::{self, Table};
 
 mod graph;
@@ -41,14 +41,13 @@ pub fn plan(source: &Source, selection: &Selection, json: bool, out: &mut dyn Wr
     for step in plan.steps.iter().filter(|step| step.selected) {
         let key = step.key.as_ref().map(Key::short).unwrap_or_default();
         let last = step.last_seconds.map(text::seconds).unwrap_or_default();
-        let reasons: Vec<_> = step.reasons.iter().map(Reason::to_string).collect();
         let why = match &step.shared_with {
             Some(other) => format!("the same as of {other}"),
-            None => reasons.join(", "),
+            None => reason::sentence(&step.reasons),
         };
         table.row([&step.experiment, &step.stage, state(step), key, &last, &why]);
     }
-    let seconds: f64 = plan.to_run().filter_map(|step| step.last_seconds).sum();
+    let seconds = plan.to_run().filter_map(|step| step.last_seconds).fold(0.0, |sum, seconds| sum + seconds);
     let count = plan.to_run().count();
     text::emit(out, &format!("{table}\n{count} to run; the same stages last took {seconds:.1} s\n"))
 }
@@ -171,7 +170,7 @@ fn readable(line: &str, start: &mut Option<f64>) -> String {
 struct Metric {
     experiment: String,
     stage: String,
-    metric: String,
+    name: String,
     value: Value,
 }
 
@@ -181,10 +180,10 @@ pub fn metrics(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
     let mut all = Vec::new();
     let mut table = Table::new(&["experiment", "stage", "metric", "value"]);
     for step in &plan.steps {
-        for (metric, value) in step.artifact.iter().flat_map(|artifact| &artifact.record().metrics) {
-            let (experiment, stage, metric) = (step.experiment.clone(), step.stage.clone(), metric.clone());
-            table.row([&experiment, &stage, &metric, &text::number(value)]);
-            all.push(Metric { experiment, stage, metric, value: value.clone() });
+        for (name, value) in step.artifact.iter().flat_map(|artifact| &artifact.record().metrics) {
+            let (experiment, stage, name) = (step.experiment.clone(), step.stage.clone(), name.clone());
+            table.row([&experiment, &stage, &name, &text::number(value)]);
+            all.push(Metric { experiment, stage, name, value: value.clone() });
         }
     }
     if json { text::emit_json(out, &all) } else { text::emit(out, &table.to_string()) }
