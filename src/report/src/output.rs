@@ -1,0 +1,176 @@
+//! A query's answer as a table for the eye, as CSV, JSON or Parquet.
+//!
+//! Binary cells are shown by their size in the table; CSV and JSON hold them in base64.
+
+use std::fmt::Write as _;
+
+use artifact::{Error, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use polars::prelude::{AnyValue, DataFrame, ParquetWriter, Series};
+use serde_json::{Map, Value};
+
+use crate::polars_error;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns for a terminal.
+    Table,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// An array of objects.
+    Json,
+    /// A Parquet file.
+    Parquet,
+}
+
+/// The widest a column of the table may be.
+const WIDEST: usize = 48;
+
+/// The bytes of an answer; `limit` is the number of rows that the table shows.
+pub fn render(frame: &mut DataFrame, format: Format, limit: usize) -> Result<Vec<u8>> {
+    match format {
+        Format::Table => Ok(table(frame, limit)?.into_bytes()),
+        Format::Csv => Ok(csv(frame)?.into_bytes()),
+        Format::Json => json(frame),
+        Format::Parquet => {
+            let mut bytes = Vec::new();
+            ParquetWriter::new(&mut bytes).finish(frame).map_err(|error| polars_error(&error))?;
+            Ok(bytes)
+        }
+    }
+}
+
+fn names(frame: &DataFrame) -> Vec<String> {
+    frame.columns().iter().map(|column| column.name().to_string()).collect()
+}
+
+fn cell(frame: &DataFrame, column: usize, row: usize) -> Result<Value> {
+    let value = frame.columns()[column].get(row).map_err(|error| polars_error(&error))?;
+    json_value(&value)
+}
+
+fn json_value(value: &AnyValue<'_>) -> Result<Value> {
+    Ok(match value {
+        AnyValue::Null => Value::Null,
+        AnyValue::Boolean(flag) => Value::from(*flag),
+        AnyValue::String(text) => Value::from(*text),
+        AnyValue::StringOwned(text) => Value::from(text.as_str()),
+        AnyValue::Float32(number) => number.to_string().parse::<f64>().map_or(Value::Null, Value::from),
+        AnyValue::Float64(number) => Value::from(*number),
+        AnyValue::Binary(bytes) => Value::from(BASE64_STANDARD.encode(bytes)),
+        AnyValue::BinaryOwned(bytes) => Value::from(BASE64_STANDARD.encode(bytes)),
+        AnyValue::List(items) => list(items)?,
+        number if number.is_integer() => match number.extract::<i64>() {
+            Some(number) => Value::from(number),
+            None => number.extract::<u64>().map_or(Value::Null, Value::from),
+        },
+        other => Value::from(other.to_string()),
+    })
+}
+
+fn list(items: &Series) -> Result<Value> {
+    let item = |index| items.get(index).map_err(|error| polars_error(&error)).and_then(|value| json_value(&value));
+    (0..items.len()).map(item).collect::<Result<Vec<_>>>().map(Value::from)
+}
+
+fn json(frame: &DataFrame) -> Result<Vec<u8>> {
+    let names = names(frame);
+    let mut text = String::from("[");
+    for row in 0..frame.height() {
+        let mut object = Map::new();
+        for (column, name) in names.iter().enumerate() {
+            object.insert(name.clone(), cell(frame, column, row)?);
+        }
+        let _ = write!(text, "{}\n  {}", if row == 0 { "" } else { "," }, Value::from(object));
+    }
+    text.push_str(if frame.height() == 0 { "]\n" } else { "\n]\n" });
+    Ok(text.into_bytes())
+}
+
+fn csv(frame: &DataFrame) -> Result<String> {
+    let quoted = |text: &str| {
+        let special = text.contains([',', '"', '\n', '\r']);
+        if special { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    };
+    let mut text = names(frame).iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",") + "\n";
+    for row in 0..frame.height() {
+        for column in 0..frame.width() {
+            let value = match cell(frame, column, row)? {
+                Value::Null => String::new(),
+                Value::String(value) => quoted(&value),
+                other => quoted(&other.to_string()),
+            };
+            let _ = write!(text, "{}{value}", if column == 0 { "" } else { "," });
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// One shown cell; floats get the digits that a person can use.
+fn shown(value: &AnyValue<'_>) -> Result<String> {
+    let bytes = |len: usize| format!("<{len} bytes>");
+    let text = match value {
+        AnyValue::Float32(number) => float(f64::from(*number)),
+        AnyValue::Float64(number) => float(*number),
+        AnyValue::Binary(content) => bytes(content.len()),
+        AnyValue::BinaryOwned(content) => bytes(content.len()),
+        other => match json_value(other)? {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        },
+    };
+    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let cut = one_line.chars().count() > WIDEST;
+    Ok(if cut { one_line.chars().take(WIDEST - 1).chain(['…']).collect() } else { one_line })
+}
+
+fn float(number: f64) -> String {
+    let size = number.abs();
+    match size {
+        _ if number == 0.0 || !number.is_finite() || (number.fract() == 0.0 && size < 1e9) => number.to_string(),
+        _ if (1e-3..1e6).contains(&size) => format!("{number:.4}"),
+        _ => format!("{number:.3e}"),
+    }
+}
+
+fn table(frame: &DataFrame, limit: usize) -> Result<String> {
+    let rows = frame.height().min(limit);
+    let mut columns = Vec::new();
+    for column in frame.columns() {
+        let value = |row| column.get(row).map_err(|error| polars_error(&error)).and_then(|value| shown(&value));
+        let cells = (0..rows).map(value).collect::<Result<Vec<_>>>()?;
+        let name = column.name().to_string();
+        let width = cells.iter().chain([&name]).map(|cell| cell.chars().count()).max().unwrap_or(0);
+        columns.push((name, column.dtype().is_primitive_numeric(), width, cells));
+    }
+    let mut text = String::new();
+    let mut line = |cell: &dyn Fn(usize) -> String| {
+        let padded = columns.iter().enumerate().map(|(index, (_, number, width, _))| {
+            let cell = cell(index);
+            if *number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        let joined = padded.collect::<Vec<_>>().join("  ");
+        text.push_str(joined.trim_end());
+        text.push('\n');
+    };
+    line(&|column| columns[column].0.clone());
+    line(&|column| "─".repeat(columns[column].2));
+    (0..rows).for_each(|row| line(&|column| columns[column].3[row].clone()));
+    let all = frame.height();
+    let plural = if all == 1 { "" } else { "s" };
+    let _ = match all - rows {
+        0 => writeln!(text, "({all} row{plural})"),
+        more => writeln!(text, "… {more} more of {all} rows; --limit shows more, --format csv has all"),
+    };
+    Ok(text)
+}
+
+/// Writes an answer to a file, whole or not at all.
+pub fn save(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+    artifact::store::write_atomically(&path, bytes)
+}

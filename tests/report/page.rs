@@ -1,0 +1,125 @@
+//! The report: what it holds, that it is well-formed, that it needs nothing from outside.
+
+use std::path::Path;
+
+use crate::store::{self, MAIN};
+use crate::{run, stderr, stdout};
+
+fn report(store: &Path, args: &[&str]) -> String {
+    let out = store.join("report.html");
+    let args: Vec<_> = ["--out", out.to_str().unwrap()].iter().chain(args).copied().collect();
+    stdout(&run("report", store, &args));
+    let html = std::fs::read_to_string(out).unwrap();
+    check(&html);
+    html
+}
+
+/// Tags are balanced, ids are unique, nothing is fetched from anywhere.
+fn check(html: &str) {
+    const VOID: [&str; 4] = ["meta", "img", "br", "!DOCTYPE"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut ids = std::collections::BTreeSet::new();
+    let style_end = html.find("</style>").unwrap();
+    let mut rest = html;
+    while let Some(start) = rest.find('<') {
+        let end = start + rest[start..].find('>').expect("every tag ends");
+        let tag = &rest[start + 1..end];
+        rest = &rest[end + 1..];
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "before …{}", &rest[..rest.len().min(200)]);
+        } else if !VOID.contains(&name) && !tag.ends_with('/') {
+            open.push(name);
+        }
+        if let Some(id) = tag.split(" id=\"").nth(1).and_then(|id| id.split('"').next()) {
+            assert!(ids.insert(id), "id {id} is there twice");
+        }
+        if let Some(source) = tag.split(" src=\"").nth(1) {
+            assert!(source.starts_with("data:image/"), "{tag}");
+        }
+        if let Some(target) = tag.split(" href=\"").nth(1).and_then(|target| target.split('"').next()) {
+            assert!(target.starts_with('#'), "{tag}");
+        }
+    }
+    assert!(open.is_empty(), "{open:?} stay open");
+    for outside in ["http://", "https://", "<script", "<link", "@import", "url(http"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(!html[..style_end].contains("url("), "the style fetches nothing");
+    assert!(!html.contains("NaN") && !html.contains("inf\""), "no number is missing");
+}
+
+#[test]
+fn the_page_holds_what_the_store_has() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write(dir.path());
+    let html = report(dir.path(), &["--title", "Shapes <1> & \"more\""]);
+    let parts = [
+        "<h1>Shapes &lt;1&gt; &amp; &quot;more&quot;</h1>",
+        "cat &amp; &lt;dog&gt;",
+        ">63.7</td>",
+        "+15.3 over baseline",
+        "Chosen on ground truth",
+        "Pseudo-label · rcm+mam",
+        "CAM · baseline",
+        "CAM · rcm+mam",
+        "DeepLab · rcm+mam",
+        "Ground truth",
+        "Training images",
+        "Validation images",
+        "2007_0000",
+        "data:image/jpeg;base64,",
+        "data:image/png;base64,",
+        "<h3>train-cam</h3>",
+        "<h3>train-deeplab</h3>",
+        "learning rate",
+        "optimizer.momentum",
+        "<details>",
+        "class=\"mark s0\"",
+    ];
+    for part in parts {
+        assert!(html.contains(part), "{part} is not there");
+    }
+    assert!(!html.contains("cat & <dog>"));
+    assert_eq!(html.matches("<img").count() % 2, 0, "photographs with as many truths");
+    assert_eq!(html.matches("Photograph of").count(), 12);
+    assert_eq!(html.matches("<h3>prepare-data").count(), 0);
+    assert_eq!(html.matches("<th>prepare-data</th>").count(), 1, "shared by both experiments, shown once");
+    assert!(html.contains(&format!("<td>baseline, {MAIN}</td>")));
+}
+
+#[test]
+fn the_same_store_gives_the_same_page() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write(dir.path());
+    assert_eq!(report(dir.path(), &[]), report(dir.path(), &[]));
+    assert_eq!(report(dir.path(), &["--images", "3"]).matches("Photograph of").count(), 3);
+    assert_eq!(report(dir.path(), &["--images", "0"]).matches("<img").count(), 0);
+    assert_eq!(report(dir.path(), &["--images", "999"]).matches("Photograph of").count(), 24);
+}
+
+#[test]
+fn missing_stages_leave_gaps_and_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write(dir.path());
+    let stages = ["evaluate", "threshold-sweep", "train-cam", "train-affinity", "train-deeplab", "random-walk"];
+    for stage in stages {
+        std::fs::remove_dir_all(dir.path().join(stage)).unwrap();
+        let html = report(dir.path(), &[]);
+        assert!(html.contains("<section id=\"provenance\">") && html.contains("<section id=\"gallery\">"), "{stage}");
+    }
+    std::fs::remove_dir_all(dir.path().join("extract-msinf-cam")).unwrap();
+    assert!(!report(dir.path(), &[]).contains("CAM ·"));
+    std::fs::remove_dir_all(dir.path().join("prepare-data")).unwrap();
+    let output = run("report", dir.path(), &["--out", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(69), "{}", stderr(&output));
+}
+
+#[test]
+fn an_image_without_one_of_the_pictures_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write(dir.path());
+    // The store's last training image has no pseudo-label: it is taken only if all are asked for.
+    assert_eq!(report(dir.path(), &[]).matches("not computed").count(), 0);
+    assert_eq!(report(dir.path(), &["--images", "24"]).matches("not computed").count(), 1);
+}
