@@ -36,6 +36,8 @@ pub const CLASSES: [&str; 6] = ["star", "ring", "cross", "moon", "diamond", "dro
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
+    /// Seed of the drawing: another one is another data set.
+    pub seed: u64,
     /// Pictures in the split `train`.
     pub images_train: usize,
     /// Pictures in the split `val`.
@@ -46,7 +48,7 @@ pub struct ShapesConfig {
 
 impl ShapesConfig {
     /// The data set that `make pipeline` uses.
-    pub const DEFAULT: Self = Self { images_train: 240, images_val: 80, size: [96, 96] };
+    pub const DEFAULT: Self = Self { seed: 1, images_train: 240, images_val: 80, size: [96, 96] };
 
     /// Says what is wrong with the values, and what they should be.
     pub fn check(&self) -> Result<(), String> {
@@ -61,7 +63,7 @@ impl ShapesConfig {
 }
 
 /// Draws the data set into `directory`: `JPEGImages`, `Annotations`, `SegmentationClass`, `ImageSets/Segmentation`.
-pub fn write_voc_layout(directory: &Path, config: &ShapesConfig, seed: u64) -> Result<()> {
+pub fn write_voc_layout(directory: &Path, config: &ShapesConfig) -> Result<()> {
     config.check().map_err(|reason| Error::Config(format!("shapes: {reason}")))?;
     for folder in ["JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"] {
         let folder = directory.join(folder);
@@ -69,7 +71,7 @@ pub fn write_voc_layout(directory: &Path, config: &ShapesConfig, seed: u64) -> R
     }
     let total = config.images_train + config.images_val;
     let ids: Vec<String> = (1..=total).map(|number| format!("shapes_{number:06}")).collect();
-    ids.par_iter().try_for_each(|id| write_picture(directory, config, seed, id))?;
+    ids.par_iter().try_for_each(|id| write_picture(directory, config, id))?;
     let (train, val) = ids.split_at(config.images_train);
     for (split, ids) in [("train", train), ("val", val)] {
         let list = ids.join("\n") + "\n";
@@ -78,8 +80,8 @@ pub fn write_voc_layout(directory: &Path, config: &ShapesConfig, seed: u64) -> R
     Ok(())
 }
 
-fn write_picture(directory: &Path, config: &ShapesConfig, seed: u64, id: &str) -> Result<()> {
-    let mut rng = Rng::new(seed, 0, id);
+fn write_picture(directory: &Path, config: &ShapesConfig, id: &str) -> Result<()> {
+    let mut rng = Rng::new(config.seed, 0, id);
     let [h, w] = config.size.map(|side| (side as f64 * rng.uniform(0.875, 1.125)).round() as usize);
     let scene = Scene::draw(h, w, &mut rng);
     write(&directory.join(format!("JPEGImages/{id}.jpg")), &encode_jpeg(&scene.picture, 92))?;

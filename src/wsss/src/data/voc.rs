@@ -216,10 +216,14 @@ fn read_mask(
         );
         return Err(Fault::new(&file, reason));
     }
-    let known = source.mask_classes.as_ref().unwrap_or(&source.classes).len();
-    if let Some(index) = mask.classes.iter().find(|&&v| v as usize > known && v != ClassId::VOID.0) {
-        let reason =
-            format!("the mask holds index {index}, but only {known} classes are listed; complete the class list");
+    // A subset without its masks' numbering is one fault of the source, told by `read`, not one of every mask.
+    let complete = (source.unknown_classes == Unknown::Refuse).then_some(&source.classes);
+    if let Some(known) = source.mask_classes.as_ref().or(complete).map(Vec::len)
+        && let Some(index) = mask.classes.iter().find(|&&v| v as usize > known && v != ClassId::VOID.0)
+    {
+        let reason = format!(
+            "the mask holds index {index}, but only {known} classes are listed; complete the list, or name in mask_classes all classes that the masks number"
+        );
         return Err(Fault::new(&file, reason));
     }
     let Some(all) = &source.mask_classes else { return Ok(Some(bytes)) };

@@ -7,8 +7,8 @@ use super::texture::{Coat, Colour, Fur, mix, scale, smooth};
 /// An object in the picture's coordinates, in pixels.
 pub(super) struct Figure {
     pub(super) class: usize,
+    pub(super) centre: [f64; 2],
     fur: Fur,
-    centre: [f64; 2],
     /// Unit vector from the tail to the head.
     axis: [f64; 2],
     /// Half the length and half the width of the body.
@@ -34,8 +34,8 @@ impl Figure {
         let wide = long * rng.uniform(0.62, 0.82);
         Self {
             class,
-            fur: Fur::draw(coat, side * 0.2, rng),
             centre,
+            fur: Fur::draw(coat, side * 0.2, rng),
             axis: direction(rng),
             half: [long, wide],
             taper: rng.uniform(0.0, 0.3),
@@ -48,6 +48,14 @@ impl Figure {
     pub(super) fn head(&self) -> [f64; 2] {
         let along = self.half[0] + 0.15 * self.head;
         [self.centre[0] + along * self.axis[0], self.centre[1] + along * self.axis[1]]
+    }
+
+    /// Whether the figure or its shadow can be seen at a point; cheap.
+    pub(super) fn is_near(&self, x: f64, y: f64) -> bool {
+        const SHADOW: f64 = 8.0;
+        let reach = self.half[0] + 1.2 * self.tail.max(self.head) + 0.3 * self.half[1] + SHADOW;
+        let (dx, dy) = (x - self.centre[0], y - self.centre[1]);
+        dx * dx + dy * dy < reach * reach
     }
 
     /// Signed distance to the outline in pixels, about right near it; negative inside.

@@ -78,11 +78,11 @@ fn is_readable(figures: &[Figure], h: usize, w: usize) -> bool {
     figures.iter().enumerate().all(|(index, figure)| {
         let (mut whole, mut seen, mut head_whole, mut head_seen) = (0, 0, 0, 0);
         let reach = (h.max(w) / 2) as i64;
-        let [cx, cy] = [figure.head()[0] as i64, figure.head()[1] as i64];
+        let [cx, cy] = figure.centre.map(|v| v as i64);
         for y in cy - reach..cy + reach {
             for x in cx - reach..cx + reach {
                 let (px, py) = (x as f64 + 0.5, y as f64 + 0.5);
-                if figure.distance(px, py) >= 0.0 {
+                if !figure.is_near(px, py) || figure.distance(px, py) >= 0.0 {
                     continue;
                 }
                 let head = usize::from(figure.head_distance(px, py) < 0.0);
@@ -101,7 +101,10 @@ fn is_readable(figures: &[Figure], h: usize, w: usize) -> bool {
 
 /// The front-most figure at each pixel's centre.
 fn owners(figures: &[Figure], h: usize, w: usize) -> Vec<Option<usize>> {
-    let at = |x: usize, y: usize| figures.iter().rposition(|f| f.distance(x as f64 + 0.5, y as f64 + 0.5) < 0.0);
+    let at = |x: usize, y: usize| {
+        let (x, y) = (x as f64 + 0.5, y as f64 + 0.5);
+        figures.iter().rposition(|figure| figure.is_near(x, y) && figure.distance(x, y) < 0.0)
+    };
     (0..h * w).map(|i| at(i % w, i / w)).collect()
 }
 
@@ -136,12 +139,13 @@ fn objects(figures: &[Figure], owners: &[Option<usize>], w: usize) -> Vec<Object
 fn render(background: &Background, figures: &[Figure], h: usize, w: usize) -> Rgb {
     let mut pixels = Vec::with_capacity(h * w * 3);
     for i in 0..h * w {
+        let ground = background.at((i % w) as f64 + 0.5, (i / w) as f64 + 0.5);
         let mut sum = [0.0; 3];
         for ray in 0..RAYS * RAYS {
             let x = (i % w) as f64 + ((ray % RAYS) as f64 + 0.5) / RAYS as f64;
             let y = (i / w) as f64 + ((ray / RAYS) as f64 + 0.5) / RAYS as f64;
-            let mut colour = background.at(x, y);
-            for figure in figures {
+            let mut colour = ground;
+            for figure in figures.iter().filter(|figure| figure.is_near(x, y)) {
                 // A soft shadow to the lower right, then the figure itself.
                 let shadow = smooth((2.5 - figure.distance(x - 2.2, y - 3.0)) / 5.0);
                 colour = scale(colour, 1.0 - 0.42 * shadow * (1.0 - coverage(figure.distance(x, y))));

@@ -1,0 +1,70 @@
+//! The embedded data set: the same bytes from the same seed, and readable as any VOC data set.
+
+use std::{collections::BTreeMap, path::Path};
+
+use wsss::data::{
+    codec::decode_mask,
+    shapes::{CLASSES, ShapesConfig, write_voc_layout},
+    voc::{self, Unknown, VocSource},
+};
+
+const SMALL: ShapesConfig = ShapesConfig { seed: 5, images_train: 24, images_val: 6, size: [48, 64] };
+
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for folder in ["JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"] {
+        for entry in std::fs::read_dir(directory.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            found.insert(path.strip_prefix(directory).unwrap().display().to_string(), std::fs::read(path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn one_seed_gives_one_data_set() {
+    let [a, b, c] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    write_voc_layout(a.path(), &SMALL).unwrap();
+    write_voc_layout(b.path(), &SMALL).unwrap();
+    write_voc_layout(c.path(), &ShapesConfig { seed: 6, ..SMALL }).unwrap();
+    assert_eq!(files(a.path()).len(), 30 * 3 + 2);
+    assert!(files(a.path()) == files(b.path()), "the same seed gave other bytes");
+    assert!(files(a.path()) != files(c.path()), "another seed gave the same bytes");
+}
+
+#[test]
+fn it_is_a_voc_data_set() {
+    let directory = tempfile::tempdir().unwrap();
+    write_voc_layout(directory.path(), &SMALL).unwrap();
+    let split = |name: &str| (name.to_owned(), format!("ImageSets/Segmentation/{name}.txt"));
+    let source = VocSource {
+        root: directory.path().to_owned(),
+        classes: CLASSES.map(String::from).to_vec(),
+        splits: [split("train"), split("val")].into(),
+        unlabelled: vec![],
+        masks: Some("SegmentationClass".into()),
+        mask_classes: None,
+        unknown_classes: Unknown::Refuse,
+    };
+    let records = voc::read(&source, &|_, _| {}).unwrap();
+    assert_eq!(records.len(), 30);
+    assert_eq!(records.iter().filter(|r| r.splits == ["train"]).count(), 24);
+    for record in &records {
+        let mask = decode_mask(record.mask.as_ref().unwrap()).unwrap();
+        assert!(!record.labels.is_empty(), "{} shows nothing", record.image_id);
+        for label in &record.labels {
+            let share = mask.classes.iter().filter(|&&v| v == label.0).count() as f64 / mask.classes.len() as f64;
+            assert!(share > 0.01, "{} hides its {}", record.image_id, CLASSES[label.foreground().unwrap()]);
+        }
+        assert!(mask.classes.contains(&255), "{} has no void boundary", record.image_id);
+        let strange = mask.classes.iter().find(|&&v| v != 0 && v != 255 && record.labels.iter().all(|l| l.0 != v));
+        assert_eq!(strange, None, "{}: the mask knows a class that the annotation does not", record.image_id);
+    }
+}
+
+#[test]
+fn a_senseless_size_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = write_voc_layout(directory.path(), &ShapesConfig { size: [4, 96], ..SMALL }).unwrap_err();
+    assert_eq!((error.exit_code(), error.to_string().contains("size")), (78, true));
+}
