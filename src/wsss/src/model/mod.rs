@@ -1,1 +1,133 @@
-//! The networks.
+//! The networks: two backbones at stride 8 with three taps each, and the three nets built on them.
+//!
+//! Reads nothing but, in `weights`, a file of weights; writes nothing. A variable's path in the `VarStore` is its key in
+//! a state dict, so files from elsewhere load by name.
+//!
+//! ```text
+//! layer           convolution and batch normalisation with their training mode
+//! resnet38        Wu et al., model A1, dilated to stride 8
+//! mobilenet_v2    torchvision's features, dilated to stride 8
+//! cam_net         MainNet and SupportNet
+//! affinity_net    semantic features whose distances are affinities
+//! deeplab         DeepLab-LargeFOV
+//! weights         strict loading of .safetensors
+//! ```
+
+mod layer;
+
+pub mod mobilenet_v2;
+pub mod resnet38;
+
+pub mod affinity_net;
+pub mod cam_net;
+pub mod deeplab;
+
+pub mod weights;
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+pub use affinity_net::AffinityNet;
+pub use cam_net::{CamNet, CamNetConfig, CamOutput};
+pub use deeplab::DeepLab;
+pub use mobilenet_v2::MobileNetV2;
+pub use resnet38::ResNet38;
+
+/// How a network is being run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout drops; batch normalisation follows [`Norm`].
+    Train,
+    /// Deterministic: no dropout, running statistics.
+    Eval,
+}
+
+/// What batch normalisation does while a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Running statistics and a fixed affine, also in [`Mode::Train`]; the stem is fixed too. For pretrained weights.
+    Frozen,
+    /// Batch statistics and a trained affine. For training from scratch.
+    Train,
+}
+
+/// Which backbone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackboneName {
+    /// The paper's: 38 layers, 106 million parameters.
+    #[serde(rename = "resnet38")]
+    ResNet38,
+    /// For machines without a large GPU.
+    #[serde(rename = "mobilenet_v2")]
+    MobileNetV2,
+}
+
+impl BackboneName {
+    /// The `width` of the real network, for which weights exist.
+    pub const fn full_width(self) -> i64 {
+        match self {
+            Self::ResNet38 => 64,
+            Self::MobileNetV2 => 32,
+        }
+    }
+}
+
+/// The backbone's part of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneConfig {
+    /// Which architecture.
+    pub name: BackboneName,
+    /// Channels of the first convolution; all others scale with it. 64 is the real `ResNet38`, 32 the real `MobileNetV2`.
+    pub width: i64,
+    /// What batch normalisation does during training.
+    pub norm: Norm,
+}
+
+/// Feature maps of a backbone, all at stride 8.
+#[derive(Debug)]
+pub struct Taps {
+    /// The shallowest, `[B, channels()[0], h, w]`.
+    pub conv4: Tensor,
+    /// The middle one, `[B, channels()[1], h, w]`.
+    pub conv5: Tensor,
+    /// The last, which the heads use, `[B, channels()[2], h, w]`.
+    pub conv6: Tensor,
+}
+
+/// A backbone of either architecture.
+#[derive(Debug)]
+pub enum Backbone {
+    /// See [`resnet38`].
+    ResNet38(Box<ResNet38>),
+    /// See [`mobilenet_v2`].
+    MobileNetV2(Box<MobileNetV2>),
+}
+
+impl Backbone {
+    /// Creates the variables below `path`. `dropout` holds the rates of b6 and b7; `MobileNetV2` has none.
+    pub fn new(path: &nn::Path, config: &BackboneConfig, dropout: [f64; 2]) -> Self {
+        match config.name {
+            BackboneName::ResNet38 => Self::ResNet38(Box::new(ResNet38::new(path, config, dropout))),
+            BackboneName::MobileNetV2 => Self::MobileNetV2(Box::new(MobileNetV2::new(path, config))),
+        }
+    }
+
+    /// # Shapes
+    /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
+        match self {
+            Self::ResNet38(net) => net.forward(images, mode),
+            Self::MobileNetV2(net) => net.forward(images, mode),
+        }
+    }
+
+    /// Channels of conv4, conv5 and conv6.
+    pub fn channels(&self) -> [i64; 3] {
+        match self {
+            Self::ResNet38(net) => net.channels(),
+            Self::MobileNetV2(net) => net.channels(),
+        }
+    }
+}

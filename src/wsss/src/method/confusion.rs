@@ -1,0 +1,231 @@
+//! Confusion matrices, and those of every threshold of a sweep from one pass over the pixels. No torch.
+//!
+//! Which class wins a pixel does not depend on the threshold. So it is enough to count (ground truth, winner, number of
+//! thresholds below the winner's score): the matrix of a threshold is a sum over the counts above it.
+
+use artifact::ClassId;
+use artifact::table::DatasetRow;
+
+use crate::data::dataset::{CamEncoding, Cams};
+
+/// Keeps scores of classes that never occur finite.
+const EPS: f64 = 1e-10;
+
+/// Counts of (ground truth, prediction).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfusionMatrix {
+    /// Classes, the background included.
+    pub classes: usize,
+    /// `counts[ground_truth * classes + prediction]`.
+    pub counts: Vec<u64>,
+}
+
+impl ConfusionMatrix {
+    /// Nothing counted.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Counts an image. Pixels whose ground truth is [`ClassId::VOID`] are left out.
+    pub fn add(&mut self, ground_truth: &[u8], prediction: &[u8]) {
+        assert_eq!(ground_truth.len(), prediction.len(), "ground truth and prediction of one image");
+        for (&truth, &predicted) in ground_truth.iter().zip(prediction) {
+            if ClassId(truth) != ClassId::VOID {
+                self.counts[truth as usize * self.classes + predicted as usize] += 1;
+            }
+        }
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Self) {
+        assert_eq!(self.classes, other.classes, "matrices of the same classes");
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// Pixels of `class` predicted as such.
+    pub fn tp(&self, class: usize) -> u64 {
+        self.counts[class * self.classes + class]
+    }
+
+    /// Pixels predicted as `class` that are not.
+    pub fn fp(&self, class: usize) -> u64 {
+        self.counts.iter().skip(class).step_by(self.classes).sum::<u64>() - self.tp(class)
+    }
+
+    /// Pixels of `class` predicted as something else.
+    pub fn fn_(&self, class: usize) -> u64 {
+        self.counts[class * self.classes..(class + 1) * self.classes].iter().sum::<u64>() - self.tp(class)
+    }
+
+    /// TP / (TP + FP + FN).
+    pub fn iou(&self, class: usize) -> f64 {
+        self.tp(class) as f64 / ((self.tp(class) + self.fp(class) + self.fn_(class)) as f64 + EPS)
+    }
+
+    /// TP / (TP + FP).
+    pub fn precision(&self, class: usize) -> f64 {
+        self.tp(class) as f64 / ((self.tp(class) + self.fp(class)) as f64 + EPS)
+    }
+
+    /// TP / (TP + FN).
+    pub fn recall(&self, class: usize) -> f64 {
+        self.tp(class) as f64 / ((self.tp(class) + self.fn_(class)) as f64 + EPS)
+    }
+
+    /// [`ConfusionMatrix::iou`] averaged over the classes, background included.
+    pub fn miou(&self) -> f64 {
+        self.mean(Self::iou)
+    }
+
+    /// [`ConfusionMatrix::precision`] averaged over the classes, background included.
+    pub fn mean_precision(&self) -> f64 {
+        self.mean(Self::precision)
+    }
+
+    /// [`ConfusionMatrix::recall`] averaged over the classes, background included.
+    pub fn mean_recall(&self) -> f64 {
+        self.mean(Self::recall)
+    }
+
+    fn mean(&self, score: impl Fn(&Self, usize) -> f64) -> f64 {
+        (0..self.classes).map(|class| score(self, class)).sum::<f64>() / self.classes as f64
+    }
+}
+
+/// One count of a [`SweepHistogram`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepCell {
+    /// Class of the ground truth.
+    pub ground_truth: ClassId,
+    /// The foreground class of the largest score; background where no class has a positive score.
+    pub winner: ClassId,
+    /// How many thresholds lie below its score.
+    pub thresholds_below: usize,
+    /// Pixels.
+    pub count: u64,
+}
+
+/// Counts from which the confusion matrix of every threshold follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepHistogram {
+    classes: usize,
+    thresholds: Vec<f32>,
+    /// `[ground truth, winner, thresholds below]`.
+    counts: Vec<u64>,
+}
+
+impl SweepHistogram {
+    /// Nothing counted. `thresholds` ascend and are not negative, so that an absent class, whose score is 0, never wins.
+    pub fn new(classes_with_background: usize, thresholds: &[f32]) -> Self {
+        assert!(
+            thresholds.is_sorted_by(|a, b| a < b) && thresholds.iter().all(|&t| t >= 0.0),
+            "thresholds ascend from 0"
+        );
+        let counts = vec![0; classes_with_background * classes_with_background * (thresholds.len() + 1)];
+        Self { classes: classes_with_background, thresholds: thresholds.to_vec(), counts }
+    }
+
+    /// The thresholds.
+    pub fn thresholds(&self) -> &[f32] {
+        &self.thresholds
+    }
+
+    /// Counts an image: the maps of the classes it shows, and its ground truth with 255 for void.
+    pub fn add(&mut self, cams: &[(ClassId, &[f32])], ground_truth: &[u8]) {
+        let thresholds = self.thresholds.clone();
+        self.count(cams, ground_truth, |score| thresholds.partition_point(|&t| t < score));
+    }
+
+    /// As [`SweepHistogram::add`] for stored maps, in which v stands for v / 255.
+    pub fn add_u8(&mut self, cams: &[(ClassId, &[u8])], ground_truth: &[u8]) {
+        let below: Vec<usize> = (0..=255_u8)
+            .map(|v| f32::from(v) / 255.0)
+            .map(|score| self.thresholds.partition_point(|&t| t < score))
+            .collect();
+        self.count(cams, ground_truth, |v| below[v as usize]);
+    }
+
+    /// Adds another's counts.
+    pub fn merge(&mut self, other: &Self) {
+        assert!(self.classes == other.classes && self.thresholds == other.thresholds, "histograms of the same sweep");
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// The counts that are not zero.
+    pub fn cells(&self) -> impl Iterator<Item = SweepCell> + '_ {
+        let bins = self.thresholds.len() + 1;
+        self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(at, &count)| SweepCell {
+            ground_truth: ClassId((at / bins / self.classes) as u8),
+            winner: ClassId((at / bins % self.classes) as u8),
+            thresholds_below: at % bins,
+            count,
+        })
+    }
+
+    /// Adds a count that [`SweepHistogram::cells`] gave.
+    pub fn add_cell(&mut self, cell: SweepCell) {
+        let at = self.index(cell.ground_truth, cell.winner, cell.thresholds_below);
+        self.counts[at] += cell.count;
+    }
+
+    /// The matrix of the threshold at `index`: foreground class k wins iff its score exceeds the threshold.
+    pub fn confusion(&self, index: usize) -> ConfusionMatrix {
+        let mut matrix = ConfusionMatrix::new(self.classes);
+        for cell in self.cells() {
+            let prediction = if cell.thresholds_below > index { cell.winner } else { ClassId::BACKGROUND };
+            matrix.counts[cell.ground_truth.0 as usize * self.classes + prediction.0 as usize] += cell.count;
+        }
+        matrix
+    }
+
+    fn index(&self, ground_truth: ClassId, winner: ClassId, below: usize) -> usize {
+        (ground_truth.0 as usize * self.classes + winner.0 as usize) * (self.thresholds.len() + 1) + below
+    }
+
+    /// `T::default()` is the score of absent classes.
+    fn count<T: Copy + Default + PartialOrd>(
+        &mut self,
+        cams: &[(ClassId, &[T])],
+        ground_truth: &[u8],
+        below: impl Fn(T) -> usize,
+    ) {
+        let mut cams = cams.to_vec();
+        cams.sort_by_key(|(class, _)| *class); // ties go to the lowest class
+        for (class, map) in &cams {
+            assert_eq!(map.len(), ground_truth.len(), "the map of class {} and the ground truth", class.0);
+        }
+        for (pixel, &truth) in ground_truth.iter().enumerate() {
+            if ClassId(truth) == ClassId::VOID {
+                continue;
+            }
+            let (mut winner, mut best) = (ClassId::BACKGROUND, T::default());
+            for (class, map) in &cams {
+                if map[pixel] > best {
+                    (winner, best) = (*class, map[pixel]);
+                }
+            }
+            let at = self.index(ClassId(truth), winner, below(best));
+            self.counts[at] += 1;
+        }
+    }
+}
+
+/// Counts an image as stored: its encoded maps against its ground truth with 255 for void.
+pub fn count_cams(histogram: &mut SweepHistogram, cams: &Cams, image: &DatasetRow, ground_truth: &[u8]) {
+    let maps = cams.of(image).maps;
+    match cams.encoding {
+        CamEncoding::U8 => {
+            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, map.as_slice())).collect();
+            histogram.add_u8(&maps, ground_truth);
+        }
+        CamEncoding::F16 => {
+            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, cams.encoding.decode(map))).collect();
+            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, map.as_slice())).collect();
+            histogram.add(&maps, ground_truth);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The Multi-scale Attentive Module: `MainNet`'s maps learn from `SupportNet`'s, the more so where they differ. Eqs. 6-8.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::cam::{activate, label_count, normalize_by_max};
+
+/// Keeps the division by a map's length finite; the cosine of an absent class is 0.
+const LENGTH_EPS: f64 = 1e-8;
+
+/// How the scales of the target are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attention {
+    /// Single-scale module: the middle scale of `MainNet` alone learns from the plain mean.
+    Smm,
+    /// Multi-scale module: every scale learns from the plain mean.
+    Mmm,
+    /// Multi-scale attentive module: every scale learns from the mean weighted by cosine distance.
+    Mam,
+}
+
+/// Over what the loss is a mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduction {
+    /// Over images, classes and pixels.
+    All,
+    /// Over pixels, and over the (image, class) labels: `All` times B K / labels.
+    Labels,
+}
+
+/// Where readings of the paper differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MamOptions {
+    /// Which ablation.
+    pub variant: Attention,
+    /// Maps divided by their maximum; otherwise raw after `ReLU`.
+    pub normalize: bool,
+    /// Over what the loss is a mean.
+    pub reduction: Reduction,
+}
+
+/// 2 - cos of two maps as vectors, for each image and class. Eq. (6).
+///
+/// # Shapes
+/// `main, support [B, K, H, W]` to `[B, K]`.
+pub fn cosine_distance(main: &Tensor, support: &Tensor) -> Tensor {
+    let dot = |a: &Tensor, b: &Tensor| (a * b).sum_dim_intlist([2, 3].as_slice(), false, Kind::Float);
+    let lengths = (dot(main, main) * dot(support, support)).sqrt().clamp_min(LENGTH_EPS);
+    -(dot(main, support) / lengths) + 2.0
+}
+
+/// What `MainNet`'s map of one scale should become: `SupportNet`'s maps, each times its distance, over their number. Eq. (7).
+///
+/// # Shapes
+/// `main [B, K, H, W]`, `support`: J times `[B, K, H, W]`; to `[B, K, H, W]`, detached.
+pub fn target(main: &Tensor, support: &[Tensor], variant: Attention) -> Tensor {
+    tch::no_grad(|| {
+        let weighted = support.iter().map(|map| match variant {
+            Attention::Smm | Attention::Mmm => map.shallow_clone(),
+            Attention::Mam => cosine_distance(main, map).unsqueeze(-1).unsqueeze(-1) * map,
+        });
+        weighted.sum::<Tensor>() / support.len() as f64
+    })
+}
+
+/// The L1 distance of `MainNet`'s maps to their targets, summed over scales. Eq. (8).
+///
+/// # Shapes
+/// `main, targets`: one `[B, K, H, W]` a scale, `labels [B, K]`; to a scalar.
+///
+/// # Deviations
+/// Eq. (8) prints the sum over pixels and classes; [`Reduction`] says which mean it is here.
+pub fn loss(main: &[Tensor], targets: &[Tensor], labels: &Tensor, reduction: Reduction) -> Tensor {
+    let distances = main.iter().zip(targets).map(|(map, target)| (map - target).abs().mean(Kind::Float));
+    let mean = distances.sum::<Tensor>();
+    match reduction {
+        Reduction::All => mean,
+        Reduction::Labels => mean * labels.numel() as f64 / label_count(labels),
+    }
+}
+
+/// The whole module: maps activated and normalised, targets, loss. Eqs. (6) to (8).
+///
+/// # Shapes
+/// `main`: `MainNet`'s raw `[B, K, H, W]` at every scale, or at the middle one alone for [`Attention::Smm`];
+/// `support`: `SupportNet`'s at every scale, all upsampled; `labels [B, K]` of 0 and 1. The result is a scalar.
+pub fn multi_scale_loss(main: &[Tensor], support: &[Tensor], labels: &Tensor, options: &MamOptions) -> Tensor {
+    let prepare = |cam: &Tensor| if options.normalize { normalize_by_max(cam, labels) } else { activate(cam, labels) };
+    let main: Vec<Tensor> = main.iter().map(prepare).collect();
+    let support: Vec<Tensor> = tch::no_grad(|| support.iter().map(prepare).collect());
+    let targets: Vec<Tensor> = main.iter().map(|map| target(map, &support, options.variant)).collect();
+    loss(&main, &targets, labels, options.reduction)
+}

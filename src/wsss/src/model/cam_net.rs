@@ -1,0 +1,66 @@
+//! The network that gives class activation maps: `MainNet` and `SupportNet` are two of it.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, nn};
+
+use super::layer::{Conv, ConvSpec, xavier_uniform};
+use super::{Backbone, BackboneConfig, Mode};
+
+/// Dropout of b6 and b7.
+const DROPOUT: [f64; 2] = [0.2, 0.2];
+
+/// The CAM net's part of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CamNetConfig {
+    /// The backbone.
+    pub backbone: BackboneConfig,
+    /// Channels D of the feature X.
+    pub features: i64,
+    /// Foreground classes K.
+    pub classes: i64,
+}
+
+/// What one forward gives.
+#[derive(Debug)]
+pub struct CamOutput {
+    /// X, after `ReLU`, `[B, D, h, w]`.
+    pub feature: Tensor,
+    /// A, before `ReLU`, `[B, K, h, w]`.
+    pub cam: Tensor,
+    /// The global average of A, `[B, K]`.
+    pub logits: Tensor,
+}
+
+/// Backbone, a 1x1 to D features, a 1x1 to K classes.
+#[derive(Debug)]
+pub struct CamNet {
+    backbone: Backbone,
+    feature: Conv,
+    classifier: Conv,
+}
+
+impl CamNet {
+    /// Creates `backbone.*`, `feature.weight` and `classifier.weight` below `path`.
+    pub fn new(path: &nn::Path, config: &CamNetConfig) -> Self {
+        let backbone = Backbone::new(&(path / "backbone"), &config.backbone, DROPOUT);
+        let [_, _, channels] = backbone.channels();
+        let head = |name: &str, from: i64, to: i64| {
+            let spec = ConvSpec { init: xavier_uniform(from, to, 1.0), ..ConvSpec::pointwise(from, to) };
+            Conv::new(path / name, spec)
+        };
+        let feature = head("feature", channels, config.features);
+        let classifier = head("classifier", config.features, config.classes);
+        Self { backbone, feature, classifier }
+    }
+
+    /// # Shapes
+    /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> CamOutput {
+        let conv6 = self.backbone.forward(images, mode).conv6; // [B, C, h, w]
+        let feature = self.feature.forward(&conv6).relu_(); // [B, D, h, w]
+        let cam = self.classifier.forward(&feature); // [B, K, h, w]
+        let logits = cam.mean_dim([2, 3].as_slice(), false, Kind::Float); // [B, K]
+        CamOutput { feature, cam, logits }
+    }
+}

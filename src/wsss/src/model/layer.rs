@@ -1,0 +1,121 @@
+//! Convolution and batch normalisation whose variables carry `PyTorch`'s names and know whether they are trained.
+
+use std::borrow::Borrow;
+
+use tch::nn::{self, Init};
+use tch::{Device, Kind, Tensor};
+
+use super::{Mode, Norm};
+
+/// What `PyTorch` adds to a variance before its root.
+const BATCH_NORM_EPS: f64 = 1e-5;
+/// Weight of the newest batch in the running statistics, as in `PyTorch`.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+
+/// The initial weights of convolutions followed by `ReLU`: keeps the variance of gradients.
+pub const KAIMING_FAN_OUT: Init = Init::Kaiming {
+    dist: nn::init::NormalOrUniform::Normal,
+    fan: nn::init::FanInOut::FanOut,
+    non_linearity: nn::init::NonLinearity::ReLU,
+};
+
+/// The initial weights of a linear 1x1 head from `from` to `to` channels.
+pub fn xavier_uniform(from: i64, to: i64, gain: f64) -> Init {
+    let bound = gain * (6.0 / (from + to) as f64).sqrt();
+    Init::Uniform { lo: -bound, up: bound }
+}
+
+/// A convolution to be created; `dilation` is the padding too when the kernel is 3x3.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvSpec {
+    pub from: i64,
+    pub to: i64,
+    pub kernel: i64,
+    pub stride: i64,
+    pub dilation: i64,
+    pub groups: i64,
+    pub norm: Norm,
+    pub init: Init,
+}
+
+impl ConvSpec {
+    /// A trained 1x1 convolution of stride 1.
+    pub const fn pointwise(from: i64, to: i64) -> Self {
+        Self { from, to, kernel: 1, stride: 1, dilation: 1, groups: 1, norm: Norm::Train, init: KAIMING_FAN_OUT }
+    }
+
+    /// A trained 3x3 convolution that keeps the size.
+    pub const fn spatial(from: i64, to: i64, dilation: i64) -> Self {
+        Self { kernel: 3, dilation, ..Self::pointwise(from, to) }
+    }
+}
+
+/// A convolution.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    spec: ConvSpec,
+}
+
+impl Conv {
+    /// Creates `weight` below `path`; frozen if `spec.norm` says so.
+    pub fn new<'a>(path: impl Borrow<nn::Path<'a>>, spec: ConvSpec) -> Self {
+        let path = path.borrow();
+        let size = [spec.to, spec.from / spec.groups, spec.kernel, spec.kernel];
+        let weight = nn::init(spec.init, &size, path.device());
+        Self { weight: path.add("weight", weight, spec.norm == Norm::Train), bias: None, spec }
+    }
+
+    /// As [`Conv::new`], with a trained `bias` that starts at zero.
+    pub fn with_bias<'a>(path: impl Borrow<nn::Path<'a>>, spec: ConvSpec) -> Self {
+        let path = path.borrow();
+        let bias = path.zeros("bias", &[spec.to]);
+        Self { bias: Some(bias), ..Self::new(path, spec) }
+    }
+
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let ConvSpec { kernel, stride, dilation, groups, .. } = self.spec;
+        let padding = dilation * (kernel / 2);
+        x.conv2d(&self.weight, self.bias.as_ref(), [stride; 2], [padding; 2], [dilation; 2], groups)
+    }
+}
+
+/// Batch normalisation.
+#[derive(Debug)]
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    norm: Norm,
+}
+
+impl BatchNorm {
+    /// Creates the two parameters and the two buffers below `path`.
+    pub fn new<'a>(path: impl Borrow<nn::Path<'a>>, channels: i64, norm: Norm) -> Self {
+        let path = path.borrow();
+        let trained = norm == Norm::Train;
+        let options: (Kind, Device) = (Kind::Float, path.device());
+        Self {
+            weight: path.add("weight", Tensor::ones([channels], options), trained),
+            bias: path.add("bias", Tensor::zeros([channels], options), trained),
+            running_mean: path.zeros_no_train("running_mean", &[channels]),
+            running_var: path.ones_no_train("running_var", &[channels]),
+            norm,
+        }
+    }
+
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        x.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            self.norm == Norm::Train && mode == Mode::Train,
+            BATCH_NORM_MOMENTUM,
+            BATCH_NORM_EPS,
+            true,
+        )
+    }
+}

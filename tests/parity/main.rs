@@ -1,0 +1,15 @@
+//! The networks and the method against vectors made with `PyTorch`, and the properties that hold for any input.
+//!
+//! Reads `tests/golden/`, or the directory that `CAMFLOW_GOLDEN` names; writes only temporary files.
+
+mod golden;
+
+mod network;
+
+mod contrast;
+mod scales;
+mod step;
+
+mod sweep;
+mod walk;
+mod weights;

@@ -1,0 +1,146 @@
+//! Whole training steps on a narrow net: the loss falls, the ablations run what they need, `SupportNet` follows.
+
+use tch::nn::{self, OptimizerConfig};
+use tch::{Device, Kind, Tensor};
+use wsss::method::ema;
+use wsss::method::mam::{Attention, MamOptions, Reduction};
+use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, StepLoss, Supervision};
+use wsss::method::rcm::{Prototypes, RcmForm};
+use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+
+use crate::golden::noise;
+
+const CLASSES: i64 = 3;
+const FEATURES: i64 = 16;
+
+fn net(norm: Norm) -> (nn::VarStore, CamNet) {
+    tch::manual_seed(7);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let backbone = BackboneConfig { name: BackboneName::MobileNetV2, width: 8, norm };
+    let net = CamNet::new(&vs.root(), &CamNetConfig { backbone, features: FEATURES, classes: CLASSES });
+    (vs, net)
+}
+
+fn batch() -> Batch {
+    let labels = Tensor::from_slice2(&[[1_f32, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]);
+    let tint = labels.unsqueeze(-1).unsqueeze(-1) * 2.0; // [4, 3, 1, 1]
+    let valid = noise("step.valid", &[4, 48, 40]).gt(-0.9);
+    Batch { images: noise("step.images", &[4, 3, 48, 40]) + tint, labels, valid }
+}
+
+fn rcm(supervision: Supervision) -> RcmOptions {
+    RcmOptions { threshold: 0.2, temperature: 0.5, form: RcmForm::InfoNce, supervision, weight: 1.0 }
+}
+
+fn mam(variant: Attention) -> MamSettings {
+    MamSettings { options: MamOptions { variant, normalize: true, reduction: Reduction::All }, weight: 1.0 }
+}
+
+fn objective(rcm: Option<RcmOptions>, mam: Option<MamSettings>) -> Objective {
+    Objective { cls_weight: 1.0, rcm, mam, support_scales: vec![0.5, 1.0, 2.0] }
+}
+
+fn prototypes() -> Prototypes {
+    Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu)
+}
+
+#[test]
+fn the_loss_falls_over_ten_steps() {
+    for supervision in [Supervision::Contrastive, Supervision::Direct] {
+        let (objective, batch) = (objective(Some(rcm(supervision)), Some(mam(Attention::Mam))), batch());
+        let ((main_vs, main), (support_vs, support)) = (net(Norm::Train), net(Norm::Train));
+        let mut prototypes = prototypes();
+        let mut optimizer = nn::sgd(0.9, 0.0, 0.0, false).build(&main_vs, 0.02).unwrap();
+        let mut losses = Vec::new();
+        for _ in 0..10 {
+            let step = objective.step_loss(&main, &support, &batch, &mut prototypes, MamPhase::Active);
+            losses.push(step.total.double_value(&[]));
+            optimizer.backward_step(&step.total);
+            ema::update(&support_vs, &main_vs, 0.9);
+        }
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+        // The first step has not seen every class: its contrast is easier.
+        assert!(losses[9] < losses[1], "{supervision:?}: {losses:?}");
+    }
+}
+
+#[test]
+fn the_total_is_the_weighted_sum_of_its_parts() {
+    let ((_main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
+    let mut objective = objective(Some(rcm(Supervision::Contrastive)), Some(mam(Attention::Mam)));
+    objective.cls_weight = 0.5;
+    objective.mam.as_mut().unwrap().weight = 3.0;
+    let step = objective.step_loss(&main, &support, &batch(), &mut prototypes(), MamPhase::Active);
+    let StepLoss { total, cls, rcm: Some(rcm), mam: Some(mam), regions: Some(regions) } = step else {
+        panic!("a part is missing")
+    };
+    let value = |t: &Tensor| t.double_value(&[]);
+    assert!((value(&total) - 0.5 * value(&cls) - value(&rcm) - 3.0 * value(&mam)).abs() < 1e-5);
+    assert_eq!(regions.size(), [4, 48, 40]);
+}
+
+/// A network whose output is not a number: whoever runs it is found out.
+fn poisoned() -> (nn::VarStore, CamNet) {
+    let (vs, net) = net(Norm::Frozen);
+    tch::no_grad(|| {
+        let _ = vs.variables().get_mut("classifier.weight").unwrap().fill_(f64::NAN);
+    });
+    (vs, net)
+}
+
+#[test]
+fn the_baseline_does_not_run_the_support_net() {
+    let ((_main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), poisoned());
+    let mut prototypes = prototypes();
+    for (objective, phase) in
+        [(objective(None, None), MamPhase::Active), (objective(None, Some(mam(Attention::Mam))), MamPhase::Waiting)]
+    {
+        let step = objective.step_loss(&main, &support, &batch(), &mut prototypes, phase);
+        assert!(step.total.double_value(&[]).is_finite());
+        assert!(step.rcm.is_none() && step.mam.is_none() && step.regions.is_none());
+    }
+    let step = objective(None, Some(mam(Attention::Mam))).step_loss(
+        &main,
+        &support,
+        &batch(),
+        &mut prototypes,
+        MamPhase::Active,
+    );
+    assert!(step.total.double_value(&[]).is_nan(), "the attentive module does run it");
+}
+
+#[test]
+fn the_main_net_sees_other_scales_only_for_the_multi_scale_modules() {
+    // Batch statistics count the forwards: the running mean moves once for each.
+    let forwards = |objective: &Objective| {
+        let ((main_vs, main), (_support_vs, support)) = (net(Norm::Train), net(Norm::Train));
+        objective.step_loss(&main, &support, &batch(), &mut prototypes(), MamPhase::Active);
+        let variance = &main_vs.variables()["backbone.features.18.1.running_var"];
+        // 0.9^n of the initial 1 remains as a lower bound; dead channels show it exactly.
+        let left = variance.min().double_value(&[]);
+        (1..=3).filter(|n| left < 0.9_f64.powi(n - 1) - 1e-6).count()
+    };
+    let rcm = Some(rcm(Supervision::Contrastive));
+    assert!(forwards(&objective(rcm, None)) <= 1);
+    assert!(forwards(&objective(None, Some(mam(Attention::Smm)))) <= 1);
+    assert!(forwards(&objective(rcm, Some(mam(Attention::Mmm)))) >= 2);
+}
+
+#[test]
+fn the_support_net_averages_parameters_and_copies_buffers() {
+    let ((main_vs, _main), (support_vs, _support)) = (net(Norm::Train), net(Norm::Train));
+    tch::no_grad(|| {
+        for mut variable in main_vs.variables().into_values() {
+            let _ = variable.fill_(1.0);
+        }
+        for mut variable in support_vs.variables().into_values() {
+            let _ = variable.fill_(0.0);
+        }
+    });
+    ema::update(&support_vs, &main_vs, 0.75);
+    for (name, variable) in support_vs.variables() {
+        let expected = if name.contains("running_") { 1.0 } else { 0.25 };
+        assert_eq!(variable, Tensor::full_like(&variable, expected), "{name}");
+        assert_eq!(variable.kind(), Kind::Float);
+    }
+}
