@@ -77,6 +77,17 @@ pub fn noise(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values(name, shape.iter().product())).reshape(shape)
 }
 
+/// Initial weights that depend on names alone: tests in parallel share torch's generator.
+pub fn settle(vs: &nn::VarStore) {
+    for (name, mut variable) in vs.variables() {
+        let size = variable.size();
+        if size.len() == 4 {
+            let bound = (6.0 / size[1..].iter().product::<i64>() as f64).sqrt();
+            tch::no_grad(|| variable.copy_(&(noise(&name, &size) * bound)));
+        }
+    }
+}
+
 /// The largest difference over the largest magnitude of `expected`.
 pub fn relative(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size(), "shapes");

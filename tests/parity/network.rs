@@ -5,7 +5,7 @@ use wsss::model::{
     AffinityNet, Backbone, BackboneConfig, BackboneName, CamNet, CamNetConfig, DeepLab, Mode, Norm, Taps,
 };
 
-use crate::golden::{Golden, assert_close, noise};
+use crate::golden::{Golden, assert_close, noise, settle};
 
 /// Of a tensor's largest magnitude.
 const TOLERANCE: f64 = 1e-3;
@@ -63,13 +63,7 @@ fn small(name: BackboneName, norm: Norm) -> (nn::VarStore, CamNet) {
     let vs = nn::VarStore::new(Device::Cpu);
     let config = CamNetConfig { backbone: backbone(name, width, norm), features: 16, classes: 5 };
     let net = CamNet::new(&vs.root(), &config);
-    for (name, mut variable) in vs.variables() {
-        if variable.dim() == 4 {
-            let size = variable.size();
-            let bound = (6.0 / size[1..].iter().product::<i64>() as f64).sqrt();
-            tch::no_grad(|| variable.copy_(&(noise(&name, &size) * bound)));
-        }
-    }
+    settle(&vs);
     (vs, net)
 }
 

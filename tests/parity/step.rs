@@ -8,16 +8,16 @@ use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOption
 use wsss::method::rcm::{Prototypes, RcmForm};
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
 
-use crate::golden::noise;
+use crate::golden::{noise, settle};
 
 const CLASSES: i64 = 3;
 const FEATURES: i64 = 16;
 
 fn net(norm: Norm) -> (nn::VarStore, CamNet) {
-    tch::manual_seed(7);
     let vs = nn::VarStore::new(Device::Cpu);
     let backbone = BackboneConfig { name: BackboneName::MobileNetV2, width: 8, norm };
     let net = CamNet::new(&vs.root(), &CamNetConfig { backbone, features: FEATURES, classes: CLASSES });
+    settle(&vs);
     (vs, net)
 }
 
