@@ -79,7 +79,7 @@ impl Chart<'_> {
     pub fn svg(&self, id: &str) -> String {
         let all = || self.series.iter().flat_map(|series| series.points.iter().chain(&series.mark).copied());
         let x = Axis::over(all().map(|point| point.0), 5.0, true);
-        let y = Axis::over(all().map(|point| point.1).chain(self.raw_range()), 4.0, false);
+        let y = Axis::over(all().map(|point| point.1).chain(self.raw_range()), 5.0, false);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         let at = |(a, b): (f64, f64)| (x.place(a, LEFT, right), y.place(b, bottom, TOP));
         let title = escape(self.title);

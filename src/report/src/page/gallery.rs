@@ -242,29 +242,25 @@ fn coloured(map: &Map<u8>, classes: &[String]) -> Option<(String, String)> {
 }
 
 fn group(title: &str, chosen: &[Candidate], strips: &[Strip], classes: &[String]) -> String {
-    let mut text = format!("<h3>{title}</h3>\n<div class=\"wide\"><table class=\"gallery\"><thead><tr>");
-    strips.iter().for_each(|strip| text += &format!("<th>{}</th>", escape(&strip.title)));
-    text.push_str("</tr></thead>\n<tbody>\n");
+    let mut text = format!("<h3>{title}</h3>\n<div class=\"cards\" style=\"--n:{}\">\n", strips.len());
     for candidate in chosen {
         let id = escape(&candidate.id);
-        text.push_str("<tr>");
+        let labels: Vec<_> = candidate.labels.iter().map(|class| escape(&name_of(classes, *class))).collect();
+        let _ = write!(text, "<article><h4>{id} <span>{}</span></h4>\n<div class=\"strip\">", labels.join(", "));
         for strip in strips {
-            let Some((uri, told)) = strip.pictures.get(&candidate.id) else {
-                text.push_str("<td><div class=\"missing\">not computed</div></td>");
-                continue;
-            };
             let title = escape(&strip.title);
-            let labels =
-                || candidate.labels.iter().map(|class| name_of(classes, *class)).collect::<Vec<_>>().join(", ");
-            let caption = if told.is_empty() { format!("<b>{id}</b> {}", escape(&labels())) } else { escape(told) };
-            let _ = write!(
-                text,
-                "<td><figure><img src=\"{uri}\" alt=\"{title} of {id}\"><figcaption>{caption}</figcaption></figure></td>"
+            let picture = strip.pictures.get(&candidate.id).map_or_else(
+                || "<div class=\"missing\">not computed</div>".to_owned(),
+                |(uri, told)| {
+                    let told = if told.is_empty() { String::new() } else { format!(": {}", escape(told)) };
+                    format!("<img src=\"{uri}\" alt=\"{title} of {id}{told}\" title=\"{title}{told}\">")
+                },
             );
+            let _ = write!(text, "<figure>{picture}<figcaption>{title}</figcaption></figure>");
         }
-        text.push_str("</tr>\n");
+        text.push_str("</div></article>\n");
     }
-    text + "</tbody></table></div>\n"
+    text + "</div>\n"
 }
 
 #[cfg(test)]

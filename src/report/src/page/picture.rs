@@ -12,8 +12,8 @@ use super::colour;
 
 /// The longer side of a picture, in pixels of the file; shown at about half of it.
 const LONGEST: u32 = 320;
-/// Share of the heat colour in an overlay.
-const HEAT_SHARE: f32 = 0.62;
+/// Share of the heat colour in an overlay where the map is 0, and what is added to it where it is 1.
+const HEAT_SHARE: [f32; 2] = [0.3, 0.45];
 const JPEG_QUALITY: u8 = 85;
 
 /// A map of one value a pixel, row-major.
@@ -89,9 +89,10 @@ pub(super) fn palette_indices(encoded: &[u8]) -> Option<Map<u8>> {
 pub(super) fn overlay(photo: &RgbImage, activation: &Map<f32>) -> RgbImage {
     let grey = grayscale(photo);
     RgbImage::from_fn(photo.width(), photo.height(), |x, y| {
-        let heat = colour::heat(nearest(activation, photo, x, y));
+        let value = nearest(activation, photo, x, y).clamp(0.0, 1.0);
         let grey = grey.get_pixel(x, y).0[0];
-        image::Rgb(heat.map(|heat| colour::mix(grey, heat, HEAT_SHARE)))
+        let share = HEAT_SHARE[0] + HEAT_SHARE[1] * value;
+        image::Rgb(colour::heat(value).map(|heat| colour::mix(grey, heat, share)))
     })
 }
 
