@@ -69,7 +69,7 @@ impl Fixture {
 }
 
 fn annotation(names: &[&str]) -> String {
-    let objects: String = names.iter().map(|name| format!("<object><name>{name}</name></object>")).collect();
+    let objects: String = names.iter().flat_map(|name| ["<object><name>", name, "</name></object>"]).collect();
     format!("<annotation>{objects}</annotation>")
 }
 
@@ -190,7 +190,8 @@ fn a_mask_may_be_missing_unless_a_list_names_it() {
 #[test]
 fn labels_are_the_names_of_objects() {
     let f = Fixture::new(&["a", "b"]);
-    let parts = "<annotation><object><part><name>head</name></part><name> sheep </name><difficult>1</difficult></object>\
+    let parts = "<annotation><object><part><name>head</name></part><name> sheep </name><difficult>1</difficult>\
+                 </object>\
                  <object><name>cat</name></object><object><name>cat</name></object></annotation>";
     f.write("Annotations/a.xml", parts.as_bytes());
     f.write("Annotations/b.xml", b"<annotation/>");

@@ -1,4 +1,4 @@
-//! Augmentation of one picture, with the maps that belong to it: scale, flip, colour jitter, normalise, padded random crop.
+//! Augmentation of one picture and the maps that belong to it: scale, flip, colour jitter, normalise, padded crop.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Encoded bytes to pixels and back: JPEG and PNG pictures, palette PNG masks.
 //!
-//! Decoding is strict: a picture that ends early is refused, never filled with grey. Orientation tags (EXIF) are ignored
-//! on purpose: masks and boxes of a data set are in the stored orientation, and VOC has no such tags.
+//! Decoding is strict: a picture that ends early is refused, never filled with grey. Orientation tags (EXIF) are
+//! ignored on purpose: masks and boxes of a data set are in the stored orientation, and VOC has no such tags.
 
 use std::io::Cursor;
 
@@ -64,7 +64,8 @@ pub fn decode_mask(bytes: &[u8]) -> Result<Mask, Malformed> {
         (png::ColorType::Grayscale, png::BitDepth::Eight) => 8,
         (png::ColorType::Rgb | png::ColorType::Rgba, _) => {
             return Err(Malformed::new(
-                "an RGB mask: masks are read as palette indices only; convert it to an 8-bit palette PNG of class indices",
+                "an RGB mask: masks are read as palette indices only; convert it to an 8-bit palette PNG of class \
+                 indices",
             ));
         }
         _ => {

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{codec::Rgb, random::Rng};
 
-/// How far colours are varied. Strength s draws a factor from U[max(0, 1 - s), 1 + s]; hue draws a turn from U[-hue, hue].
+/// How far colours are varied.
+///
+/// Strength s draws a factor from U[max(0, 1 - s), 1 + s]; hue draws a turn from U[-hue, hue].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Jitter {

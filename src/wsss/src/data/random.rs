@@ -1,4 +1,4 @@
-//! Randomness without state: every number follows from (seed, epoch, name of a stream), never from a thread or an order of calls.
+//! Randomness without state: numbers follow from (seed, epoch, name of a stream), never from a thread or its timing.
 
 /// A stream of pseudo-random numbers (`SplitMix64`), fully determined by what it was made from.
 ///

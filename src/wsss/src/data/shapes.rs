@@ -1,8 +1,8 @@
 //! The embedded data set: small pictures of badge-carrying blobs, drawn from a seed and written in VOC's own layout.
 //!
 //! It is made so that weak supervision has something to do. What tells a class is a small head with a badge; the large
-//! body looks the same in two classes each. A classifier therefore learns the head, its CAM covers the head and bleeds over
-//! its rim, and a method that looks at pixels can grow it over the body, whose texture no background has.
+//! body looks the same in two classes each. A classifier therefore learns the head, its CAM covers the head and bleeds
+//! over its rim, and a method that looks at pixels can grow it over the body, whose texture no background has.
 //!
 //! ```text
 //! shapes/scene.rs     where things stand, and who hides whom
@@ -10,7 +10,8 @@
 //! shapes/texture.rs   backgrounds and coats
 //! ```
 //!
-//! Drawing uses only + - * / and square roots, which are exact everywhere: the same seed gives the same bytes on every machine.
+//! Drawing uses only + - * / and square roots, which round the same everywhere: a seed gives the same bytes on every
+//! machine.
 
 mod figure;
 mod scene;

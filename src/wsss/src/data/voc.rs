@@ -105,7 +105,8 @@ pub fn read(source: &VocSource, progress: &(dyn Fn(usize, usize) + Sync)) -> Res
     {
         faults.push(Fault::new(
             "mask_classes",
-            "a subset of the classes is read, so the masks number them otherwise; list all classes of the masks in order",
+            "a subset of the classes is read, so the masks number them otherwise; list all classes of the masks in \
+             order",
         ));
     }
     let (done, total) = (AtomicUsize::new(0), entries.len());
@@ -222,7 +223,8 @@ fn read_mask(
         && let Some(index) = mask.classes.iter().find(|&&v| v as usize > known && v != ClassId::VOID.0)
     {
         let reason = format!(
-            "the mask holds index {index}, but only {known} classes are listed; complete the list, or name in mask_classes all classes that the masks number"
+            "the mask holds index {index}, but only {known} classes are listed; complete the list, or name in \
+             mask_classes all classes that the masks number"
         );
         return Err(Fault::new(&file, reason));
     }
@@ -257,12 +259,11 @@ fn report(root: &Path, mut faults: Vec<Fault>) -> Error {
     faults.sort();
     faults.dedup();
     let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-    let mut text = format!("{count} in the data set at {}:", root.display());
-    for Fault { file, reason } in faults.iter().take(SHOWN) {
-        text += &format!("\n  {file}: {reason}");
-    }
-    if faults.len() > SHOWN {
-        text += &format!("\n  … and {} more", faults.len() - SHOWN);
-    }
-    Error::Data(text)
+    let shown: Vec<String> =
+        faults.iter().take(SHOWN).map(|Fault { file, reason }| format!("\n  {file}: {reason}")).collect();
+    let rest = match faults.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("\n  … and {more} more"),
+    };
+    Error::Data(format!("{count} in the data set at {}:{}{rest}", root.display(), shown.concat()))
 }
