@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::part::{RowsDigest, done_file};
 use super::{
-    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Store, TableRecord, TableWriter,
+    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord, TableWriter,
     file_digest, sync_dir, write_atomically,
 };
 use crate::{Error, Preimage, Result, Row};
@@ -39,9 +39,18 @@ pub enum Claim {
 pub struct Work {
     lease: Lease,
     dir: PathBuf,
-    tables: BTreeMap<String, (String, u32, BTreeMap<String, String>, usize)>,
+    tables: BTreeMap<String, Declared>,
     started: OffsetDateTime,
     clock: Instant,
+}
+
+/// A table that this run writes.
+#[derive(Debug)]
+struct Declared {
+    dir: String,
+    version: u32,
+    metadata: BTreeMap<String, String>,
+    parts: usize,
 }
 
 impl Lease {
@@ -118,7 +127,8 @@ impl Work {
     /// Declares a table before its parts are written. The first table of a stage has the directory `data`.
     pub fn declare<R: Row>(&mut self, parts: usize, metadata: BTreeMap<String, String>) {
         let dir = if self.tables.is_empty() { "data" } else { R::TABLE };
-        self.tables.insert(R::TABLE.to_owned(), (dir.to_owned(), R::VERSION, metadata, parts));
+        let declared = Declared { dir: dir.to_owned(), version: R::VERSION, metadata, parts };
+        self.tables.insert(R::TABLE.to_owned(), declared);
     }
 
     /// Is this part already there, from an earlier run?
@@ -134,8 +144,8 @@ impl Work {
 
     /// A writer for one part of a declared table.
     pub fn writer<R: Row>(&self, part: Part) -> Result<TableWriter<R>> {
-        let (dir, _, metadata, _) = self.tables.get(R::TABLE).expect("a table is declared before it is written");
-        TableWriter::create(&self.dir, dir, part, metadata)
+        let declared = self.tables.get(R::TABLE).expect("a table is declared before it is written");
+        TableWriter::create(&self.dir, &declared.dir, part, &declared.metadata)
     }
 
     /// Writes a whole table in one part.
@@ -143,6 +153,12 @@ impl Work {
         let mut writer = self.writer::<R>(Part::WHOLE)?;
         rows.into_iter().try_for_each(|row| writer.push(row))?;
         writer.finish()
+    }
+
+    /// The rows written so far, of a table of which every part is done.
+    pub fn rows<R: Row>(&self, without: &[&str]) -> Result<Rows<R>> {
+        let table = self.table_record(R::TABLE)?;
+        Ok(Rows::new(table.parts.iter().map(|part| self.dir.join(&part.file)).collect(), without))
     }
 
     /// Commits the artifact: the declared tables, the named `files` and `metrics`. What else lies in the work
@@ -172,25 +188,22 @@ impl Work {
     }
 
     fn table_records(&self) -> Result<BTreeMap<String, TableRecord>> {
-        let mut tables = BTreeMap::new();
-        for (name, (dir, version, metadata, count)) in &self.tables {
-            let mut parts = Vec::new();
-            let (mut rows, mut digest) = (0, RowsDigest::default());
-            for index in 0..*count {
-                let path = done_file(&self.dir, name, Part { index, count: *count });
-                let part = read_done(&path)
-                    .ok_or_else(|| Error::Failed(format!("{}: part {index} of {count} is not done", path.display())))?;
-                rows += part.rows;
-                digest.merge(RowsDigest::from_hex(&part.rows_digest).unwrap_or_default());
-                parts.push(part);
-            }
-            let (dir, metadata) = (dir.clone(), metadata.clone());
-            tables.insert(
-                name.clone(),
-                TableRecord { dir, version: *version, rows, digest: digest.to_hex(), metadata, parts },
-            );
+        self.tables.keys().map(|name| Ok((name.clone(), self.table_record(name)?))).collect()
+    }
+
+    fn table_record(&self, name: &str) -> Result<TableRecord> {
+        let Declared { dir, version, metadata, parts: count } = &self.tables[name];
+        let (mut rows, mut digest, mut parts) = (0, RowsDigest::default(), Vec::new());
+        for index in 0..*count {
+            let path = done_file(&self.dir, name, Part { index, count: *count });
+            let part = read_done(&path)
+                .ok_or_else(|| Error::Failed(format!("{}: part {index} of {count} is not done", path.display())))?;
+            rows += part.rows;
+            digest.merge(RowsDigest::from_hex(&part.rows_digest).unwrap_or_default());
+            parts.push(part);
         }
-        Ok(tables)
+        let (dir, metadata) = (dir.clone(), metadata.clone());
+        Ok(TableRecord { dir, version: *version, rows, digest: digest.to_hex(), metadata, parts })
     }
 
     fn provenance(&self, experiment: &str) -> Provenance {

@@ -1,7 +1,7 @@
 //! One live line a stage; plain lines where nobody watches.
 
-use std::cell::Cell;
 use std::io::IsTerminal as _;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -14,7 +14,7 @@ pub struct Progress {
     bar: ProgressBar,
     name: String,
     unit: &'static str,
-    plain: Option<Cell<Instant>>,
+    plain: Option<Mutex<Instant>>,
 }
 
 impl Progress {
@@ -33,23 +33,28 @@ impl Progress {
         bar.set_prefix(name.to_owned());
         bar.set_position(done as u64);
         bar.reset_eta();
-        Self { bar, name: name.to_owned(), unit, plain: (!live).then(|| Cell::new(Instant::now())) }
+        Self { bar, name: name.to_owned(), unit, plain: (!live).then(|| Mutex::new(Instant::now())) }
+    }
+
+    /// `done` of `total` units are done; for work that counts itself, from any thread.
+    pub fn set(&self, done: usize, total: usize) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
     }
 
     /// `count` more units are done; `message` stands at the end of the line.
     pub fn advance(&self, count: usize, message: impl FnOnce() -> String) {
         self.bar.inc(count as u64);
-        let due = self.plain.as_ref().is_some_and(|last| last.get().elapsed() >= PLAIN_INTERVAL);
-        match &self.plain {
-            None => self.bar.set_message(message()),
-            Some(last) if due => {
-                last.set(Instant::now());
-                let (position, length) = (self.bar.position(), self.bar.length().unwrap_or_default());
-                let (rate, eta) = (self.bar.per_sec(), self.bar.eta().as_secs());
-                let (name, unit) = (&self.name, self.unit);
-                eprintln!("{name}: {position}/{length} {unit}, {rate:.1} {unit}/s, {eta} s left {}", message());
-            }
-            Some(_) => {}
+        let Some(last) = &self.plain else {
+            return self.bar.set_message(message());
+        };
+        let mut last = last.lock().expect("no panic under this lock");
+        if last.elapsed() >= PLAIN_INTERVAL {
+            *last = Instant::now();
+            let (position, length) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            let (rate, eta) = (self.bar.per_sec(), self.bar.eta().as_secs());
+            let (name, unit) = (&self.name, self.unit);
+            eprintln!("{name}: {position}/{length} {unit}, {rate:.1} {unit}/s, {eta} s left {}", message());
         }
     }
 

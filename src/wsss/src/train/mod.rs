@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! sgd          optimiser with named parameter groups
+//! init         where a network's first weights come from
 //! checkpoint   the whole state of a run in one file, and back
 //! fit          the loop: batches, loss, step, curve, checkpoint, stop
 //! ```
 
 pub mod checkpoint;
 pub mod fit;
+pub mod init;
 pub mod sgd;
 
 pub use fit::{Fit, Learner, LoopParams, fit};

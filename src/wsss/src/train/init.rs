@@ -1,0 +1,71 @@
+//! Where a network's first weights come from, and what later stages must know of a trained one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use artifact::{Artifact, Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use crate::model::weights::{LoadReport, load_safetensors};
+
+/// Name of the trained weights in the artifact of a training stage.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Heads of published classifiers, which no network here has.
+const FOREIGN_HEADS: [&str; 3] = ["classifier", "fc", "linear1000"];
+
+/// Where the backbone's first weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Init {
+    /// Random numbers from the seed.
+    Random,
+    /// A file of ImageNet weights: the parameter `weights`.
+    Weights,
+    /// The network that train-cam trained.
+    TrainCam,
+}
+
+impl Init {
+    /// Fills the backbone in `vs`; heads keep what they were made with.
+    pub fn fill(self, vs: &nn::VarStore, weights: &str, cam: Option<&Artifact>) -> Result<Option<LoadReport>> {
+        let own_heads: BTreeSet<String> =
+            vs.variables().into_keys().filter_map(|name| Some(name.split('.').next()?.to_owned())).collect();
+        let mut optional: Vec<&str> = own_heads.iter().map(String::as_str).filter(|head| *head != "backbone").collect();
+        match self {
+            Self::Random => Ok(None),
+            Self::Weights => {
+                optional.extend(FOREIGN_HEADS);
+                load_safetensors(vs, Path::new(weights), "backbone.", &optional).map(Some)
+            }
+            Self::TrainCam => {
+                let cam = cam.ok_or_else(|| Error::Config("init: \"train-cam\", but `needs` lacks train-cam".into()))?;
+                optional.extend(["feature", "classifier"]);
+                load_safetensors(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
+            }
+        }
+    }
+
+    /// Checks that a file is named if, and only if, it is used.
+    pub fn check(self, weights: &str) -> Result<()> {
+        match (self, weights.is_empty()) {
+            (Self::Weights, true) => Err(Error::Config("weights: name a .safetensors file, or set init".into())),
+            (Self::Random | Self::TrainCam, false) => {
+                Err(Error::Config("weights: a file is named, but init does not use it; set init = \"weights\"".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A parameter with which a network was trained, such as its `backbone`: read from the artifact, so that it stands in
+/// the manifest once.
+pub fn trained_param<T: DeserializeOwned>(trained: &Artifact, name: &str) -> Result<T> {
+    let params = &trained.record().preimage.params;
+    let value = params.get(name).cloned().unwrap_or_default();
+    serde_json::from_value(value).map_err(|error| {
+        Error::NotCommitted(format!("{}: cannot use its parameter '{name}' ({error})", trained.dir().display()))
+    })
+}

@@ -1,0 +1,186 @@
+//! extract-msinf-cam: the trained network's class activation maps, summed over scales and flips (METHOD 3), become
+//! the `cam` artifact. Table 5 of the paper needs each scale alone too: `scales = [0.5]`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use artifact::table::{CamRow, DatasetRow};
+use artifact::{ClassId, Description, Error, Result, Row as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Kind, Tensor, nn};
+use wsss::data::augment::normalize;
+use wsss::data::codec::Rgb;
+use wsss::data::dataset::{CamEncoding, Dataset, ENCODING, Masks, photograph};
+use wsss::data::resize::resize_bicubic;
+use wsss::method::cam;
+use wsss::model::weights::load_safetensors;
+use wsss::model::{CamNet, CamNetConfig, Mode};
+use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part};
+use wsss::train::init::{CHECKPOINT, trained_param};
+
+struct ExtractMsinfCam;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    /// Splits whose images get CAMs.
+    splits: Vec<String>,
+    net: Net,
+    scales: Vec<f64>,
+    flip: bool,
+    encoding: CamEncoding,
+}
+
+/// Which of the two networks of a training run.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Net {
+    Main,
+    Support,
+}
+
+impl Stage for ExtractMsinfCam {
+    type Params = Params;
+
+    fn description() -> Description {
+        Description {
+            name: "extract-msinf-cam".into(),
+            version: 1,
+            inputs: vec!["prepare-data".into(), "train-cam".into()],
+            optional_inputs: vec![],
+            outputs: vec![CamRow::TABLE.into()],
+            seeded: false,
+            tensors: true,
+            execution_params: vec![],
+            path_params: vec![],
+            unused_params: vec![],
+        }
+    }
+
+    fn check(params: &Params) -> Result<()> {
+        if params.scales.is_empty() || params.scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
+            return Err(Error::Config("scales: give one or more from 0.1 to 4".into()));
+        }
+        Ok(())
+    }
+
+    fn run(context: &mut Context<Params>) -> Result<Outcome> {
+        let params = &context.params;
+        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let images = dataset.splits(&params.splits)?;
+        let mut vs = nn::VarStore::new(context.device);
+        let trained = context.input("train-cam");
+        let config = CamNetConfig {
+            backbone: trained_param(trained, "backbone")?,
+            features: trained_param(trained, "features")?,
+            classes: dataset.classes.len() as i64,
+        };
+        let net = CamNet::new(&vs.root(), &config);
+        load_safetensors(&vs, &checkpoint(context)?, "", &[])?;
+        vs.freeze();
+        let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        let scales = scales + if params.flip { " x flip" } else { "" };
+        let mut rows = 0;
+        let parts = Parts {
+            work: &mut context.work,
+            shard: context.shard,
+            stop: &context.stop,
+            log: &mut context.log,
+            name: "extract-msinf-cam",
+        };
+        let metadata = [(ENCODING.to_owned(), params.encoding.name().to_owned())].into();
+        let missing = for_each_part(parts, metadata, &images, |image| {
+            let maps = tch::no_grad(|| msinf_cams(&net, image, params, context.device))?;
+            rows += maps.len();
+            Ok(maps.into_iter().map(|map| map.into_row(image, &dataset, &scales, params.encoding)).collect())
+        })?;
+        if missing > 0 {
+            return Ok(Outcome::Partial { missing });
+        }
+        Ok(Outcome::tables([("images".to_owned(), json!(images.len())), ("cams".to_owned(), json!(rows))].into()))
+    }
+}
+
+fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {
+    let trained = context.input("train-cam");
+    let name = match context.params.net {
+        Net::Main => CHECKPOINT,
+        Net::Support => "support.safetensors",
+    };
+    let path = trained.file(name);
+    if !trained.record().files.contains_key(name) {
+        let dir = trained.dir().display();
+        return Err(Error::Config(format!("net: {dir} has no {name}; this variant trains no SupportNet of its own")));
+    }
+    Ok(path)
+}
+
+/// The CAM of one class in the image's size.
+struct Map {
+    class: ClassId,
+    raw_max: f32,
+    values: Vec<f32>,
+}
+
+/// METHOD 3: upsample, ReLU, un-flip, sum over scales and flips, divide by (max + 1e-5). Classes of the label only.
+fn msinf_cams(net: &CamNet, image: &DatasetRow, params: &Params, device: tch::Device) -> Result<Vec<Map>> {
+    let present: Vec<i64> = image.labels.iter().filter_map(|class| class.foreground()).map(|k| k as i64).collect();
+    if present.is_empty() {
+        return Ok(Vec::new());
+    }
+    let photo = photograph(image)?;
+    let size = [photo.height as i64, photo.width as i64];
+    let select = Tensor::from_slice(&present).to_device(device);
+    let mut sum = Tensor::zeros([present.len() as i64, size[0], size[1]], (Kind::Float, device)); // [k, H, W]
+    for scale in &params.scales {
+        let input = scaled(&photo, *scale).to_device(device); // [1, 3, h, w]
+        let input = if params.flip { Tensor::cat(&[&input, &input.flip([3])], 0) } else { input }; // [1 or 2, 3, h, w]
+        let cams = net.forward(&input, Mode::Eval).cam.index_select(1, &select); // [1 or 2, k, h/8, w/8]
+        let cams = cam::upsample(&cams, size).relu(); // [1 or 2, k, H, W]
+        sum += cams.get(0);
+        if params.flip {
+            sum += cams.get(1).flip([2]);
+        }
+    }
+    let peaks = sum.amax([1, 2], true); // [k, 1, 1]
+    let normalized = (&sum / (&peaks + 1e-5)).to_device(tch::Device::Cpu); // [k, H, W]
+    let maps = present.iter().enumerate().map(|(index, class)| {
+        let values = normalized.get(index as i64).contiguous().view(-1);
+        Map {
+            class: ClassId::from_foreground(*class as usize),
+            raw_max: peaks.double_value(&[index as i64, 0, 0]) as f32,
+            values: Vec::try_from(&values).expect("a vector of f32"),
+        }
+    });
+    Ok(maps.collect())
+}
+
+fn scaled(photo: &Rgb, scale: f64) -> Tensor {
+    let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).max(1);
+    let (h, w) = (side(photo.height), side(photo.width));
+    let resized = if scale == 1.0 { photo.clone() } else { resize_bicubic(photo, h, w) };
+    Tensor::from_slice(&normalize(&resized)).view([1, 3, h as i64, w as i64])
+}
+
+impl Map {
+    fn into_row(self, image: &DatasetRow, dataset: &Dataset, scales: &str, encoding: CamEncoding) -> CamRow {
+        let pixels = self.values.len() as f32;
+        CamRow {
+            image_id: image.image_id.clone(),
+            class_id: self.class,
+            class: dataset.class_name(self.class).to_owned(),
+            height: image.height,
+            width: image.width,
+            scales: scales.to_owned(),
+            raw_max: self.raw_max,
+            mean: self.values.iter().sum::<f32>() / pixels,
+            area: self.values.iter().filter(|value| **value > 0.5).count() as f32 / pixels,
+            cam: encoding.encode(&self.values),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    wsss::stage::main::<ExtractMsinfCam>()
+}

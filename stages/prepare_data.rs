@@ -1,0 +1,139 @@
+//! prepare-data: images, image-level labels and (for scoring) masks become the `dataset` artifact.
+//!
+//! Either a data set in VOC's layout, or the embedded `shapes`, which is written in VOC's layout and read the same way.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use artifact::describe::Unused;
+use artifact::table::DatasetRow;
+use artifact::{Description, Error, Result, Row as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wsss::data::dataset::CLASSES;
+use wsss::data::shapes::{self, ShapesConfig};
+use wsss::data::voc::{self, Unknown, VocSource};
+use wsss::stage::{Context, Outcome, Progress, Stage};
+
+struct PrepareData;
+
+/// The manifest's `[data]`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    source: Source,
+    shapes: Option<ShapesConfig>,
+    root: Option<PathBuf>,
+    classes: Option<Vec<String>>,
+    splits: Option<BTreeMap<String, String>>,
+    unlabelled: Option<Vec<String>>,
+    masks: Option<String>,
+    mask_classes: Option<Vec<String>>,
+    unknown_classes: Option<Unknown>,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    Shapes,
+    Voc,
+}
+
+impl Params {
+    fn shapes(&self) -> Result<&ShapesConfig> {
+        self.shapes.as_ref().ok_or_else(|| Error::Config("shapes: missing, but source = \"shapes\"".into()))
+    }
+
+    fn voc(&self) -> Result<VocSource> {
+        let missing = |name: &str| Error::Config(format!("{name}: missing, but source = \"voc\""));
+        Ok(VocSource {
+            root: self.root.clone().ok_or_else(|| missing("root"))?,
+            classes: self.classes.clone().ok_or_else(|| missing("classes"))?,
+            splits: self.splits.clone().ok_or_else(|| missing("splits"))?,
+            unlabelled: self.unlabelled.clone().unwrap_or_default(),
+            masks: self.masks.clone().filter(|masks| !masks.is_empty()),
+            mask_classes: self.mask_classes.clone().filter(|classes| !classes.is_empty()),
+            unknown_classes: self.unknown_classes.ok_or_else(|| missing("unknown_classes"))?,
+        })
+    }
+}
+
+impl Stage for PrepareData {
+    type Params = Params;
+
+    fn description() -> Description {
+        let voc = ["root", "classes", "splits", "unlabelled", "masks", "mask_classes", "unknown_classes"];
+        let unused = |source: Source, unused: &[&str]| Unused {
+            param: "source".into(),
+            values: vec![json!(source)],
+            unused: unused.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        Description {
+            name: "prepare-data".into(),
+            version: 1,
+            inputs: vec![],
+            optional_inputs: vec![],
+            outputs: vec![DatasetRow::TABLE.into()],
+            seeded: false,
+            tensors: false,
+            execution_params: vec![],
+            path_params: vec!["root".into()],
+            unused_params: vec![unused(Source::Shapes, &voc), unused(Source::Voc, &["shapes"])],
+        }
+    }
+
+    fn check(params: &Params) -> Result<()> {
+        match params.source {
+            Source::Shapes => params.shapes()?.check().map_err(|reason| Error::Config(format!("shapes: {reason}"))),
+            Source::Voc => params.voc().map(drop),
+        }
+    }
+
+    fn run(context: &mut Context<Params>) -> Result<Outcome> {
+        let source = match context.params.source {
+            Source::Shapes => {
+                let directory = context.work.file("voc");
+                let config = context.params.shapes()?;
+                shapes::write_voc_layout(&directory, config)?;
+                embedded(directory)
+            }
+            Source::Voc => context.params.voc()?,
+        };
+        let progress = Progress::new("prepare-data", "images", 0, 0);
+        let records = voc::read(&source, &|done, total| progress.set(done, total))?;
+        progress.finish();
+        let masks = records.iter().filter(|record| record.mask.is_some()).count();
+        let metrics = [("images", json!(records.len())), ("masks", json!(masks)), ("classes", json!(source.classes.len()))];
+        let classes = serde_json::to_string(&source.classes).expect("names are JSON");
+        context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into());
+        context.work.write_all(records.into_iter().map(|record| DatasetRow {
+            image_id: record.image_id,
+            splits: record.splits,
+            width: record.width,
+            height: record.height,
+            labels: record.labels,
+            image: record.image,
+            mask: record.mask,
+        }))?;
+        Ok(Outcome::tables(metrics.map(|(name, value)| (name.to_owned(), value)).into()))
+    }
+}
+
+/// What the embedded data set is in VOC's terms.
+fn embedded(root: PathBuf) -> VocSource {
+    let list = |split: &str| (split.to_owned(), format!("ImageSets/Segmentation/{split}.txt"));
+    VocSource {
+        root,
+        classes: shapes::CLASSES.map(str::to_owned).into(),
+        splits: [list("train"), list("val")].into(),
+        unlabelled: vec![],
+        masks: Some("SegmentationClass".into()),
+        mask_classes: None,
+        unknown_classes: Unknown::Refuse,
+    }
+}
+
+fn main() -> ExitCode {
+    wsss::stage::main::<PrepareData>()
+}

@@ -1,0 +1,143 @@
+//! random-walk: CAM scores spread along learned affinities and become pseudo-labels, the `label` artifact (METHOD 6).
+
+use std::process::ExitCode;
+
+use artifact::table::{DatasetRow, LabelRow};
+use artifact::{Description, Error, Result, Row as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Kind, Tensor, nn};
+use wsss::data::augment::normalize;
+use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
+use wsss::method::affinity::{affinities, fitting_radius};
+use wsss::method::cam::{background, upsample};
+use wsss::method::random_walk::{WalkOptions, random_walk};
+use wsss::model::weights::load_safetensors;
+use wsss::model::{AffinityNet, Mode};
+use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part};
+use wsss::train::init::{CHECKPOINT, trained_param};
+
+struct RandomWalk;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    /// Splits whose images get pseudo-labels.
+    splits: Vec<String>,
+    /// Background score is (1 - max CAM)^alpha.
+    alpha: f64,
+    /// Power of the affinities.
+    beta: f32,
+    /// 2^logt steps.
+    logt: u32,
+}
+
+impl Stage for RandomWalk {
+    type Params = Params;
+
+    fn description() -> Description {
+        Description {
+            name: "random-walk".into(),
+            version: 1,
+            inputs: vec!["prepare-data".into(), "extract-msinf-cam".into(), "train-affinity".into()],
+            optional_inputs: vec![],
+            outputs: vec![LabelRow::TABLE.into()],
+            seeded: false,
+            tensors: true,
+            execution_params: vec![],
+            path_params: vec![],
+            unused_params: vec![],
+        }
+    }
+
+    fn check(params: &Params) -> Result<()> {
+        if params.logt > 16 {
+            return Err(Error::Config("logt: at most 16 (65,536 steps)".into()));
+        }
+        if params.alpha <= 0.0 || params.beta <= 0.0 {
+            return Err(Error::Config("alpha: alpha and beta must be above 0".into()));
+        }
+        Ok(())
+    }
+
+    fn run(context: &mut Context<Params>) -> Result<Outcome> {
+        let params = &context.params;
+        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let cams = Cams::load(context.input("extract-msinf-cam"))?;
+        let images = dataset.splits(&params.splits)?;
+        let trained = context.input("train-affinity");
+        let mut vs = nn::VarStore::new(context.device);
+        let net = AffinityNet::new(&vs.root(), &trained_param(trained, "backbone")?);
+        load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
+        vs.freeze();
+        let radius: usize = trained_param(trained, "radius")?;
+        let parts = Parts {
+            work: &mut context.work,
+            shard: context.shard,
+            stop: &context.stop,
+            log: &mut context.log,
+            name: "random-walk",
+        };
+        let missing = for_each_part(parts, std::collections::BTreeMap::new(), &images, |image| {
+            let label = tch::no_grad(|| pseudo_label(&net, image, &cams, radius, params, context.device))?;
+            Ok(vec![LabelRow {
+                image_id: image.image_id.clone(),
+                height: image.height,
+                width: image.width,
+                source: "random-walk".into(),
+                label,
+            }])
+        })?;
+        if missing > 0 {
+            return Ok(Outcome::Partial { missing });
+        }
+        Ok(Outcome::tables([("images".to_owned(), json!(images.len()))].into()))
+    }
+}
+
+/// The class of every pixel: pool scores by 8, walk, upsample, take the largest.
+fn pseudo_label(
+    net: &AffinityNet,
+    image: &DatasetRow,
+    cams: &Cams,
+    radius: usize,
+    params: &Params,
+    device: tch::Device,
+) -> Result<Vec<u8>> {
+    let (height, width) = (image.height as usize, image.width as usize);
+    let set = cams.of(image);
+    if set.maps.is_empty() {
+        return Ok(vec![0; height * width]);
+    }
+    let (h, w) = (height as i64, width as i64);
+    let padding = [0, (8 - w % 8) % 8, 0, (8 - h % 8) % 8];
+    let photo = Tensor::from_slice(&normalize(&photograph(image)?)).view([1, 3, h, w]); // [1, 3, H, W]
+    let photo = photo.constant_pad_nd(padding).to_device(device); // [1, 3, 8 h', 8 w']
+    let features = net.forward(&photo, Mode::Eval); // [1, 448, h', w']
+    let (_, _, rows, columns) = features.size4().expect("features are [1, C, h', w']");
+    let grid = [rows as usize, columns as usize];
+    let radius = fitting_radius(grid, radius);
+    let affinities = values(&affinities(&features, radius));
+
+    let maps: Vec<f32> = set.maps.iter().flat_map(|(_, encoded)| cams.encoding.decode(encoded)).collect();
+    let maps = Tensor::from_slice(&maps).view([1, -1, h, w]); // [1, k, H, W]
+    let scores = Tensor::cat(&[&background(&maps, params.alpha), &maps], 1); // [1, 1 + k, H, W]
+    let pooled = scores.constant_pad_nd(padding).avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None);
+    let options = WalkOptions { beta: params.beta, logt: params.logt };
+    let walked = random_walk(&affinities, grid, radius, options, &values(&pooled)); // [1 + k, h', w']
+
+    let walked = Tensor::from_slice(&walked).view([1, -1, rows, columns]);
+    let full = upsample(&walked, [rows * 8, columns * 8]).narrow(2, 0, h).narrow(3, 0, w); // [1, 1 + k, H, W]
+    let winners = Vec::<i64>::try_from(&full.argmax(1, false).contiguous().view(-1)).expect("a vector of i64");
+    let classes: Vec<u8> = std::iter::once(0).chain(set.maps.iter().map(|(class, _)| class.0)).collect();
+    Ok(winners.into_iter().map(|winner| classes[winner as usize]).collect())
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
+    Vec::try_from(&flat).expect("a vector of f32")
+}
+
+fn main() -> ExitCode {
+    wsss::stage::main::<RandomWalk>()
+}

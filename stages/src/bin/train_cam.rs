@@ -1,2 +1,0 @@
-//! Stage binaries.
-fn main() {}

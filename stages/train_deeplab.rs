@@ -1,0 +1,125 @@
+//! train-deeplab: DeepLab-LargeFOV learns from the pseudo-labels (METHOD 7).
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use artifact::table::CurveRow;
+use artifact::{Description, Error, Result, Row as _};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tch::{Tensor, nn};
+use wsss::data::augment::{Augmentation, Sample, augment};
+use wsss::data::dataset::{Dataset, Masks, labels, photograph};
+use wsss::data::loader::to_tensors;
+use wsss::data::random::Rng;
+use wsss::method::segmentation::{Losses, segmentation_loss};
+use wsss::model::{BackboneConfig, DeepLab};
+use wsss::stage::{Context, Outcome, Stage};
+use wsss::train::init::{CHECKPOINT, Init};
+use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, checkpoint, fit};
+
+struct TrainDeeplab;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Params {
+    split: String,
+    backbone: BackboneConfig,
+    /// Channels between the two dilated convolutions.
+    hidden: i64,
+    init: Init,
+    weights: String,
+    losses: Losses,
+    r#loop: LoopParams,
+    optimizer: OptimizerParams,
+    augmentation: Augmentation,
+}
+
+impl Stage for TrainDeeplab {
+    type Params = Params;
+
+    fn description() -> Description {
+        Description {
+            name: "train-deeplab".into(),
+            version: 1,
+            inputs: vec!["prepare-data".into(), "random-walk".into()],
+            optional_inputs: vec!["train-cam".into()],
+            outputs: vec![CurveRow::TABLE.into()],
+            seeded: true,
+            tensors: true,
+            execution_params: LoopParams::execution_params("loop"),
+            path_params: vec!["weights".into()],
+            unused_params: vec![],
+        }
+    }
+
+    fn check(params: &Params) -> Result<()> {
+        params.init.check(&params.weights)?;
+        params.r#loop.check()?;
+        params.optimizer.check()?;
+        params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
+        if params.hidden < 1 {
+            return Err(Error::Config("hidden: at least 1".into()));
+        }
+        Ok(())
+    }
+
+    fn run(context: &mut Context<Params>) -> Result<Outcome> {
+        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let classes = dataset.classes.len() as i64 + 1;
+        let pseudo = labels(context.input("random-walk"))?;
+        let split = context.params.split.clone();
+        let images = dataset.into_split(&split)?;
+        if let Some(image) = images.iter().find(|image| !pseudo.contains_key(&image.image_id)) {
+            let id = &image.image_id;
+            return Err(Error::Config(format!("split: image '{id}' of '{split}' has no pseudo-label; add it to random-walk.splits")));
+        }
+        let images = Arc::new(images);
+        tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
+        let vs = nn::VarStore::new(context.device);
+        let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden);
+        context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
+        let mut sgd = Sgd::new(&vs, &context.params.optimizer);
+        let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
+        let (settings, optimizer) = (context.params.r#loop.clone(), context.params.optimizer.clone());
+        let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
+        let run = Fit { context, name: "train-deeplab", settings: &settings, optimizer: &optimizer, images: count };
+        let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
+            let image = &images[index];
+            let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
+            Ok(augment(&photograph(image)?, &[&pseudo[&image.image_id]], &how, &mut rng))
+        })?;
+        let tensors: Vec<_> = learner.vs.variables().into_iter().collect();
+        checkpoint::write(&tensors, &context.work.file(CHECKPOINT))?;
+        let last = curve.iter().rev().find(|row| row.name == "loss").map_or(f64::NAN, |row| row.value);
+        context.work.declare::<CurveRow>(1, std::collections::BTreeMap::new());
+        context.work.write_all(curve)?;
+        Ok(Outcome::Complete { files: vec![CHECKPOINT], metrics: [("final_loss".to_owned(), json!(last))].into() })
+    }
+}
+
+struct DeepLabLearner {
+    vs: nn::VarStore,
+    net: DeepLab,
+    losses: Losses,
+}
+
+impl Learner for DeepLabLearner {
+    type Item = Sample;
+    const TERMS: &'static [&'static str] = &["loss"];
+
+    fn loss(&mut self, batch: &[Sample], _epoch: u32) -> Result<Vec<Option<Tensor>>> {
+        let crops = to_tensors(batch);
+        let device = self.vs.device();
+        let labels = crops.maps[0].to_device(device); // [B, H, W]
+        Ok(vec![Some(segmentation_loss(&self.net, &crops.images.to_device(device), &labels, self.losses))])
+    }
+
+    fn state(&self) -> Vec<(String, Tensor)> {
+        self.vs.variables().into_iter().collect()
+    }
+}
+
+fn main() -> ExitCode {
+    wsss::stage::main::<TrainDeeplab>()
+}
