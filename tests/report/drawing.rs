@@ -45,7 +45,7 @@ impl Drawing {
 
     /// The class of every pixel, its shape grown by `grow` pixels, void on the edge if asked for.
     pub fn classes(&self, grow: f64, void: bool) -> Vec<u8> {
-        self.each(|x, y| {
+        Self::each(|x, y| {
             self.labels().into_iter().fold(0, |below, class| match self.distance(class, x, y) - grow {
                 d if void && d.abs() < 1.2 => 255,
                 d if d < 0.0 => class.0,
@@ -57,13 +57,13 @@ impl Drawing {
     /// The CAM of a class in u8: `spread` pixels wide around a corner of the shape.
     pub fn cam(&self, class: ClassId, spread: f64) -> Vec<u8> {
         let (cx, cy) = self.centre(class);
-        self.each(|x, y| {
+        Self::each(|x, y| {
             let near = (f64::from(x) - cx + 4.0).hypot(f64::from(y) - cy + 4.0) / spread;
             ((-near * near).exp() * 255.0).round() as u8
         })
     }
 
-    fn each<T>(&self, mut value: impl FnMut(u32, u32) -> T) -> Vec<T> {
+    fn each<T>(mut value: impl FnMut(u32, u32) -> T) -> Vec<T> {
         (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y))).map(|(x, y)| value(x, y)).collect()
     }
 

@@ -140,7 +140,9 @@ fn mistakes_are_told_with_what_would_be_right() {
         let text = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{sql}: {text}");
         assert!(text.starts_with("camflow-query: ") && !text.contains("panicked"), "{text}");
-        parts.iter().for_each(|part| assert!(text.contains(part), "{part} is not in: {text}"));
+        for part in parts {
+            assert!(text.contains(part), "{part} is not in: {text}");
+        }
     };
     fails("select miuo from score", 78, &["miuo", "table 'score' has the columns", "miou"]);
     fails("select * from scores", 78, &["scores", "dataset, cam, sweep"]);

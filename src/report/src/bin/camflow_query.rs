@@ -1,5 +1,6 @@
 //! `camflow query`: Polars SQL over the tables of a store.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use report::query;
 
 /// Asks the tables of a store in SQL (Polars' dialect).
 ///
-/// Each table is the union over the `latest` links of its stages; the columns experiment, source_stage and key say
+/// Each table is the union over the `latest` links of its stages; the columns `experiment`, `source_stage` and `key` say
 /// where a row comes from. An artifact that several experiments share is there once for each: filter on experiment.
 #[derive(Parser)]
 #[command(name = "camflow-query", version, after_help = EXAMPLES)]
@@ -85,9 +86,9 @@ fn tables(catalog: &Catalog) -> String {
             [] => "not written yet".to_owned(),
             stages => format!("{} rows from {}", catalog.rows(table.name), stages.join(", ")),
         };
-        text += &format!("{} ({rows})\n", table.name);
+        let _ = writeln!(text, "{} ({rows})", table.name);
         for column in table.columns.iter().chain(&added_columns(&table)) {
-            text += &format!("  {:<22} {:<12} {}\n", column.name, column.kind, column.doc);
+            let _ = writeln!(text, "  {:<22} {:<12} {}", column.name, column.kind, column.doc);
         }
         text.push('\n');
     }

@@ -83,7 +83,9 @@ fn groups(catalog: &Catalog, dataset: &Source, wanted: usize) -> Result<[(&'stat
     let mapped = ids(catalog, "cam", "")?;
     let in_val = |candidate: &Candidate| candidate.splits.iter().any(|split| split == "val");
     let (mut val, mut train): (Vec<_>, Vec<_>) = candidates(dataset)?.into_iter().partition(in_val);
-    val.iter_mut().for_each(|candidate| candidate.lacks = usize::from(!scored.contains(&candidate.id)));
+    for candidate in &mut val {
+        candidate.lacks = usize::from(!scored.contains(&candidate.id));
+    }
     for candidate in &mut train {
         let has = [&labelled, &mapped].map(|ids| usize::from(!ids.contains(&candidate.id)));
         candidate.lacks = has.iter().sum();

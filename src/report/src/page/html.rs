@@ -29,7 +29,7 @@ pub(crate) fn number(value: f64) -> String {
     let text = match size {
         _ if !value.is_finite() => return "–".to_owned(),
         _ if value == 0.0 => return "0".to_owned(),
-        _ if size >= 1e6 || size < 1e-3 => return format!("{value:.1e}"),
+        _ if !(1e-3..1e6).contains(&size) => return format!("{value:.1e}"),
         _ if size >= 100.0 => format!("{value:.0}"),
         _ if size >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),

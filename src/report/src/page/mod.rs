@@ -18,6 +18,7 @@ mod provenance;
 mod scores;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use artifact::Result;
 
@@ -60,18 +61,20 @@ pub fn build(catalog: &Catalog, options: &Options) -> Result<String> {
     let title = html::escape(&options.title);
     let names: Vec<_> = experiments.names.iter().map(|name| experiments.label(name)).collect();
     let body = sections.concat();
-    let nav: String = [
+    let parts = [
         ("scores", "Scores"),
         ("classes", "Classes"),
         ("thresholds", "Threshold"),
         ("gallery", "Images"),
         ("training", "Training"),
         ("provenance", "Provenance"),
-    ]
-    .into_iter()
-    .filter(|(id, _)| body.contains(&format!("<section id=\"{id}\">")))
-    .map(|(id, name)| format!("<a href=\"#{id}\">{name}</a>"))
-    .collect();
+    ];
+    let mut nav = String::new();
+    for (id, name) in parts {
+        if body.contains(&format!("<section id=\"{id}\">")) {
+            let _ = write!(nav, "<a href=\"#{id}\">{name}</a>");
+        }
+    }
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

@@ -17,7 +17,9 @@ pub(super) fn section(catalog: &Catalog) -> String {
          <th>Rows</th><th class=\"n\">Size</th><th class=\"n\">Time</th><th>Host</th><th>Device</th>\
          <th class=\"n\">Seed</th><th>Finished (UTC)</th></tr></thead>\n",
     );
-    all.iter().for_each(|shared| text += &row(shared));
+    for shared in &all {
+        text += &row(shared);
+    }
     text.push_str("</table></div>\n");
     let lead = "The committed artifacts behind this page. An artifact that experiments share was computed once.";
     html_section("provenance", "Provenance", lead, &text)
@@ -33,7 +35,7 @@ fn row(shared: &Shared<'_>) -> String {
     let seed = preimage.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string());
     let mut text = format!(
         "<tbody><tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td>{}</td><td>{}</td><td class=\"n\">{seed}</td><td class=\"date\">{}</td></tr>\n",
+         <td class=\"n\">{}</td><td>{}</td><td class=\"device\">{}</td><td class=\"n\">{seed}</td><td class=\"date\">{}</td></tr>\n",
         escape(&shared.source.stage),
         escape(&shared.label()),
         record.key.short(),
@@ -46,10 +48,11 @@ fn row(shared: &Shared<'_>) -> String {
     );
     let mut entries = Vec::new();
     flatten("", &preimage.params, &mut entries);
-    entries.extend(preimage.inputs.iter().map(|(name, digest)| (format!("input {name}"), digest.clone())));
-    entries.extend(preimage.files.iter().map(|(name, digest)| (format!("file {name}"), digest.clone())));
+    let short = |digest: &String| digest.get(..16).unwrap_or(digest).to_owned();
+    entries.extend(preimage.inputs.iter().map(|(name, digest)| (format!("input {name}"), short(digest))));
+    entries.extend(preimage.files.iter().map(|(name, digest)| (format!("file {name}"), short(digest))));
     entries.extend(record.metrics.iter().map(|(name, value)| (format!("metric {name}"), plain(value))));
-    entries.push(("digest".to_owned(), record.digest.clone()));
+    entries.push(("digest".to_owned(), short(&record.digest)));
     entries.push(("command".to_owned(), provenance.command.join(" ")));
     entries.push(("version".to_owned(), format!("stage {}, camflow {}", preimage.version, provenance.camflow)));
     text.push_str("<tr class=\"more\"><td colspan=\"10\"><details><summary>parameters and inputs</summary><dl>");

@@ -1,4 +1,4 @@
-//! The numbers of the evaluation: headline, score table, IoU of every class.
+//! The numbers of the evaluation: headline, score table, `IoU` of every class.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -185,7 +185,9 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
         for block in columns.chunk_by(|a, b| a.0.1 == b.0.1 && a.0.2 == b.0.2) {
             let value = |cells: &BTreeMap<u8, f64>| cells.get(id).copied().unwrap_or(f64::NAN);
             let best = block.iter().map(|(_, cells)| value(cells)).fold(f64::NEG_INFINITY, f64::max);
-            block.iter().for_each(|(_, cells)| text += &bar(value(cells), block.len() > 1 && value(cells) >= best));
+            for (_, cells) in block {
+                text += &bar(value(cells), block.len() > 1 && value(cells) >= best);
+            }
         }
         text.push_str("</tr>\n");
     }
