@@ -81,6 +81,7 @@ fn the_page_holds_what_the_store_has() {
         assert!(html.contains(part), "{part} is not there");
     }
     assert!(!html.contains("cat & <dog>"));
+    assert!(!html.contains("DeepLab · baseline"), "its table of predictions is empty");
     assert_eq!(html.matches("<img").count() % 2, 0, "photographs with as many truths");
     assert_eq!(html.matches("alt=\"Photograph of").count(), 12);
     assert_eq!(html.matches("<h3>prepare-data").count(), 0);
