@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::normalize;
 use wsss::data::dataset::{Cams, Dataset, Masks, ground_truth, labels, photograph};
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram, count_cams};
+use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
 use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
 use wsss::model::weights::load_safetensors;
-use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part};
+use wsss::stage::{Context, Outcome, Parts, Stage, count_cams, for_each_part};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct Evaluate;

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wsss::data::dataset::{Cams, Dataset, Masks, ground_truth};
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram, count_cams};
-use wsss::stage::{Context, Outcome, Progress, Stage};
+use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
+use wsss::stage::{Context, Outcome, Progress, Stage, count_cams};
 
 struct ThresholdSweep;
 

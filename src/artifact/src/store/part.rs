@@ -6,10 +6,12 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
+use arrow_schema::{FieldRef, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
@@ -41,51 +43,25 @@ impl Part {
 
 /// Writes one part of a table. What is not finished leaves nothing behind but a temporary file.
 pub struct TableWriter<R: Row> {
-    writer: ArrowWriter<File>,
-    temporary: PathBuf,
-    path: PathBuf,
-    done: PathBuf,
-    file: String,
+    part: PartWriter,
     pending: Vec<R>,
-    rows: u64,
-    digest: RowsDigest,
 }
 
 impl<R: Row> TableWriter<R> {
     pub(super) fn create(work: &Path, dir: &str, part: Part, metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let file = part.file(dir);
-        let (path, done) = (work.join(&file), done_file(work, R::TABLE, part));
-        for parent in [&path, &done].into_iter().filter_map(|path| path.parent()) {
-            fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
-        }
-        let temporary = temporary_name(&path);
-        let output = File::create(&temporary).map_err(Error::io("create", &temporary))?;
-        let about =
-            [("table", R::TABLE.to_owned()), ("version", R::VERSION.to_string())].map(|(k, v)| (k.to_owned(), v));
-        let entries = about.into_iter().chain(metadata.clone());
-        let entries = entries.map(|(name, value)| KeyValue::new(format!("camflow.{name}"), value)).collect();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
-            .set_dictionary_enabled(R::ROWS_PER_GROUP > 1024)
-            .set_key_value_metadata(Some(entries))
-            .set_created_by("camflow".to_owned())
-            .build();
-        let writer = ArrowWriter::try_new(output, R::schema(), Some(properties)).map_err(parquet_error(&path))?;
-        let digest = RowsDigest::default();
-        Ok(Self { writer, temporary, path, done, file, pending: Vec::new(), rows: 0, digest })
+        let layout = Layout { table: R::TABLE, version: R::VERSION, schema: R::schema(), group: R::ROWS_PER_GROUP };
+        Ok(Self { part: PartWriter::create(work, dir, part, &layout, metadata)?, pending: Vec::new() })
     }
 
     /// Adds a row; rows come in the order of their image ids.
     pub fn push(&mut self, row: R) -> Result<()> {
-        self.digest.add(&row.digest());
-        self.rows += 1;
+        self.part.digest.add(&row.digest());
         self.pending.push(row);
         if self.pending.len() == R::ROWS_PER_GROUP { self.write_group() } else { Ok(()) }
     }
 
     fn write_group(&mut self) -> Result<()> {
-        let batch = R::batch(&std::mem::take(&mut self.pending));
-        self.writer.write(&batch).and_then(|()| self.writer.flush()).map_err(parquet_error(&self.path))
+        self.part.write(&R::batch(&std::mem::take(&mut self.pending)))
     }
 
     /// Makes the part durable and records it as done.
@@ -93,6 +69,66 @@ impl<R: Row> TableWriter<R> {
         if !self.pending.is_empty() {
             self.write_group()?;
         }
+        self.part.finish()
+    }
+}
+
+/// How a table is laid out in Parquet.
+struct Layout {
+    table: &'static str,
+    version: u32,
+    schema: SchemaRef,
+    group: usize,
+}
+
+/// The side of [`TableWriter`] that knows no row type: Parquet's code is compiled here once, not in every binary.
+struct PartWriter {
+    writer: ArrowWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    done: PathBuf,
+    file: String,
+    rows: u64,
+    digest: RowsDigest,
+}
+
+impl PartWriter {
+    fn create(
+        work: &Path,
+        dir: &str,
+        part: Part,
+        layout: &Layout,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let file = part.file(dir);
+        let (path, done) = (work.join(&file), done_file(work, layout.table, part));
+        for parent in [&path, &done].into_iter().filter_map(|path| path.parent()) {
+            fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
+        }
+        let temporary = temporary_name(&path);
+        let output = File::create(&temporary).map_err(Error::io("create", &temporary))?;
+        let about = [("table", layout.table.to_owned()), ("version", layout.version.to_string())];
+        let about = about.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(metadata.clone());
+        let about = about.map(|(name, value)| KeyValue::new(format!("camflow.{name}"), value)).collect();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
+            // Dictionaries help repeated names in long tables, not images.
+            .set_dictionary_enabled(layout.group > 1024)
+            .set_key_value_metadata(Some(about))
+            .set_created_by("camflow".to_owned())
+            .build();
+        let writer = ArrowWriter::try_new(output, layout.schema.clone(), Some(properties));
+        let writer = writer.map_err(parquet_error(&path))?;
+        Ok(Self { writer, temporary, path, done, file, rows: 0, digest: RowsDigest::default() })
+    }
+
+    /// Writes one row group.
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).and_then(|()| self.writer.flush()).map_err(parquet_error(&self.path))
+    }
+
+    fn finish(self) -> Result<()> {
         let output = self.writer.into_inner().map_err(parquet_error(&self.path))?;
         output.sync_all().map_err(Error::io("sync", &self.temporary))?;
         let bytes = output.metadata().map_err(Error::io("read", &self.temporary))?.len();
@@ -109,7 +145,7 @@ pub(super) fn done_file(work: &Path, table: &str, part: Part) -> PathBuf {
     work.join(format!("done/{table}-{:05}-of-{:05}.json", part.index, part.count))
 }
 
-fn parquet_error(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> Error + use<> {
+fn parquet_error(path: &Path) -> impl FnOnce(ParquetError) -> Error + use<> {
     let path = path.display().to_string();
     move |error| Error::Failed(format!("cannot write {path}: {error}"))
 }
@@ -147,50 +183,54 @@ impl RowsDigest {
 
 /// The rows of a table, part after part, decoded as they are asked for.
 pub struct Rows<R> {
-    parts: VecDeque<PathBuf>,
-    without: Vec<String>,
-    current: Option<(PathBuf, ParquetRecordBatchReader)>,
-    batch: Option<(RecordBatch, usize)>,
+    batches: Batches,
+    batch: Option<RecordBatch>,
+    next: usize,
     row: PhantomData<R>,
 }
 
 impl<R: Row> Rows<R> {
     pub(super) fn new(parts: VecDeque<PathBuf>, without: &[&str]) -> Self {
         let without = without.iter().map(|name| (*name).to_owned()).collect();
-        Self { parts, without, current: None, batch: None, row: PhantomData }
+        let batches = Batches { parts, without, schema: R::schema(), group: R::ROWS_PER_GROUP, current: None };
+        Self { batches, batch: None, next: 0, row: PhantomData }
     }
+}
 
-    fn open(&self, path: &Path) -> Result<ParquetRecordBatchReader> {
-        let damaged = damaged(path);
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
-        let schema = R::schema();
-        for (expected, found) in schema.fields().iter().zip(builder.schema().fields()) {
-            if expected.name() != found.name() || expected.data_type() != found.data_type() {
-                let message = format!("column '{}' where '{}' is expected", found.name(), expected.name());
-                return Err(damaged(parquet::errors::ParquetError::General(message)));
+impl<R: Row> Iterator for Rows<R> {
+    type Item = Result<R>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(batch) = self.batch.as_ref().filter(|batch| self.next < batch.num_rows()) {
+                self.next += 1;
+                return Some(Ok(R::from_batch(batch, self.next - 1)));
+            }
+            self.next = 0;
+            match self.batches.next_batch() {
+                Ok(Some(batch)) => self.batch = Some(batch),
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error)),
             }
         }
-        let kept = schema.fields().iter().enumerate().filter(|(_, field)| !self.without.contains(field.name()));
-        let mask = ProjectionMask::roots(builder.parquet_schema(), kept.map(|(index, _)| index));
-        builder.with_projection(mask).with_batch_size(R::ROWS_PER_GROUP).build().map_err(damaged)
     }
+}
 
-    fn advance(&mut self) -> Result<Option<R>> {
+/// The side of [`Rows`] that knows no row type.
+struct Batches {
+    parts: VecDeque<PathBuf>,
+    without: Vec<String>,
+    schema: SchemaRef,
+    group: usize,
+    current: Option<(PathBuf, ParquetRecordBatchReader)>,
+}
+
+impl Batches {
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some((batch, next)) = &mut self.batch
-                && *next < batch.num_rows()
-            {
-                *next += 1;
-                return Ok(Some(R::from_batch(batch, *next - 1)));
-            }
             if let Some((path, reader)) = &mut self.current {
                 match reader.next() {
-                    Some(batch) => {
-                        let batch = batch.map_err(|error| damaged(path)(error.into()))?;
-                        self.batch = Some((batch, 0));
-                        continue;
-                    }
+                    Some(batch) => return batch.map(Some).map_err(|error| damaged(path)(error.into())),
                     None => self.current = None,
                 }
             }
@@ -198,17 +238,24 @@ impl<R: Row> Rows<R> {
             self.current = Some((path.clone(), self.open(&path)?));
         }
     }
+
+    fn open(&self, path: &Path) -> Result<ParquetRecordBatchReader> {
+        let damaged = damaged(path);
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
+        let (expected, found) = (self.schema.fields(), builder.schema().fields());
+        let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
+        if expected.len() != found.len() || !expected.iter().zip(found).all(same) {
+            let message = "its columns are not those of this version of the table".to_owned();
+            return Err(damaged(ParquetError::General(message)));
+        }
+        let kept = expected.iter().enumerate().filter(|(_, field)| !self.without.contains(field.name()));
+        let mask = ProjectionMask::roots(builder.parquet_schema(), kept.map(|(index, _)| index));
+        builder.with_projection(mask).with_batch_size(self.group).build().map_err(damaged)
+    }
 }
 
-fn damaged(path: &Path) -> impl Fn(parquet::errors::ParquetError) -> Error + use<> {
+fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error + use<> {
     let path = path.display().to_string();
     move |error| Error::NotCommitted(format!("{path}: is damaged ({error})"))
-}
-
-impl<R: Row> Iterator for Rows<R> {
-    type Item = Result<R>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
-    }
 }

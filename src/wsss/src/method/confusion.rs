@@ -4,9 +4,7 @@
 //! thresholds below the winner's score): the matrix of a threshold is a sum over the counts above it.
 
 use artifact::ClassId;
-use artifact::table::DatasetRow;
 
-use crate::data::dataset::{CamEncoding, Cams};
 
 /// Keeps scores of classes that never occur finite.
 const EPS: f64 = 1e-10;
@@ -210,22 +208,6 @@ impl SweepHistogram {
             }
             let at = self.index(ClassId(truth), winner, below(best));
             self.counts[at] += 1;
-        }
-    }
-}
-
-/// Counts an image as stored: its encoded maps against its ground truth with 255 for void.
-pub fn count_cams(histogram: &mut SweepHistogram, cams: &Cams, image: &DatasetRow, ground_truth: &[u8]) {
-    let maps = cams.of(image).maps;
-    match cams.encoding {
-        CamEncoding::U8 => {
-            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, map.as_slice())).collect();
-            histogram.add_u8(&maps, ground_truth);
-        }
-        CamEncoding::F16 => {
-            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, cams.encoding.decode(map))).collect();
-            let maps: Vec<_> = maps.iter().map(|(class, map)| (*class, map.as_slice())).collect();
-            histogram.add(&maps, ground_truth);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The command line of a stage, and the way from it to a committed artifact.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::store::{Claim, LOG_FILE};
-use artifact::{Artifact, Error, Fingerprints, Manifest, Result, StagePlan, Store};
+use artifact::{
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Result, StagePlan, Store, Work,
+};
 use clap::Parser;
 use serde_json::json;
 
@@ -49,9 +52,27 @@ struct Options {
 
 /// The whole `main` of a stage binary.
 pub fn main<S: Stage>() -> ExitCode {
-    let options = Options::parse();
-    let name = S::description().name;
-    match start::<S>(&options) {
+    let description = S::description();
+    let run = |mut site: Site| {
+        let params = site.params::<S>()?;
+        let Some(work) = site.work.take() else { return Ok(None) };
+        let mut context = Context::<S::Params> {
+            params,
+            experiment: site.experiment.name,
+            seed: site.plan.seed,
+            device: site.device,
+            shard: site.shard,
+            log: Log::open(&work.file(LOG_FILE))?,
+            work,
+            stop: Stop::on_signals()?,
+            inputs: site.inputs,
+        };
+        let outcome = S::run(&mut context);
+        let Context { work, log, experiment, .. } = context;
+        Ok(Some(Done { outcome, work, log, experiment }))
+    };
+    let name = description.name.clone();
+    match start(&options(), &description, &run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");
@@ -60,31 +81,63 @@ pub fn main<S: Stage>() -> ExitCode {
     }
 }
 
-fn start<S: Stage>(options: &Options) -> Result<()> {
-    let description = S::description();
+/// Parses the command line. (Not inlined into the generic [`main`]: clap's code is compiled here once.)
+#[inline(never)]
+fn options() -> Options {
+    Options::parse()
+}
+
+/// Everything that surrounds the one generic step of a stage.
+struct Site {
+    plan: StagePlan,
+    experiment: ExperimentPlan,
+    device: tch::Device,
+    shard: Shard,
+    inputs: BTreeMap<String, Artifact>,
+    /// `None`: only check.
+    work: Option<Work>,
+}
+
+/// What the generic step leaves.
+struct Done {
+    outcome: Result<Outcome>,
+    work: Work,
+    log: Log,
+    experiment: String,
+}
+
+impl Site {
+    fn params<S: Stage>(&self) -> Result<S::Params> {
+        let params = self.plan.parse()?;
+        S::check(&params).map_err(|error| locate(error, &self.plan))?;
+        Ok(params)
+    }
+}
+
+fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Result<Option<Done>>) -> Result<()> {
     if options.describe {
-        println!("{}", serde_json::to_string_pretty(&description).expect("a description is JSON"));
+        println!("{}", serde_json::to_string_pretty(description).expect("a description is JSON"));
         return Ok(());
     }
     let mut sets = options.set.clone();
     sets.extend(options.device.iter().map(|device| format!("pipeline.device={device}")));
     let manifest = Manifest::load(&options.manifest, &sets)?;
     let experiment = manifest.experiment(&options.experiment.clone().map_or_else(|| manifest.main(), Ok)?)?;
-    let plan = experiment.stage(&description.name)?;
-    description.check_needs(plan)?;
-    let params: S::Params = plan.parse()?;
-    S::check(&params).map_err(|error| locate(error, plan))?;
+    let plan = experiment.stage(&description.name)?.clone();
+    description.check_needs(&plan)?;
     let shard = options.shard.as_deref().map_or(Ok(Shard::ALL), str::parse)?;
     let device = if description.tensors { device::open(&plan.device)? } else { tch::Device::Cpu };
+    let site = |inputs, work| Site { plan: plan.clone(), experiment: experiment.clone(), device, shard, inputs, work };
+    run(site(BTreeMap::new(), None))?;
     if options.check {
         return Ok(());
     }
 
     let store = Store::open(&options.store.clone().map_or_else(|| manifest.store(), Ok)?)?;
     let fingerprints = Fingerprints::open(store.root());
-    let inputs = resolve::inputs(plan, &experiment, &store, &fingerprints)?;
+    let inputs = resolve::inputs(&plan, &experiment, &store, &fingerprints)?;
     let digests = inputs.iter().map(|(stage, input)| (stage.clone(), input.record().digest.clone())).collect();
-    let preimage = description.preimage(plan, digests, &fingerprints)?;
+    let preimage = description.preimage(&plan, digests, &fingerprints)?;
     let key = preimage.key();
     let (stage, latest) = (description.name.as_str(), (!experiment.main).then_some(experiment.name.as_str()));
     let committed = || -> Result<bool> {
@@ -110,23 +163,18 @@ fn start<S: Stage>(options: &Options) -> Result<()> {
         lease.clear()?;
     }
     let work = lease.open()?;
-    let mut log = Log::open(&work.file(LOG_FILE))?;
-    log.event("start", &json!({ "stage": stage, "key": key.as_str(), "experiment": experiment.name }))?;
-    let mut context = Context::<S::Params> {
-        params,
-        experiment: experiment.name.clone(),
-        seed: plan.seed,
-        device,
-        shard,
-        work,
-        log,
-        stop: Stop::on_signals()?,
-        inputs,
-    };
-    match S::run(&mut context) {
+    let begin = json!({ "stage": stage, "key": key.as_str(), "experiment": experiment.name });
+    Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
+    let done = run(site(inputs, Some(work)))?;
+    let Done { outcome, work, mut log, experiment } = done.expect("a site with work is worked on");
+    match outcome {
         Ok(Outcome::Complete { files, metrics }) => {
-            context.log.event("complete", &json!({ "metrics": metrics }))?;
-            context.work.publish(&files, metrics, &experiment.name)?;
+            log.event("complete", &json!({ "metrics": metrics }))?;
+            match work.publish(&files, metrics, &experiment) {
+                // Another shard saw the last part done at the same time and was first.
+                Err(_) if shard.is_share() && committed()? => {}
+                published => drop(published?),
+            }
             store.point_latest(stage, latest, &key)
         }
         Ok(Outcome::Partial { missing }) => {
@@ -134,7 +182,7 @@ fn start<S: Stage>(options: &Options) -> Result<()> {
             Ok(())
         }
         Err(error) => {
-            context.log.event("error", &json!({ "message": error.to_string() }))?;
+            log.event("error", &json!({ "message": error.to_string() }))?;
             Err(error)
         }
     }

@@ -9,6 +9,7 @@ mod log;
 mod parts;
 mod progress;
 mod resolve;
+mod score;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use command::main;
 pub use log::Log;
 pub use parts::{Parts, Shard, for_each_part};
 pub use progress::Progress;
+pub use score::count_cams;
 pub use stop::Stop;
 
 /// A stage: what it is called, what it reads and writes, and what it does.
