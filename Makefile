@@ -2,11 +2,14 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch
+.PHONY: help libtorch build pipeline report test lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
 PYTHON ?= python3
+MANIFEST ?= pipeline.toml
+# Plain `cargo test` does as well; nextest runs the test binaries side by side.
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo 'nextest run' || echo test)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,3 +39,26 @@ libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back en
 	fi; \
 	echo $(TORCH_VERSION) > .libtorch.new/build-version; \
 	rm -rf .libtorch; mv .libtorch.new .libtorch
+
+build: libtorch ## build every program (release)
+	cargo build --release --locked --workspace
+
+pipeline: build ## run the pipeline on the embedded data set, to scores and report.html
+	target/release/camflow run --manifest $(MANIFEST)
+	target/release/camflow report --manifest $(MANIFEST)
+
+report: build ## write report.html from what the store holds
+	target/release/camflow report --manifest $(MANIFEST)
+
+test: build ## run every test
+	cargo $(NEXTEST) --release --locked --workspace --all-targets
+
+lint: libtorch ## formatting, clippy (pedantic), documentation
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+
+bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run
+	cargo bench --locked --workspace
+
+clean: ## remove build outputs; the store in artifacts/ stays
+	cargo clean

@@ -16,7 +16,7 @@ use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
 use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
 use wsss::model::weights::load_safetensors;
-use wsss::stage::{Context, Outcome, Parts, Stage, count_cams, for_each_part};
+use wsss::stage::{Context, Outcome, Parts, Stage, count_cams, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct Evaluate;
@@ -145,11 +145,26 @@ fn score_deeplab(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Resul
 fn predict(context: &mut Context<Params>, dataset: &Dataset, trained: &Artifact) -> Result<usize> {
     let params = &context.params;
     let images = dataset.splits(&params.deeplab_splits)?;
-    let mut vs = nn::VarStore::new(context.device);
-    let (backbone, hidden) = (trained_param(trained, "backbone")?, trained_param(trained, "hidden")?);
-    let net = DeepLab::new(&vs.root(), &backbone, dataset.classes.len() as i64 + 1, hidden);
-    load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
-    vs.freeze();
+    let flip = if params.deeplab_flip { Flip::Both } else { Flip::None };
+    let (device, classes) = (context.device, dataset.classes.len() as i64 + 1);
+    let worker = |_| {
+        let net = network(trained, classes, device)?;
+        Ok(move |image: &&DatasetRow| {
+            let photo = photograph(image)?;
+            let input = Tensor::from_slice(&normalize(&photo)).view([1, 3, photo.height as i64, photo.width as i64]);
+            let input = input.to_device(device); // [1, 3, H, W]
+            let winners = tch::no_grad(|| probabilities(&net, &input, &params.deeplab_scales, flip).argmax(0, false));
+            let label = winners.to_kind(Kind::Uint8).to_device(tch::Device::Cpu).contiguous().view(-1); // [H W]
+            Ok(vec![LabelRow {
+                image_id: image.image_id.clone(),
+                height: image.height,
+                width: image.width,
+                source: "deeplab".into(),
+                label: Vec::try_from(&label).expect("a vector of u8"),
+            }])
+        })
+    };
+    let mut workers = (0..image_workers(device)).map(worker).collect::<Result<Vec<_>>>()?;
     let parts = Parts {
         work: &mut context.work,
         shard: context.shard,
@@ -157,21 +172,16 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, trained: &Artifact)
         log: &mut context.log,
         name: "evaluate",
     };
-    let flip = if params.deeplab_flip { Flip::Both } else { Flip::None };
-    for_each_part(parts, BTreeMap::new(), &images, |image| {
-        let photo = photograph(image)?;
-        let input = Tensor::from_slice(&normalize(&photo)).view([1, 3, photo.height as i64, photo.width as i64]);
-        let input = input.to_device(context.device); // [1, 3, H, W]
-        let winners = tch::no_grad(|| probabilities(&net, &input, &params.deeplab_scales, flip).argmax(0, false));
-        let label = winners.to_kind(Kind::Uint8).to_device(tch::Device::Cpu).contiguous().view(-1); // [H W]
-        Ok(vec![LabelRow {
-            image_id: image.image_id.clone(),
-            height: image.height,
-            width: image.width,
-            source: "deeplab".into(),
-            label: Vec::try_from(&label).expect("a vector of u8"),
-        }])
-    })
+    for_each_part(parts, BTreeMap::new(), &images, &mut workers)
+}
+
+fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {
+    let mut vs = nn::VarStore::new(device);
+    let (backbone, hidden) = (trained_param(trained, "backbone")?, trained_param(trained, "hidden")?);
+    let net = DeepLab::new(&vs.root(), &backbone, classes, hidden);
+    load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    vs.freeze();
+    Ok(net)
 }
 
 /// The row of the sweep that later stages use.

@@ -1,7 +1,7 @@
 //! extract-msinf-cam: the trained network's class activation maps, summed over scales and flips (METHOD 3), become
 //! the `cam` artifact. Table 5 of the paper needs each scale alone too: `scales = [0.5]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::table::{CamRow, DatasetRow};
@@ -16,7 +16,7 @@ use wsss::data::resize::resize_bicubic;
 use wsss::method::cam;
 use wsss::model::weights::load_safetensors;
 use wsss::model::{CamNet, CamNetConfig, Mode};
-use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part};
+use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct ExtractMsinfCam;
@@ -69,19 +69,24 @@ impl Stage for ExtractMsinfCam {
         let params = &context.params;
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
         let images = dataset.splits(&params.splits)?;
-        let mut vs = nn::VarStore::new(context.device);
         let trained = context.input("train-cam");
         let config = CamNetConfig {
             backbone: trained_param(trained, "backbone")?,
             features: trained_param(trained, "features")?,
             classes: dataset.classes.len() as i64,
         };
-        let net = CamNet::new(&vs.root(), &config);
-        load_safetensors(&vs, &checkpoint(context)?, "", &[])?;
-        vs.freeze();
+        let weights = checkpoint(context)?;
         let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let scales = scales + if params.flip { " x flip" } else { "" };
-        let mut rows = 0;
+        let (dataset, scales, device) = (&dataset, &scales, context.device);
+        let worker = |_| {
+            let net = network(&config, &weights, device)?;
+            Ok(move |image: &&DatasetRow| {
+                let maps = tch::no_grad(|| msinf_cams(&net, image, params, device))?;
+                Ok(maps.into_iter().map(|map| map.into_row(image, dataset, scales, params.encoding)).collect())
+            })
+        };
+        let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
         let parts = Parts {
             work: &mut context.work,
             shard: context.shard,
@@ -90,16 +95,21 @@ impl Stage for ExtractMsinfCam {
             name: "extract-msinf-cam",
         };
         let metadata = [(ENCODING.to_owned(), params.encoding.name().to_owned())].into();
-        let missing = for_each_part(parts, metadata, &images, |image| {
-            let maps = tch::no_grad(|| msinf_cams(&net, image, params, context.device))?;
-            rows += maps.len();
-            Ok(maps.into_iter().map(|map| map.into_row(image, &dataset, &scales, params.encoding)).collect())
-        })?;
+        let missing = for_each_part(parts, metadata, &images, &mut workers)?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
-        Ok(Outcome::tables([("images".to_owned(), json!(images.len())), ("cams".to_owned(), json!(rows))].into()))
+        let cams: usize = images.iter().map(|image| image.labels.len()).sum();
+        Ok(Outcome::tables([("images".to_owned(), json!(images.len())), ("cams".to_owned(), json!(cams))].into()))
     }
+}
+
+fn network(config: &CamNetConfig, weights: &Path, device: tch::Device) -> Result<CamNet> {
+    let mut vs = nn::VarStore::new(device);
+    let net = CamNet::new(&vs.root(), config);
+    load_safetensors(&vs, weights, "", &[])?;
+    vs.freeze();
+    Ok(net)
 }
 
 fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {

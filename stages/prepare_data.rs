@@ -46,11 +46,13 @@ impl Params {
     }
 
     fn voc(&self) -> Result<VocSource> {
+        let clone_pair = |(split, list): (&String, &String)| (split.clone(), list.clone());
         let missing = |name: &str| Error::Config(format!("{name}: missing, but source = \"voc\""));
         Ok(VocSource {
             root: self.root.clone().ok_or_else(|| missing("root"))?,
             classes: self.classes.clone().ok_or_else(|| missing("classes"))?,
-            splits: self.splits.clone().ok_or_else(|| missing("splits"))?,
+            // An empty path takes away a split that an extended manifest names.
+            splits: self.splits.iter().flatten().filter(|(_, list)| !list.is_empty()).map(clone_pair).collect(),
             unlabelled: self.unlabelled.clone().unwrap_or_default(),
             masks: self.masks.clone().filter(|masks| !masks.is_empty()),
             mask_classes: self.mask_classes.clone().filter(|classes| !classes.is_empty()),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use artifact::table::{DatasetRow, LabelRow};
-use artifact::{Description, Error, Result, Row as _};
+use artifact::{Artifact, Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor, nn};
@@ -14,7 +14,7 @@ use wsss::method::cam::{background, upsample};
 use wsss::method::random_walk::{WalkOptions, random_walk};
 use wsss::model::weights::load_safetensors;
 use wsss::model::{AffinityNet, Mode};
-use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part};
+use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct RandomWalk;
@@ -66,11 +66,22 @@ impl Stage for RandomWalk {
         let cams = Cams::load(context.input("extract-msinf-cam"))?;
         let images = dataset.splits(&params.splits)?;
         let trained = context.input("train-affinity");
-        let mut vs = nn::VarStore::new(context.device);
-        let net = AffinityNet::new(&vs.root(), &trained_param(trained, "backbone")?);
-        load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
-        vs.freeze();
         let radius: usize = trained_param(trained, "radius")?;
+        let (cams, device) = (&cams, context.device);
+        let worker = |_| {
+            let net = network(trained, device)?;
+            Ok(move |image: &&DatasetRow| {
+                let label = tch::no_grad(|| pseudo_label(&net, image, cams, radius, params, device))?;
+                Ok(vec![LabelRow {
+                    image_id: image.image_id.clone(),
+                    height: image.height,
+                    width: image.width,
+                    source: "random-walk".into(),
+                    label,
+                }])
+            })
+        };
+        let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
         let parts = Parts {
             work: &mut context.work,
             shard: context.shard,
@@ -78,21 +89,20 @@ impl Stage for RandomWalk {
             log: &mut context.log,
             name: "random-walk",
         };
-        let missing = for_each_part(parts, std::collections::BTreeMap::new(), &images, |image| {
-            let label = tch::no_grad(|| pseudo_label(&net, image, &cams, radius, params, context.device))?;
-            Ok(vec![LabelRow {
-                image_id: image.image_id.clone(),
-                height: image.height,
-                width: image.width,
-                source: "random-walk".into(),
-                label,
-            }])
-        })?;
+        let missing = for_each_part(parts, std::collections::BTreeMap::new(), &images, &mut workers)?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
         Ok(Outcome::tables([("images".to_owned(), json!(images.len()))].into()))
     }
+}
+
+fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
+    let mut vs = nn::VarStore::new(device);
+    let net = AffinityNet::new(&vs.root(), &trained_param(trained, "backbone")?);
+    load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    vs.freeze();
+    Ok(net)
 }
 
 /// The class of every pixel: pool scores by 8, walk, upsample, take the largest.

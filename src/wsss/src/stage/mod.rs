@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use command::main;
 pub use log::Log;
-pub use parts::{Parts, Shard, for_each_part};
+pub use parts::{Parts, Shard, for_each_part, image_workers};
 pub use progress::Progress;
 pub use score::count_cams;
 pub use stop::Stop;

@@ -1,6 +1,9 @@
 //! Work that divides into parts by image: finished parts are never redone, and any number of processes may share them.
 
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use artifact::{Error, Part, Result, Row, Work};
 
@@ -52,13 +55,25 @@ pub struct Parts<'a> {
     pub name: &'a str,
 }
 
+/// How many images to work on at once, and libtorch told accordingly.
+///
+/// On the CPU one image a core, each with one thread: on small feature maps the threads of one convolution spend
+/// their time waiting for each other. Results do not depend on it.
+pub fn image_workers(device: tch::Device) -> usize {
+    if device.is_cuda() {
+        return 1;
+    }
+    tch::set_num_threads(1);
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
-/// to do. `compute` gives all rows of one item.
-pub fn for_each_part<T, R: Row>(
+/// to do. Each of `workers` computes all rows of one item, with a network of its own.
+pub fn for_each_part<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
     parts: Parts<'_>,
-    metadata: std::collections::BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
     items: &[T],
-    mut compute: impl FnMut(&T) -> Result<Vec<R>>,
+    workers: &mut [W],
 ) -> Result<usize> {
     let count = items.len().div_ceil(IMAGES_PER_PART).max(1);
     parts.work.declare::<R>(count, metadata);
@@ -71,10 +86,8 @@ pub fn for_each_part<T, R: Row>(
     let progress = Progress::new(parts.name, "images", total - todo, total);
     for part in open {
         let mut writer = parts.work.writer::<R>(part)?;
-        for item in &items[part.range(items.len())] {
-            parts.stop.check()?;
-            compute(item)?.into_iter().try_for_each(|row| writer.push(row))?;
-            progress.advance(1, String::new);
+        for rows in compute(&items[part.range(items.len())], workers, parts.stop, &progress) {
+            rows?.into_iter().try_for_each(|row| writer.push(row))?;
         }
         writer.finish()?;
         let fields = serde_json::json!({ "part": part.index, "of": part.count, "images": images(&part) });
@@ -82,4 +95,33 @@ pub fn for_each_part<T, R: Row>(
     }
     progress.finish();
     Ok(all().filter(|part| !parts.work.is_done::<R>(*part)).count())
+}
+
+/// The rows of each item, in order. Ends after the first error.
+fn compute<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
+    items: &[T],
+    workers: &mut [W],
+    stop: &Stop,
+    progress: &Progress,
+) -> Vec<Result<Vec<R>>> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = |worker: &mut W| {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { break };
+            let rows = stop.check().and_then(|()| worker(item));
+            failed.fetch_or(rows.is_err(), Ordering::Relaxed);
+            progress.advance(1, String::new);
+            done.push((index, rows));
+        }
+        done
+    };
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(|| work(worker))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    // Items are begun in order, so every item before the first error is there.
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, rows)| rows).collect()
 }

@@ -1,0 +1,6 @@
+//! The real stage binaries on a dozen images: the whole pipeline, stages by hand, interruption, and bad input.
+
+mod by_hand;
+mod resume;
+mod whole;
+mod world;

@@ -1,0 +1,79 @@
+//! A store of its own, the tiny manifest, and the binaries of this package.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use artifact::{Artifact, Store};
+use runner::{RunOptions, Source, Summary};
+use tempfile::TempDir;
+
+pub struct World {
+    directory: TempDir,
+}
+
+/// The manifest of these tests.
+pub fn manifest() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/pipeline/tiny.toml")
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.path().join("store")
+    }
+
+    /// `camflow run` in this process.
+    pub fn run(&self, sets: &[&str]) -> Summary {
+        let source = Source {
+            manifest: manifest(),
+            sets: sets.iter().map(|set| (*set).to_owned()).collect(),
+            store: Some(self.store()),
+            bin_dir: Some(Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap().to_owned()),
+            ..Source::default()
+        };
+        let mut told = Vec::new();
+        let summary = runner::run(&RunOptions { source, ..RunOptions::default() }, &mut told);
+        summary.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&told)))
+    }
+
+    /// A stage binary with the tiny manifest and this store, not yet started.
+    pub fn stage(&self, stage: &str, arguments: &[&str]) -> Command {
+        let directory = Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap();
+        let mut command = Command::new(directory.join(stage));
+        command.arg("--manifest").arg(manifest()).arg("--store").arg(self.store()).args(arguments);
+        command
+    }
+
+    /// Runs a stage to its end.
+    pub fn finish(&self, stage: &str, arguments: &[&str]) -> Output {
+        self.stage(stage, arguments).output().unwrap()
+    }
+
+    /// Runs a stage that must succeed, and returns what it committed.
+    pub fn commit(&self, stage: &str, arguments: &[&str]) -> Artifact {
+        let output = self.finish(stage, arguments);
+        assert!(output.status.success(), "{stage}: {}", String::from_utf8_lossy(&output.stderr));
+        self.latest(stage)
+    }
+
+    pub fn latest(&self, stage: &str) -> Artifact {
+        Store::open(&self.store()).unwrap().latest(stage, None).unwrap().expect("committed")
+    }
+}
+
+/// Asserts an exit code and that each of `words` is said.
+pub fn assert_refused(output: &Output, code: i32, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "'{word}' is not in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
