@@ -51,14 +51,14 @@ report: build ## write report.html from what the store holds
 	target/release/camflow report --manifest $(MANIFEST)
 
 test: build ## run every test
-	cargo $(NEXTEST) --release --locked --workspace --all-targets
+	cargo $(NEXTEST) --release --locked --workspace
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
 bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run
-	cargo bench --locked --workspace
+	cargo bench --locked --package wsss --bench method
 
 clean: ## remove build outputs; the store in artifacts/ stays
 	cargo clean

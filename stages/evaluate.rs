@@ -42,8 +42,6 @@ impl Stage for Evaluate {
 
     fn description() -> Description {
         Description {
-            name: "evaluate".into(),
-            version: 1,
             inputs: vec!["prepare-data".into()],
             optional_inputs: ["extract-msinf-cam", "threshold-sweep", "random-walk", "train-deeplab"]
                 .map(str::to_owned)
@@ -51,11 +49,8 @@ impl Stage for Evaluate {
             outputs: [ScoreRow::TABLE, ClassScoreRow::TABLE, ConfusionRow::TABLE, LabelRow::TABLE]
                 .map(str::to_owned)
                 .into(),
-            seeded: false,
             tensors: true,
-            execution_params: vec![],
-            path_params: vec![],
-            unused_params: vec![],
+            ..Description::new("evaluate", 1)
         }
     }
 

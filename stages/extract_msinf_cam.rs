@@ -45,16 +45,10 @@ impl Stage for ExtractMsinfCam {
 
     fn description() -> Description {
         Description {
-            name: "extract-msinf-cam".into(),
-            version: 1,
             inputs: vec!["prepare-data".into(), "train-cam".into()],
-            optional_inputs: vec![],
             outputs: vec![CamRow::TABLE.into()],
-            seeded: false,
             tensors: true,
-            execution_params: vec![],
-            path_params: vec![],
-            unused_params: vec![],
+            ..Description::new("extract-msinf-cam", 1)
         }
     }
 

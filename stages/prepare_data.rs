@@ -72,16 +72,10 @@ impl Stage for PrepareData {
             unused: unused.iter().map(|name| (*name).to_owned()).collect(),
         };
         Description {
-            name: "prepare-data".into(),
-            version: 1,
-            inputs: vec![],
-            optional_inputs: vec![],
             outputs: vec![DatasetRow::TABLE.into()],
-            seeded: false,
-            tensors: false,
-            execution_params: vec![],
             path_params: vec!["root".into()],
             unused_params: vec![unused(Source::Shapes, &voc), unused(Source::Voc, &["shapes"])],
+            ..Description::new("prepare-data", 1)
         }
     }
 
@@ -106,7 +100,8 @@ impl Stage for PrepareData {
         let records = voc::read(&source, &|done, total| progress.set(done, total))?;
         progress.finish();
         let masks = records.iter().filter(|record| record.mask.is_some()).count();
-        let metrics = [("images", json!(records.len())), ("masks", json!(masks)), ("classes", json!(source.classes.len()))];
+        let metrics =
+            [("images", json!(records.len())), ("masks", json!(masks)), ("classes", json!(source.classes.len()))];
         let classes = serde_json::to_string(&source.classes).expect("names are JSON");
         context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into());
         context.work.write_all(records.into_iter().map(|record| DatasetRow {

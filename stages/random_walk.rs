@@ -37,16 +37,10 @@ impl Stage for RandomWalk {
 
     fn description() -> Description {
         Description {
-            name: "random-walk".into(),
-            version: 1,
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into(), "train-affinity".into()],
-            optional_inputs: vec![],
             outputs: vec![LabelRow::TABLE.into()],
-            seeded: false,
             tensors: true,
-            execution_params: vec![],
-            path_params: vec![],
-            unused_params: vec![],
+            ..Description::new("random-walk", 1)
         }
     }
 

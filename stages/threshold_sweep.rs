@@ -31,16 +31,10 @@ impl Stage for ThresholdSweep {
 
     fn description() -> Description {
         Description {
-            name: "threshold-sweep".into(),
-            version: 1,
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
-            optional_inputs: vec![],
             outputs: vec![SweepRow::TABLE.into(), HistogramRow::TABLE.into()],
-            seeded: false,
             tensors: false,
-            execution_params: vec![],
-            path_params: vec![],
-            unused_params: vec![],
+            ..Description::new("threshold-sweep", 1)
         }
     }
 
@@ -108,11 +102,8 @@ impl Stage for ThresholdSweep {
             pixels: cell.count,
         }))?;
         let chosen = params.from + params.step * best as f64;
-        let metrics = [
-            ("threshold", json!(chosen)),
-            ("miou", json!(mious[best])),
-            ("chosen_on_ground_truth", json!(true)),
-        ];
+        let metrics =
+            [("threshold", json!(chosen)), ("miou", json!(mious[best])), ("chosen_on_ground_truth", json!(true))];
         Ok(Outcome::tables(metrics.map(|(name, value)| (name.to_owned(), value)).into()))
     }
 }

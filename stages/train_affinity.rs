@@ -45,8 +45,6 @@ impl Stage for TrainAffinity {
 
     fn description() -> Description {
         Description {
-            name: "train-affinity".into(),
-            version: 1,
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
             optional_inputs: vec!["train-cam".into()],
             outputs: vec![CurveRow::TABLE.into()],
@@ -54,7 +52,7 @@ impl Stage for TrainAffinity {
             tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            unused_params: vec![],
+            ..Description::new("train-affinity", 1)
         }
     }
 
@@ -78,10 +76,14 @@ impl Stage for TrainAffinity {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
         let cams = Cams::load(context.input("extract-msinf-cam"))?;
-        let images: Vec<_> = dataset.into_split(&context.params.split)?.into_iter().map(|image| {
-            let maps = byte_maps(&cams, &cams.of(&image));
-            (image, maps)
-        }).collect();
+        let images: Vec<_> = dataset
+            .into_split(&context.params.split)?
+            .into_iter()
+            .map(|image| {
+                let maps = byte_maps(&cams, &cams.of(&image));
+                (image, maps)
+            })
+            .collect();
         let images: Arc<Vec<(DatasetRow, CamMaps)>> = Arc::new(images);
         let mut learner = AffinityLearner::new(context)?;
         let mut sgd = Sgd::new(&learner.vs, &context.params.optimizer);
@@ -169,8 +171,7 @@ impl Learner for AffinityLearner {
     const TERMS: &'static [&'static str] = &["loss"];
 
     fn loss(&mut self, batch: &[Item], _epoch: u32) -> Result<Vec<Option<Tensor>>> {
-        let images: Vec<_> =
-            batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
+        let images: Vec<_> = batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
         let images = to_tensors(&images).images.to_device(self.vs.device());
         let labels: Vec<_> = batch.iter().map(|item| self.labels(item)).collect();
         let labels = Tensor::cat(&labels, 0).to_device(self.vs.device()); // [B, H/8, W/8]

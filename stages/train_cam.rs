@@ -101,6 +101,8 @@ enum Update {
 #[serde(deny_unknown_fields)]
 struct RcmParams {
     weight: f64,
+    /// First epoch, from 1, in which it takes part: without pretrained weights the first CAMs are noise.
+    from_epoch: u32,
     threshold: f64,
     temperature: f64,
     form: RcmForm,
@@ -130,10 +132,7 @@ impl Stage for TrainCam {
             unused: unused.iter().map(|name| (*name).to_owned()).collect(),
         };
         Description {
-            name: "train-cam".into(),
-            version: 1,
             inputs: vec!["prepare-data".into()],
-            optional_inputs: vec![],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
             tensors: true,
@@ -144,6 +143,7 @@ impl Stage for TrainCam {
                 unused(&[Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
                 unused(&[Variant::Rcm], &["mam"]),
             ],
+            ..Description::new("train-cam", 1)
         }
     }
 
@@ -163,9 +163,10 @@ impl Stage for TrainCam {
             ("rcm.memory", params.rcm.memory > 0, "at least 1"),
             ("features", params.features > 0, "at least 1"),
         ];
-        ranges.iter().find(|(_, good, _)| !good).map_or(Ok(()), |(name, _, range)| {
-            Err(Error::Config(format!("{name}: out of range: {range}")))
-        })
+        ranges
+            .iter()
+            .find(|(_, good, _)| !good)
+            .map_or(Ok(()), |(name, _, range)| Err(Error::Config(format!("{name}: out of range: {range}"))))
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
@@ -211,6 +212,7 @@ struct CamLearner {
     support_momentum: f64,
     prototypes: Prototypes,
     objective: Objective,
+    rcm_from_epoch: u32,
     mam_from_epoch: u32,
     classes: usize,
 }
@@ -257,6 +259,7 @@ impl CamLearner {
                 mam,
                 support_scales: params.support.scales.clone(),
             },
+            rcm_from_epoch: params.rcm.from_epoch,
             mam_from_epoch: params.mam.from_epoch,
             classes,
         })
@@ -285,7 +288,9 @@ impl Learner for CamLearner {
         };
         let phase = if epoch >= self.mam_from_epoch { MamPhase::Active } else { MamPhase::Waiting };
         let support = self.support.as_ref().unwrap_or(&self.main);
-        let loss = self.objective.step_loss(&self.main, support, &batch, &mut self.prototypes, phase);
+        let rcm = self.objective.rcm.filter(|_| epoch >= self.rcm_from_epoch);
+        let objective = Objective { rcm, ..self.objective.clone() };
+        let loss = objective.step_loss(&self.main, support, &batch, &mut self.prototypes, phase);
         Ok(vec![Some(loss.total), Some(loss.cls), loss.rcm, loss.mam])
     }
 

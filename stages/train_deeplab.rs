@@ -40,8 +40,6 @@ impl Stage for TrainDeeplab {
 
     fn description() -> Description {
         Description {
-            name: "train-deeplab".into(),
-            version: 1,
             inputs: vec!["prepare-data".into(), "random-walk".into()],
             optional_inputs: vec!["train-cam".into()],
             outputs: vec![CurveRow::TABLE.into()],
@@ -49,7 +47,7 @@ impl Stage for TrainDeeplab {
             tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            unused_params: vec![],
+            ..Description::new("train-deeplab", 1)
         }
     }
 
@@ -72,7 +70,9 @@ impl Stage for TrainDeeplab {
         let images = dataset.into_split(&split)?;
         if let Some(image) = images.iter().find(|image| !pseudo.contains_key(&image.image_id)) {
             let id = &image.image_id;
-            return Err(Error::Config(format!("split: image '{id}' of '{split}' has no pseudo-label; add it to random-walk.splits")));
+            return Err(Error::Config(format!(
+                "split: image '{id}' of '{split}' has no pseudo-label; add it to random-walk.splits"
+            )));
         }
         let images = Arc::new(images);
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);

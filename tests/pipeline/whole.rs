@@ -23,7 +23,9 @@ fn from_images_to_scores_and_only_what_changed_runs_again() {
     assert_eq!(ran(&evaluated), ["baseline evaluate", "rcm+mam evaluate"]);
     // The walk is neither an input of the CAMs nor, with equal labels, of what follows it.
     let walked = ran(&world.run(&["random-walk.logt=3"]));
-    assert!(walked.contains(&"rcm+mam random-walk".to_owned()) && !walked.iter().any(|stage| stage.contains("train-cam")));
+    assert!(
+        walked.contains(&"rcm+mam random-walk".to_owned()) && !walked.iter().any(|stage| stage.contains("train-cam"))
+    );
     // A parameter of MAM is no parameter of the baseline.
     let attended = ran(&world.run(&["train-cam.mam.weight=0.5"]));
     assert!(attended.iter().all(|stage| stage.starts_with("rcm+mam")), "{attended:?}");
@@ -73,7 +75,8 @@ fn check_tables(world: &World) {
     for score in &scores {
         let of = |class: u8| {
             let rows = confusions.iter().filter(|row| row.stage == score.stage && row.split == score.split);
-            rows.filter(|row| row.class_id.0 == class).fold((0, 0), |(tp, all), r| (tp + r.tp, all + r.tp + r.fp + r.r#fn))
+            rows.filter(|row| row.class_id.0 == class)
+                .fold((0, 0), |(tp, all), r| (tp + r.tp, all + r.tp + r.fp + r.r#fn))
         };
         let miou = (0..7).map(of).map(|(tp, all)| tp as f64 / (all as f64 + 1e-10)).sum::<f64>() / 7.0;
         assert!((miou - score.miou).abs() < 1e-9, "{miou} {score:?}");

@@ -67,7 +67,7 @@ impl Cell for bool {
         DataType::Boolean
     }
     fn array(values: &[&Self]) -> ArrayRef {
-        Arc::new(BooleanArray::from_iter(values.iter().map(|v| Some(**v))))
+        Arc::new(values.iter().map(|v| Some(**v)).collect::<BooleanArray>())
     }
     fn get(array: &dyn Array, row: usize) -> Self {
         array.as_boolean().value(row)
@@ -145,7 +145,7 @@ impl Cell for Option<Vec<u8>> {
         DataType::Binary
     }
     fn array(values: &[&Self]) -> ArrayRef {
-        Arc::new(BinaryArray::from_iter(values.iter().map(|v| v.as_deref())))
+        Arc::new(values.iter().map(|v| v.as_deref()).collect::<BinaryArray>())
     }
     fn get(array: &dyn Array, row: usize) -> Self {
         array.is_valid(row).then(|| array.as_binary::<i32>().value(row).to_vec())
@@ -165,7 +165,7 @@ impl Cell for Option<f64> {
         DataType::Float64
     }
     fn array(values: &[&Self]) -> ArrayRef {
-        Arc::new(PrimitiveArray::<Float64Type>::from_iter(values.iter().map(|v| **v)))
+        Arc::new(values.iter().map(|v| **v).collect::<PrimitiveArray<Float64Type>>())
     }
     fn get(array: &dyn Array, row: usize) -> Self {
         array.is_valid(row).then(|| array.as_primitive::<Float64Type>().value(row))
@@ -183,7 +183,9 @@ impl Cell for Vec<String> {
     fn array(values: &[&Self]) -> ArrayRef {
         let mut builder = ListBuilder::new(StringBuilder::new());
         for value in values {
-            value.iter().for_each(|item| builder.values().append_value(item));
+            for item in *value {
+                builder.values().append_value(item);
+            }
             builder.append(true);
         }
         Arc::new(builder.finish())
@@ -194,7 +196,9 @@ impl Cell for Vec<String> {
     }
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&(self.len() as u64).to_le_bytes());
-        self.iter().for_each(|item| item.hash(hasher));
+        for item in self {
+            item.hash(hasher);
+        }
     }
 }
 
@@ -205,7 +209,9 @@ impl Cell for Vec<ClassId> {
     fn array(values: &[&Self]) -> ArrayRef {
         let mut builder = ListBuilder::new(UInt8Builder::new());
         for value in values {
-            value.iter().for_each(|item| builder.values().append_value(item.0));
+            for item in *value {
+                builder.values().append_value(item.0);
+            }
             builder.append(true);
         }
         Arc::new(builder.finish())
@@ -216,6 +222,8 @@ impl Cell for Vec<ClassId> {
     }
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&(self.len() as u64).to_le_bytes());
-        self.iter().for_each(|item| item.hash(hasher));
+        for item in self {
+            item.hash(hasher);
+        }
     }
 }

@@ -49,6 +49,22 @@ pub struct Unused {
 }
 
 impl Description {
+    /// A stage without inputs, randomness or tensors whose every parameter counts; struct update adds the rest.
+    pub fn new(name: &str, version: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            version,
+            inputs: vec![],
+            optional_inputs: vec![],
+            outputs: vec![],
+            seeded: false,
+            tensors: false,
+            execution_params: vec![],
+            path_params: vec![],
+            unused_params: vec![],
+        }
+    }
+
     /// The preimage of this stage under `plan`, with `inputs` the content digest of each input artifact.
     pub fn preimage(
         &self,

@@ -92,7 +92,7 @@ table! {
     DatasetRow = "dataset" v 1, 16 rows a group {
         /// Name of the image.
         image_id: ImageId,
-        /// The lists it is in, such as train, train_aug, val.
+        /// The lists it is in, such as `train`, `train_aug`, `val`.
         splits: Vec<String>,
         /// Width in pixels.
         width: u32,
@@ -168,7 +168,7 @@ table! {
         precision: f64,
         /// tp / (tp + fn).
         recall: f64,
-        /// Mean IoU over all classes at this threshold.
+        /// Mean intersection over union of all classes at this threshold.
         miou: f64,
         /// The threshold that later stages use.
         chosen: bool,
@@ -264,7 +264,7 @@ table! {
         split: String,
         /// Images scored.
         images: u64,
-        /// Mean IoU over the background and all classes.
+        /// Mean intersection over union of the background and all classes.
         miou: f64,
         /// Class-averaged precision.
         precision: f64,

@@ -9,7 +9,7 @@
 //! ```
 
 pub mod data;
-pub mod model;
 pub mod method;
+pub mod model;
 pub mod stage;
 pub mod train;

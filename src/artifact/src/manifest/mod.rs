@@ -210,7 +210,7 @@ impl Manifest {
             Some(node) => typed(node, "targets")?,
             None => self.stages(),
         };
-        let stages = order(all, &targets, &self.path)?;
+        let stages = order(&all, &targets, &self.path)?;
         Ok(ExperimentPlan { name: name.to_owned(), main: self.main()? == name, stages })
     }
 
@@ -316,7 +316,7 @@ fn typed<T: DeserializeOwned>(node: &Node, name: &str) -> Result<T> {
 }
 
 /// The targets and all they need, each after what it needs.
-fn order(all: Vec<StagePlan>, targets: &[String], manifest: &Path) -> Result<Vec<StagePlan>> {
+fn order(all: &[StagePlan], targets: &[String], manifest: &Path) -> Result<Vec<StagePlan>> {
     fn visit<'a>(
         name: &str,
         asked_by: &str,
@@ -349,7 +349,7 @@ fn order(all: Vec<StagePlan>, targets: &[String], manifest: &Path) -> Result<Vec
     }
     let (mut done, mut out) = (BTreeSet::new(), Vec::new());
     for target in targets {
-        visit(target, &manifest.display().to_string(), &all, &mut Vec::new(), &mut done, &mut out)?;
+        visit(target, &manifest.display().to_string(), all, &mut Vec::new(), &mut done, &mut out)?;
     }
     Ok(out.into_iter().cloned().collect())
 }

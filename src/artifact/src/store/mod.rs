@@ -106,8 +106,12 @@ impl Store {
         let aside = self.root.join("work/set-aside");
         fs::create_dir_all(&aside).map_err(Error::io("make", &aside))?;
         let from = self.dir(stage, key);
-        let free = (0..).map(|n| aside.join(format!("{stage}-{key}.{n}"))).find(|to| !to.exists());
-        let to = free.expect("some number is free");
+        let mut to = aside.join(format!("{stage}-{key}.0"));
+        let mut number = 0;
+        while to.exists() {
+            number += 1;
+            to = aside.join(format!("{stage}-{key}.{number}"));
+        }
         fs::rename(&from, &to).map_err(Error::io("set aside", &from))?;
         Ok(to.display().to_string())
     }

@@ -169,7 +169,8 @@ impl RowsDigest {
     }
 
     pub(super) fn to_hex(self) -> String {
-        self.0.iter().rev().map(|word| format!("{word:016x}")).collect()
+        let [a, b, c, d] = self.0;
+        format!("{d:016x}{c:016x}{b:016x}{a:016x}")
     }
 
     pub(super) fn from_hex(hex: &str) -> Option<Self> {

@@ -12,8 +12,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::part::{RowsDigest, done_file};
 use super::{
-    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord, TableWriter,
-    file_digest, sync_dir, write_atomically,
+    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord,
+    TableWriter, file_digest, sync_dir, write_atomically,
 };
 use crate::{Error, Preimage, Result, Row};
 

@@ -5,7 +5,6 @@
 
 use artifact::ClassId;
 
-
 /// Keeps scores of classes that never occur finite.
 const EPS: f64 = 1e-10;
 

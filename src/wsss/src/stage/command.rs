@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::store::{Claim, LOG_FILE};
-use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Result, StagePlan, Store, Work,
-};
+use artifact::{Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Result, StagePlan, Store, Work};
 use clap::Parser;
 use serde_json::json;
 
@@ -203,6 +201,8 @@ fn locate(error: Error, plan: &StagePlan) -> Error {
 fn verify(store: &Store, stage: &str, artifact: &Artifact) -> Result<()> {
     artifact.verify().or_else(|error| {
         let aside = store.set_aside(stage, &artifact.record().key)?;
-        Err(Error::NotCommitted(format!("input '{stage}': {error}; set aside in {aside}; run `camflow run` to make it anew")))
+        Err(Error::NotCommitted(format!(
+            "input '{stage}': {error}; set aside in {aside}; run `camflow run` to make it anew"
+        )))
     })
 }

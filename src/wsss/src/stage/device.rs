@@ -9,9 +9,10 @@ pub fn open(name: &str) -> Result<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
-    let index: usize = name.strip_prefix("cuda:").map_or(Ok(0), str::parse).map_err(|_| {
-        Error::Config(format!("pipeline.device: '{name}' is no device; use cpu, cuda or cuda:N"))
-    })?;
+    let index: usize = name
+        .strip_prefix("cuda:")
+        .map_or(Ok(0), str::parse)
+        .map_err(|_| Error::Config(format!("pipeline.device: '{name}' is no device; use cpu, cuda or cuda:N")))?;
     load_cuda()?;
     // Only now may libtorch be asked about CUDA: it caches the answer of the first question.
     let count = tch::Cuda::device_count().max(0) as usize;

@@ -49,7 +49,8 @@ impl Resolver<'_> {
                 Some(reason) => nearest = nearest.or(Some((artifact.record().key.clone(), reason))),
             }
         }
-        let seen = nearest.map_or_else(String::new, |(key, reason)| format!(" (the nearest, {key}, differs: {reason})"));
+        let seen =
+            nearest.map_or_else(String::new, |(key, reason)| format!(" (the nearest, {key}, differs: {reason})"));
         Err(Error::NotCommitted(format!(
             "the input '{stage}' of experiment '{}' is not committed in {}{seen}; \
              compute it with: camflow run --experiment '{}' --until {stage}",

@@ -22,8 +22,10 @@ pub struct Progress {
 pub fn write(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
     let temporary = path.with_extension("tmp");
     // Storage order decides the bytes: a view would be written with its neighbours.
-    let plain: Vec<_> =
-        tensors.iter().map(|(name, t)| (name, no_grad(|| t.detach().to_device(tch::Device::Cpu).contiguous()))).collect();
+    let plain: Vec<_> = tensors
+        .iter()
+        .map(|(name, t)| (name, no_grad(|| t.detach().to_device(tch::Device::Cpu).contiguous())))
+        .collect();
     Tensor::write_safetensors(&plain, &temporary)
         .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
     let moved = fs::File::open(&temporary).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
@@ -32,7 +34,8 @@ pub fn write(tensors: &[(String, Tensor)], path: &Path) -> Result<()> {
 
 /// Saves a run's state and removes all but the last two checkpoints.
 pub fn save(dir: &Path, state: &[(String, Tensor)], progress: &Progress) -> Result<()> {
-    let mut tensors: Vec<_> = state.iter().map(|(name, tensor)| (format!("state.{name}"), tensor.shallow_clone())).collect();
+    let mut tensors: Vec<_> =
+        state.iter().map(|(name, tensor)| (format!("state.{name}"), tensor.shallow_clone())).collect();
     let width = progress.curve.first().map_or(0, Vec::len) as i64;
     let flat: Vec<f64> = progress.curve.iter().flatten().copied().collect();
     tensors.push((STEP.to_owned(), Tensor::from_slice(&[progress.step as i64])));

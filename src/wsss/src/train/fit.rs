@@ -98,7 +98,9 @@ pub fn fit<P, L: Learner>(
     let per_epoch = (images / settings.batch_size) as u64;
     if per_epoch == 0 {
         let batch = settings.batch_size;
-        return Err(Error::Config(format!("{images} training images do not fill one batch of {batch}; lower batch_size")));
+        return Err(Error::Config(format!(
+            "{images} training images do not fill one batch of {batch}; lower batch_size"
+        )));
     }
     let steps = per_epoch * u64::from(settings.epochs);
     let dir = context.work.dir().to_owned();

@@ -41,7 +41,8 @@ impl Init {
                 load_safetensors(vs, Path::new(weights), "backbone.", &optional).map(Some)
             }
             Self::TrainCam => {
-                let cam = cam.ok_or_else(|| Error::Config("init: \"train-cam\", but `needs` lacks train-cam".into()))?;
+                let cam =
+                    cam.ok_or_else(|| Error::Config("init: \"train-cam\", but `needs` lacks train-cam".into()))?;
                 optional.extend(["feature", "classifier"]);
                 load_safetensors(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
             }
