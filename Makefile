@@ -51,7 +51,8 @@ report: build ## write report.html from what the store holds
 	target/release/camflow report --manifest $(MANIFEST)
 
 test: build ## run every test
-	cargo $(NEXTEST) --release --locked --workspace
+	# Tests run side by side: more threads inside each would only wait for one another.
+	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check

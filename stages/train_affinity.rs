@@ -6,7 +6,6 @@ use std::sync::Arc;
 use artifact::table::{CurveRow, DatasetRow};
 use artifact::{ClassId, Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::{Augmentation, Sample, augment};
 use wsss::data::codec::Mask;
@@ -18,7 +17,7 @@ use wsss::method::cam::background;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
 use wsss::stage::{Context, Outcome, Stage};
 use wsss::train::init::{CHECKPOINT, Init};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, checkpoint, fit};
+use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 struct TrainAffinity;
 
@@ -87,21 +86,21 @@ impl Stage for TrainAffinity {
         let images: Arc<Vec<(DatasetRow, CamMaps)>> = Arc::new(images);
         let mut learner = AffinityLearner::new(context)?;
         let mut sgd = Sgd::new(&learner.vs, &context.params.optimizer);
-        let (settings, optimizer) = (context.params.r#loop.clone(), context.params.optimizer.clone());
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit { context, name: "train-affinity", settings: &settings, optimizer: &optimizer, images: count };
+        let run = Fit {
+            name: "train-affinity",
+            settings: context.params.r#loop.clone(),
+            optimizer: context.params.optimizer.clone(),
+            images: count,
+            context,
+        };
         let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
             let (image, CamMaps { classes, maps }) = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             let sample = augment(&photograph(image)?, &maps.iter().collect::<Vec<_>>(), &how, &mut rng);
             Ok(Item { sample, classes: classes.clone() })
         })?;
-        let tensors: Vec<_> = learner.vs.variables().into_iter().collect();
-        checkpoint::write(&tensors, &context.work.file(CHECKPOINT))?;
-        let last = curve.iter().rev().find(|row| row.name == "loss").map_or(f64::NAN, |row| row.value);
-        context.work.declare::<CurveRow>(1, std::collections::BTreeMap::new());
-        context.work.write_all(curve)?;
-        Ok(Outcome::Complete { files: vec![CHECKPOINT], metrics: [("final_loss".to_owned(), json!(last))].into() })
+        commit(context, &[(CHECKPOINT, &learner.vs)], curve)
     }
 }
 

@@ -22,7 +22,7 @@ use wsss::method::rcm::{Prototypes, RcmForm};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
 use wsss::stage::{Context, Outcome, Stage};
 use wsss::train::init::{CHECKPOINT, Init};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, checkpoint, fit};
+use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 struct TrainCam;
 
@@ -175,23 +175,23 @@ impl Stage for TrainCam {
         let images = Arc::new(dataset.into_split(&context.params.split)?);
         let mut learner = CamLearner::new(context, classes)?;
         let mut sgd = Sgd::new(&learner.main_vs, &context.params.optimizer);
-        let (settings, optimizer) = (context.params.r#loop.clone(), context.params.optimizer.clone());
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit { context, name: "train-cam", settings: &settings, optimizer: &optimizer, images: count };
+        let run = Fit {
+            name: "train-cam",
+            settings: context.params.r#loop.clone(),
+            optimizer: context.params.optimizer.clone(),
+            images: count,
+            context,
+        };
         let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             let sample = augment(&photograph(image)?, &[], &how, &mut rng);
             Ok(Item { sample, labels: multi_hot(&image.labels, classes) })
         })?;
-        learner.write(context)?;
-        let last: Vec<_> = curve.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
-        let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
-        context.work.declare::<CurveRow>(1, std::collections::BTreeMap::new());
-        context.work.write_all(curve)?;
-        let mut files = vec![CHECKPOINT];
-        files.extend(learner.support_vs.is_some().then_some(SUPPORT));
-        Ok(Outcome::Complete { files, metrics: [("final_loss".to_owned(), json!(mean))].into() })
+        let mut networks = vec![(CHECKPOINT, &learner.main_vs)];
+        networks.extend(learner.support_vs.as_ref().map(|vs| (SUPPORT, vs)));
+        commit(context, &networks, curve)
     }
 }
 
@@ -263,12 +263,6 @@ impl CamLearner {
             mam_from_epoch: params.mam.from_epoch,
             classes,
         })
-    }
-
-    fn write(&self, context: &Context<Params>) -> Result<()> {
-        let tensors = |vs: &nn::VarStore| vs.variables().into_iter().collect::<Vec<_>>();
-        checkpoint::write(&tensors(&self.main_vs), &context.work.file(CHECKPOINT))?;
-        self.support_vs.iter().try_for_each(|vs| checkpoint::write(&tensors(vs), &context.work.file(SUPPORT)))
     }
 }
 

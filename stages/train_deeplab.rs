@@ -6,7 +6,6 @@ use std::sync::Arc;
 use artifact::table::CurveRow;
 use artifact::{Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tch::{Tensor, nn};
 use wsss::data::augment::{Augmentation, Sample, augment};
 use wsss::data::dataset::{Dataset, Masks, labels, photograph};
@@ -16,7 +15,7 @@ use wsss::method::segmentation::{Losses, segmentation_loss};
 use wsss::model::{BackboneConfig, DeepLab};
 use wsss::stage::{Context, Outcome, Stage};
 use wsss::train::init::{CHECKPOINT, Init};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, checkpoint, fit};
+use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 struct TrainDeeplab;
 
@@ -81,20 +80,20 @@ impl Stage for TrainDeeplab {
         context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
         let mut sgd = Sgd::new(&vs, &context.params.optimizer);
         let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
-        let (settings, optimizer) = (context.params.r#loop.clone(), context.params.optimizer.clone());
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit { context, name: "train-deeplab", settings: &settings, optimizer: &optimizer, images: count };
+        let run = Fit {
+            name: "train-deeplab",
+            settings: context.params.r#loop.clone(),
+            optimizer: context.params.optimizer.clone(),
+            images: count,
+            context,
+        };
         let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             Ok(augment(&photograph(image)?, &[&pseudo[&image.image_id]], &how, &mut rng))
         })?;
-        let tensors: Vec<_> = learner.vs.variables().into_iter().collect();
-        checkpoint::write(&tensors, &context.work.file(CHECKPOINT))?;
-        let last = curve.iter().rev().find(|row| row.name == "loss").map_or(f64::NAN, |row| row.value);
-        context.work.declare::<CurveRow>(1, std::collections::BTreeMap::new());
-        context.work.write_all(curve)?;
-        Ok(Outcome::Complete { files: vec![CHECKPOINT], metrics: [("final_loss".to_owned(), json!(last))].into() })
+        commit(context, &[(CHECKPOINT, &learner.vs)], curve)
     }
 }
 

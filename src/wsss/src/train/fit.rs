@@ -2,6 +2,7 @@
 //! seed, epoch and image, dropout from seed and step), so a run that goes on from a checkpoint equals one that was
 //! never interrupted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use artifact::table::CurveRow;
 use artifact::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tch::Tensor;
+use tch::{Tensor, nn};
 
 use super::{OptimizerParams, Sgd, checkpoint};
 use crate::data::loader::{Batches, Plan, Tail};
 use crate::data::random::{Rng, epoch_order};
-use crate::stage::{Context, Progress};
+use crate::stage::{Context, Outcome, Progress};
 
 /// The loop's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,16 +75,16 @@ pub trait Learner {
 
 /// What [`fit`] needs besides the learner.
 pub struct Fit<'a, P> {
-    /// The stage.
-    pub context: &'a mut Context<P>,
     /// Name on the progress line.
     pub name: &'a str,
     /// The loop's parameters.
-    pub settings: &'a LoopParams,
+    pub settings: LoopParams,
     /// The optimiser's parameters.
-    pub optimizer: &'a OptimizerParams,
+    pub optimizer: OptimizerParams,
     /// Number of training images.
     pub images: usize,
+    /// The stage.
+    pub context: &'a mut Context<P>,
 }
 
 /// Trains to the end and returns the curve, or stops with a checkpoint on a signal. `make` gives item `index` as
@@ -189,4 +190,23 @@ fn curve_rows<L: Learner>(curve: &[Vec<f64>], per_epoch: u64) -> Vec<CurveRow> {
         }
     }
     rows
+}
+
+/// What a training stage commits: the curve, and the weights of its networks under their file names.
+pub fn commit<P>(
+    context: &mut Context<P>,
+    networks: &[(&'static str, &nn::VarStore)],
+    curve: Vec<CurveRow>,
+) -> Result<Outcome> {
+    for (file, vs) in networks {
+        let tensors: Vec<_> = vs.variables().into_iter().collect();
+        checkpoint::write(&tensors, &context.work.file(file))?;
+    }
+    // One step's loss says little of a run: the mean of the last twenty does.
+    let last: Vec<f64> = curve.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
+    let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
+    context.work.declare::<CurveRow>(1, BTreeMap::new());
+    context.work.write_all(curve)?;
+    let files = networks.iter().map(|(file, _)| *file).collect();
+    Ok(Outcome::Complete { files, metrics: [("final_loss".to_owned(), json!(mean))].into() })
 }

@@ -12,5 +12,5 @@ pub mod fit;
 pub mod init;
 pub mod sgd;
 
-pub use fit::{Fit, Learner, LoopParams, fit};
+pub use fit::{Fit, Learner, LoopParams, commit, fit};
 pub use sgd::{OptimizerParams, Sgd};
