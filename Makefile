@@ -52,7 +52,7 @@ report: build ## write report.html from what the store holds
 
 test: build ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
-	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace
+	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use artifact::{Artifact, Store};
-use runner::{RunOptions, Source, Summary};
+use runner::{Interrupt, RunOptions, Selection, Source, Summary};
 use tempfile::TempDir;
 
 pub struct World {
@@ -39,7 +39,8 @@ impl World {
             ..Source::default()
         };
         let mut told = Vec::new();
-        let summary = runner::run(&RunOptions { source, ..RunOptions::default() }, &mut told);
+        let (selection, interrupt) = (Selection::default(), Interrupt::default());
+        let summary = runner::run(&RunOptions { source, selection, interrupt, json: false }, &mut told);
         summary.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&told)))
     }
 

@@ -35,10 +35,13 @@ fn load_cuda() -> Result<()> {
             std::mem::forget(library);
             Ok(())
         }
-        Err(error) => Err(Error::Config(format!(
-            "pipeline.device: CUDA is asked for, but libtorch's CUDA back end does not load ({error}); \
-             `make libtorch CUDA=1` fetches it, or LD_LIBRARY_PATH may lead to a full libtorch 2.11.0"
-        ))),
+        Err(error) => {
+            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Err(Error::Config(format!(
+                "pipeline.device: CUDA is asked for, but libtorch's CUDA back end does not load ({reason}); \
+                 `make libtorch CUDA=1` fetches it, or LD_LIBRARY_PATH may lead to a full libtorch 2.11.0"
+            )))
+        }
     }
 }
 

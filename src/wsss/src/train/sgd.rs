@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn weight_decay_is_not_momentum() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let weight = vs.root().var("backbone.conv.weight", &[1, 1, 1, 1], nn::Init::Const(2.0));
+        let weight = (vs.root() / "backbone" / "conv").var("weight", &[1, 1, 1, 1], nn::Init::Const(2.0));
         let params = OptimizerParams { lr: 0.1, head_lr: 10.0, momentum: 0.0, weight_decay: 0.5, power: 0.9 };
         let mut sgd = Sgd::new(&vs, &params);
         for _ in 0..2 {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn momentum_and_head_rate() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let weight = vs.root().var("classifier.bias", &[1], nn::Init::Const(0.0));
+        let weight = (vs.root() / "classifier").var("bias", &[1], nn::Init::Const(0.0));
         let params = OptimizerParams { lr: 0.1, head_lr: 10.0, momentum: 0.5, weight_decay: 0.5, power: 0.9 };
         let mut sgd = Sgd::new(&vs, &params);
         for _ in 0..2 {
