@@ -97,7 +97,7 @@ fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<(
     let cams = Cams::load(artifact)?;
     let classes = board.classes();
     for split in &context.params.cam_splits {
-        let what = Scored { stage: "cam", split, scored: artifact, threshold: Some(&chosen) };
+        let what = Scored { stage: "cam", split, artifact, threshold: Some(&chosen) };
         board.score(&what, |image, truth| {
             let mut histogram = SweepHistogram::new(classes, &[chosen.threshold as f32]);
             count_cams(&mut histogram, &cams, image, truth);
@@ -113,7 +113,7 @@ fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result
     let labels = labels(artifact)?;
     let classes = board.classes();
     for split in &context.params.label_splits {
-        let what = Scored { stage: "label", split, scored: artifact, threshold: None };
+        let what = Scored { stage: "label", split, artifact, threshold: None };
         board.score(&what, |image, truth| {
             let id = &image.image_id;
             let missing = || Error::Config(format!("label_splits: image '{id}' of '{split}' has no pseudo-label"));
@@ -130,7 +130,7 @@ fn score_deeplab(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Resul
     let predictions = rows.map(|row| row.map(|row| (row.image_id, row.label))).collect::<Result<BTreeMap<_, _>>>()?;
     let classes = board.classes();
     for split in &context.params.deeplab_splits {
-        let what = Scored { stage: "deeplab", split, scored: trained, threshold: None };
+        let what = Scored { stage: "deeplab", split, artifact: trained, threshold: None };
         board.score(&what, |image, truth| Ok(confusion(classes, truth, &predictions[&image.image_id])))?;
     }
     Ok(())
@@ -160,14 +160,14 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, trained: &Artifact)
         })
     };
     let mut workers = (0..image_workers(device)).map(worker).collect::<Result<Vec<_>>>()?;
-    let parts = Parts {
+    let mut parts = Parts {
         work: &mut context.work,
         shard: context.shard,
         stop: &context.stop,
         log: &mut context.log,
         name: "evaluate",
     };
-    for_each_part(parts, BTreeMap::new(), &images, &mut workers)
+    for_each_part(&mut parts, BTreeMap::new(), &images, &mut workers)
 }
 
 fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {
@@ -195,7 +195,7 @@ fn confusion(classes: usize, truth: &[u8], prediction: &[u8]) -> ConfusionMatrix
 struct Scored<'a> {
     stage: &'a str,
     split: &'a str,
-    scored: &'a Artifact,
+    artifact: &'a Artifact,
     threshold: Option<&'a SweepRow>,
 }
 
@@ -286,7 +286,7 @@ impl<'a> Scoreboard<'a> {
             threshold: what.threshold.map(|row| row.threshold),
             chosen_on_ground_truth: what.threshold.is_some_and(|row| row.chosen_on_ground_truth),
             seed: self.params.seed,
-            key: what.scored.record().key.as_str().to_owned(),
+            key: what.artifact.record().key.as_str().to_owned(),
         };
         let name = format!("{}.{}", what.stage, what.split);
         for (metric, value) in [("miou", score.miou), ("precision", score.precision), ("recall", score.recall)] {

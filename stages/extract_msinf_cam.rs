@@ -81,7 +81,7 @@ impl Stage for ExtractMsinfCam {
             })
         };
         let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
-        let parts = Parts {
+        let mut parts = Parts {
             work: &mut context.work,
             shard: context.shard,
             stop: &context.stop,
@@ -89,7 +89,7 @@ impl Stage for ExtractMsinfCam {
             name: "extract-msinf-cam",
         };
         let metadata = [(ENCODING.to_owned(), params.encoding.name().to_owned())].into();
-        let missing = for_each_part(parts, metadata, &images, &mut workers)?;
+        let missing = for_each_part(&mut parts, metadata, &images, &mut workers)?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
@@ -163,7 +163,7 @@ fn msinf_cams(net: &CamNet, image: &DatasetRow, params: &Params, device: tch::De
 fn scaled(photo: &Rgb, scale: f64) -> Tensor {
     let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).max(1);
     let (h, w) = (side(photo.height), side(photo.width));
-    let resized = if scale == 1.0 { photo.clone() } else { resize_bicubic(photo, h, w) };
+    let resized = if (scale - 1.0).abs() < 1e-9 { photo.clone() } else { resize_bicubic(photo, h, w) };
     Tensor::from_slice(&normalize(&resized)).view([1, 3, h as i64, w as i64])
 }
 

@@ -76,14 +76,14 @@ impl Stage for RandomWalk {
             })
         };
         let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
-        let parts = Parts {
+        let mut parts = Parts {
             work: &mut context.work,
             shard: context.shard,
             stop: &context.stop,
             log: &mut context.log,
             name: "random-walk",
         };
-        let missing = for_each_part(parts, std::collections::BTreeMap::new(), &images, &mut workers)?;
+        let missing = for_each_part(&mut parts, std::collections::BTreeMap::new(), &images, &mut workers)?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }

@@ -36,7 +36,7 @@ struct Params {
     features: i64,
     init: Init,
     weights: String,
-    /// lambda_1 of Eq. 9.
+    /// `lambda_1` of Eq. 9.
     cls_weight: f64,
     r#loop: LoopParams,
     optimizer: OptimizerParams,
@@ -235,7 +235,7 @@ impl CamLearner {
             vs.freeze();
             support_vs = Some(vs);
         }
-        let rcm = params.variant.rcm().then(|| RcmOptions {
+        let rcm = params.variant.rcm().then_some(RcmOptions {
             threshold: params.rcm.threshold,
             temperature: params.rcm.temperature,
             form: params.rcm.form,

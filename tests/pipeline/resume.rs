@@ -22,7 +22,7 @@ fn start(world: &World) -> Child {
     let mut child = world.stage("train-cam", &LONG).stderr(Stdio::null()).spawn().unwrap();
     let since = Instant::now();
     while !has_checkpoint(world) {
-        assert!(since.elapsed() < Duration::from_secs(60), "no checkpoint appeared");
+        assert!(since.elapsed() < Duration::from_mins(1), "no checkpoint appeared");
         assert!(child.try_wait().unwrap().is_none(), "the training ended before it could be interrupted");
         std::thread::sleep(Duration::from_millis(2));
     }

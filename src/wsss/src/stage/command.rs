@@ -140,7 +140,9 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let (stage, latest) = (description.name.as_str(), (!experiment.main).then_some(experiment.name.as_str()));
     let committed = || -> Result<bool> {
         let (artifact, damage) = store.find_whole(stage, &key)?;
-        damage.iter().for_each(|damage| eprintln!("{stage}: {damage}; it is computed anew"));
+        if let Some(damage) = damage {
+            eprintln!("{stage}: {damage}; it is computed anew");
+        }
         Ok(artifact.is_some() && !options.force)
     };
     if committed()? {

@@ -70,7 +70,7 @@ pub fn image_workers(device: tch::Device) -> usize {
 /// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
 /// to do. Each of `workers` computes all rows of one item, with a network of its own.
 pub fn for_each_part<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
-    parts: Parts<'_>,
+    parts: &mut Parts<'_>,
     metadata: BTreeMap<String, String>,
     items: &[T],
     workers: &mut [W],

@@ -49,7 +49,7 @@ impl LoopParams {
         if self.workers == 0 || self.workers > 256 {
             return wrong("workers", "from 1 to 256");
         }
-        if !(self.checkpoint_minutes > 0.0) {
+        if self.checkpoint_minutes <= 0.0 || self.checkpoint_minutes.is_nan() {
             return wrong("checkpoint_minutes", "more than 0");
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Sgd {
                     continue;
                 }
                 if group.weight_decay != 0.0 {
-                    update = update + &group.tensor * group.weight_decay;
+                    update += &group.tensor * group.weight_decay;
                 }
                 if let Some(velocity) = &mut group.velocity {
                     let _ = velocity.g_mul_scalar_(self.momentum).g_add_(&update);
