@@ -8,6 +8,7 @@ TORCH_VERSION := 2.11.0
 CUDA ?=
 PYTHON ?= python3
 MANIFEST ?= pipeline.toml
+export PIP_ROOT_USER_ACTION := ignore
 # Plain `cargo test` does as well; nextest runs the test binaries side by side.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo 'nextest run' || echo test)
 
@@ -26,7 +27,7 @@ libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back en
 	$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "libtorch: '$(PYTHON) -m pip' does not run; install Python 3 with pip, or set LIBTORCH to a libtorch $(TORCH_VERSION)" >&2; exit 78; }; \
 	echo "libtorch: fetching $(TORCH_VERSION) into .libtorch"; \
 	rm -rf .libtorch.new; mkdir -p .libtorch.new/lib; \
-	$(PYTHON) -m pip install --quiet --no-deps --no-compile --root-user-action=ignore --target .libtorch.new/site \
+	$(PYTHON) -m pip install --quiet --no-deps --no-compile --target .libtorch.new/site \
 	    torch==$(TORCH_VERSION) 'nvidia-cuda-runtime==13.0.*' 'nvidia-cuda-cupti==13.0.*' \
 	    || { rm -rf .libtorch.new; echo "libtorch: pip could not fetch torch $(TORCH_VERSION) (its message is above)" >&2; exit 1; }; \
 	site=.libtorch.new/site; \
@@ -35,7 +36,7 @@ libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back en
 	mv $$site/torch/include .libtorch.new/include; \
 	rm -rf $$site; \
 	if [ -n "$(CUDA)" ]; then \
-	    $(PYTHON) -m pip install --quiet --no-compile --root-user-action=ignore --target .libtorch.new/cuda torch==$(TORCH_VERSION); \
+	    $(PYTHON) -m pip install --quiet --no-compile --target .libtorch.new/cuda torch==$(TORCH_VERSION); \
 	fi; \
 	echo $(TORCH_VERSION) > .libtorch.new/build-version; \
 	rm -rf .libtorch; mv .libtorch.new .libtorch

@@ -52,7 +52,7 @@ fn check_tables(world: &World) {
     for cam in &cams {
         assert_eq!(cam.cam.len(), 64 * 64);
         // The map is divided by its maximum: 255 is reached wherever the class is seen at all.
-        assert!(cam.raw_max < 1e-3 || cam.cam.iter().max() >= Some(&254), "{} {}", cam.image_id, cam.raw_max);
+        assert!(cam.raw_max < 1e-2 || cam.cam.iter().max() >= Some(&254), "{} {}", cam.image_id, cam.raw_max);
     }
     let labels: Vec<LabelRow> = rows(&world.latest("random-walk"));
     assert_eq!(labels.len(), 10);

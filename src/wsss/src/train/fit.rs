@@ -25,6 +25,9 @@ pub struct LoopParams {
     pub epochs: u32,
     /// Images in a step; what is left of an epoch is dropped.
     pub batch_size: usize,
+    /// Threads of one tensor operation on the CPU. They share sums, whose order shows in the last bits, so this is
+    /// part of the result and not left to the machine.
+    pub threads: i32,
     /// Threads that decode and augment. Changes no result.
     pub workers: usize,
     /// Minutes between checkpoints within an epoch. Changes no result.
@@ -45,6 +48,9 @@ impl LoopParams {
         }
         if self.batch_size == 0 || self.batch_size > 4096 {
             return wrong("batch_size", "from 1 to 4096");
+        }
+        if !(1..=256).contains(&self.threads) {
+            return wrong("threads", "from 1 to 256");
         }
         if self.workers == 0 || self.workers > 256 {
             return wrong("workers", "from 1 to 256");
@@ -96,6 +102,7 @@ pub fn fit<P, L: Learner>(
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
 ) -> Result<Vec<CurveRow>> {
     let Fit { context, name, settings, optimizer, images } = run;
+    tch::set_num_threads(settings.threads);
     let per_epoch = (images / settings.batch_size) as u64;
     if per_epoch == 0 {
         let batch = settings.batch_size;
