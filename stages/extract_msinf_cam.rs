@@ -48,7 +48,7 @@ impl Stage for ExtractMsinfCam {
             inputs: vec!["prepare-data".into(), "train-cam".into()],
             outputs: vec![CamRow::TABLE.into()],
             tensors: true,
-            ..Description::new("extract-msinf-cam", 1)
+            ..Description::new("extract-msinf-cam", 2)
         }
     }
 

@@ -143,7 +143,7 @@ impl Stage for TrainCam {
                 unused(&[Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
                 unused(&[Variant::Rcm], &["mam"]),
             ],
-            ..Description::new("train-cam", 1)
+            ..Description::new("train-cam", 2)
         }
     }
 

@@ -3,7 +3,7 @@
 use tch::{Tensor, nn};
 
 use super::layer::{BatchNorm, Conv, ConvSpec};
-use super::{BackboneConfig, Mode, Norm, Taps};
+use super::{BackboneConfig, Mode, Norm, Taps, phases};
 
 /// Channels of the real network's first convolution.
 const FULL_WIDTH: i64 = 32;
@@ -42,11 +42,15 @@ impl ConvNorm {
     }
 
     fn linear(&self, x: &Tensor, mode: Mode) -> Tensor {
-        self.norm.forward(&self.conv.forward(x), mode)
+        self.conv.forward_normalized(&self.norm, x, mode)
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         self.linear(x, mode).relu6_()
+    }
+
+    fn dilated(&self, x: &Tensor, dilation: i64, mode: Mode) -> Tensor {
+        self.conv.forward_dilated(&self.norm, x, dilation, mode).relu6_()
     }
 }
 
@@ -57,6 +61,7 @@ struct InvertedResidual {
     depthwise: ConvNorm,
     project: ConvNorm,
     residual: bool,
+    dilation: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -83,12 +88,14 @@ impl InvertedResidual {
             depthwise: ConvNorm::new(conv, bn, filter, norm),
             project: ConvNorm::new(&p / last, &p / (last + 1), ConvSpec::pointwise(hidden, to), norm),
             residual: original_stride == 1 && from == to,
+            dilation,
         }
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+    /// `x` is the `halvings`-fold phases of the map (see [`phases`]), on which dilations are that much smaller.
+    fn forward(&self, x: &Tensor, halvings: u32, mode: Mode) -> Tensor {
         let expanded = self.expand.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(x, mode));
-        let filtered = self.depthwise.forward(&expanded, mode); // [B, hidden, h, w]
+        let filtered = self.depthwise.dilated(&expanded, self.dilation >> halvings, mode); // [B, hidden, h, w]
         let projected = self.project.linear(&filtered, mode); // [B, to, h, w]
         if self.residual { projected + x } else { projected }
     }
@@ -137,18 +144,29 @@ impl MobileNetV2 {
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
-        let through =
-            |x: Tensor, blocks: &[InvertedResidual]| blocks.iter().fold(x, |x, block| block.forward(&x, mode));
-        let [fourth, fifth] = TAP_BLOCKS;
-        let x = self.stem.forward(images, mode); // [B, 32, H / 2, W / 2]
-        let conv4 = through(x, &self.blocks[..fourth]); // [B, 32, h, w]
-        let conv5 = through(conv4.shallow_clone(), &self.blocks[fourth..fifth]); // [B, 96, h, w]
-        let x = through(conv5.shallow_clone(), &self.blocks[fifth..]); // [B, 320, h, w]
-        Taps { conv4, conv5, conv6: self.last.forward(&x, mode) } // [B, 1280, h, w]
+        let mut x = self.stem.forward(images, mode); // [B, 32, H / 2, W / 2]
+        let (mut halvings, mut taps) = (0, Vec::new());
+        for (index, block) in self.blocks.iter().enumerate() {
+            while block.dilation > 1 << halvings && phases::divides(&x) {
+                (x, halvings) = (phases::split(&x), halvings + 1);
+            }
+            x = block.forward(&x, halvings, mode);
+            if TAP_BLOCKS.contains(&(index + 1)) {
+                taps.push(whole(&x, halvings)); // [B, 32, h, w], then [B, 96, h, w]
+            }
+        }
+        let conv6 = self.last.forward(&whole(&x, halvings), mode); // [B, 1280, h, w]
+        let [conv4, conv5] = taps.try_into().expect("two taps");
+        Taps { conv4, conv5, conv6 }
     }
 
     /// Channels of conv4, conv5 and conv6.
     pub fn channels(&self) -> [i64; 3] {
         self.channels
     }
+}
+
+/// The map of which `x` is the `halvings`-fold phases.
+fn whole(x: &Tensor, halvings: u32) -> Tensor {
+    (0..halvings).fold(x.shallow_clone(), |x, _| phases::join(&x))
 }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! layer           convolution and batch normalisation with their training mode
+//! phases          dilated layers as undilated ones
 //! resnet38        Wu et al., model A1, dilated to stride 8
 //! mobilenet_v2    torchvision's features, dilated to stride 8
 //! cam_net         MainNet and SupportNet
@@ -14,6 +15,7 @@
 //! ```
 
 mod layer;
+mod phases;
 
 pub mod mobilenet_v2;
 pub mod resnet38;

@@ -53,9 +53,8 @@ impl BasicBlock {
     fn forward(&self, x: &Tensor, mode: Mode) -> BlockOutput {
         let activated = self.bn_branch2a.forward(x, mode).relu_(); // [B, from, h, w]
         let skip = self.conv_branch1.as_ref().map_or_else(|| x.shallow_clone(), |conv| conv.forward(&activated));
-        let y = self.conv_branch2a.forward(&activated); // [B, mid, h / stride, w / stride]
-        let y = self.bn_branch2b1.forward(&y, mode).relu_();
-        let y = self.conv_branch2b1.forward(&y); // [B, to, h / stride, w / stride]
+        let y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode).relu_(); // [B, mid, h', w']
+        let y = self.conv_branch2b1.forward(&y); // [B, to, h', w'], h' = h / stride
         BlockOutput { activated, sum: y + skip }
     }
 }
@@ -91,10 +90,10 @@ impl Bottleneck {
         let train = mode == Mode::Train;
         let activated = self.bn_branch2a.forward(x, mode).relu_(); // [B, from, h, w]
         let skip = self.conv_branch1.forward(&activated); // [B, to, h, w]
-        let y = self.conv_branch2a.forward(&activated); // [B, to / 4, h, w]
-        let y = self.bn_branch2b1.forward(&y, mode).relu_().feature_dropout(self.dropout, train);
-        let y = self.conv_branch2b1.forward(&y); // [B, to / 2, h, w]
-        let y = self.bn_branch2b2.forward(&y, mode).relu_().feature_dropout(self.dropout, train);
+        let mut y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode); // [B, to / 4, h, w]
+        y = y.relu_().feature_dropout(self.dropout, train);
+        y = self.conv_branch2b1.forward_normalized(&self.bn_branch2b2, &y, mode); // [B, to / 2, h, w]
+        y = y.relu_().feature_dropout(self.dropout, train);
         let y = self.conv_branch2b2.forward(&y); // [B, to, h, w]
         BlockOutput { activated, sum: y + skip }
     }
