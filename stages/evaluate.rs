@@ -15,7 +15,7 @@ use wsss::data::dataset::{Cams, Dataset, Masks, ground_truth, labels, photograph
 use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
 use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
-use wsss::model::weights::load_safetensors;
+use wsss::model::weights;
 use wsss::stage::{Context, Outcome, Parts, Stage, count_cams, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
@@ -174,7 +174,7 @@ fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<Deep
     let mut vs = nn::VarStore::new(device);
     let (backbone, hidden) = (trained_param(trained, "backbone")?, trained_param(trained, "hidden")?);
     let net = DeepLab::new(&vs.root(), &backbone, classes, hidden);
-    load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    weights::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
     vs.freeze();
     Ok(net)
 }

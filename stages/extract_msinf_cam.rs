@@ -14,7 +14,7 @@ use wsss::data::codec::Rgb;
 use wsss::data::dataset::{CamEncoding, Dataset, ENCODING, Masks, photograph};
 use wsss::data::resize::resize_bicubic;
 use wsss::method::cam;
-use wsss::model::weights::load_safetensors;
+use wsss::model::weights;
 use wsss::model::{CamNet, CamNetConfig, Mode};
 use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
@@ -101,7 +101,7 @@ impl Stage for ExtractMsinfCam {
 fn network(config: &CamNetConfig, weights: &Path, device: tch::Device) -> Result<CamNet> {
     let mut vs = nn::VarStore::new(device);
     let net = CamNet::new(&vs.root(), config);
-    load_safetensors(&vs, weights, "", &[])?;
+    weights::load(&vs, weights, "", &[])?;
     vs.freeze();
     Ok(net)
 }

@@ -12,7 +12,7 @@ use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
 use wsss::method::affinity::{affinities, fitting_radius};
 use wsss::method::cam::{background, upsample};
 use wsss::method::random_walk::{WalkOptions, random_walk};
-use wsss::model::weights::load_safetensors;
+use wsss::model::weights;
 use wsss::model::{AffinityNet, Mode};
 use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
 use wsss::train::init::{CHECKPOINT, trained_param};
@@ -94,7 +94,7 @@ impl Stage for RandomWalk {
 fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     let mut vs = nn::VarStore::new(device);
     let net = AffinityNet::new(&vs.root(), &trained_param(trained, "backbone")?);
-    load_safetensors(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    weights::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
     vs.freeze();
     Ok(net)
 }

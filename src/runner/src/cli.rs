@@ -1,4 +1,4 @@
-//! Commands and options, and the hand-over to `camflow-query` and `camflow-report`.
+//! Commands and options, and the hand-over to `camflow-query`, `camflow-report` and `camflow-weights`.
 
 use std::ffi::OsString;
 use std::io::stdout;
@@ -14,6 +14,7 @@ const AFTER_HELP: &str = "\
 Also, where these programs stand beside camflow:
   query    Ask questions of the tables (camflow-query)
   report   Write the report (camflow-report)
+  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)
 
 Exit codes:
   0   done
@@ -217,7 +218,7 @@ fn hand_over(words: &[OsString]) -> Result<()> {
         let known: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
         let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
         return Err(Error::Config(format!(
-            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, query, report",
+            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, query, report, weights",
             known.join(", ")
         )));
     };

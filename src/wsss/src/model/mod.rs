@@ -11,7 +11,7 @@
 //! cam_net         MainNet and SupportNet
 //! affinity_net    semantic features whose distances are affinities
 //! deeplab         DeepLab-LargeFOV
-//! weights         strict loading of .safetensors
+//! weights         files of weights of every format that users have, and strict loading
 //! ```
 
 mod layer;
@@ -66,6 +66,9 @@ pub enum BackboneName {
 }
 
 impl BackboneName {
+    /// Every backbone.
+    pub const ALL: [Self; 2] = [Self::ResNet38, Self::MobileNetV2];
+
     /// The `width` of the real network, for which weights exist.
     pub const fn full_width(self) -> i64 {
         match self {

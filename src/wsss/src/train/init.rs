@@ -8,13 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::model::weights::{LoadReport, load_safetensors};
+use crate::model::weights::{FOREIGN_HEADS, LoadReport, load};
 
 /// Name of the trained weights in the artifact of a training stage.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
-
-/// Heads of published classifiers, which no network here has.
-const FOREIGN_HEADS: [&str; 3] = ["classifier", "fc", "linear1000"];
 
 /// Where the backbone's first weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,20 +28,22 @@ pub enum Init {
 impl Init {
     /// Fills the backbone in `vs`; heads keep what they were made with.
     pub fn fill(self, vs: &nn::VarStore, weights: &str, cam: Option<&Artifact>) -> Result<Option<LoadReport>> {
+        // With their dot: the head `feature.` is no beginning of MobileNetV2's `features.0`.
         let own_heads: BTreeSet<String> =
-            vs.variables().into_keys().filter_map(|name| Some(name.split('.').next()?.to_owned())).collect();
-        let mut optional: Vec<&str> = own_heads.iter().map(String::as_str).filter(|head| *head != "backbone").collect();
+            vs.variables().into_keys().filter_map(|name| Some(format!("{}.", name.split('.').next()?))).collect();
+        let mut optional: Vec<&str> =
+            own_heads.iter().map(String::as_str).filter(|head| *head != "backbone.").collect();
         match self {
             Self::Random => Ok(None),
             Self::Weights => {
                 optional.extend(FOREIGN_HEADS);
-                load_safetensors(vs, Path::new(weights), "backbone.", &optional).map(Some)
+                load(vs, Path::new(weights), "backbone.", &optional).map(Some)
             }
             Self::TrainCam => {
                 let cam =
                     cam.ok_or_else(|| Error::Config("init: \"train-cam\", but `needs` lacks train-cam".into()))?;
-                optional.extend(["feature", "classifier"]);
-                load_safetensors(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
+                optional.extend(["feature.", "classifier."]);
+                load(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
             }
         }
     }
@@ -52,7 +51,9 @@ impl Init {
     /// Checks that a file is named if, and only if, it is used.
     pub fn check(self, weights: &str) -> Result<()> {
         match (self, weights.is_empty()) {
-            (Self::Weights, true) => Err(Error::Config("weights: name a .safetensors file, or set init".into())),
+            (Self::Weights, true) => {
+                Err(Error::Config("weights: name a file (.params, .pth or .safetensors), or set init".into()))
+            }
             (Self::Random | Self::TrainCam, false) => {
                 Err(Error::Config("weights: a file is named, but init does not use it; set init = \"weights\"".into()))
             }

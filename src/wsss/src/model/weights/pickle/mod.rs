@@ -1,0 +1,343 @@
+//! A machine for the pickles that `torch.save` makes of a state dict. It executes nothing.
+//!
+//! A pickle is a program for a stack machine that may import and call anything. This one knows the opcodes and the few
+//! names of [`Global`] that a state dict needs, turns each of them into a value of its own, and refuses all others by
+//! name. Values live in tables and refer to one another by index: no nesting is too deep, no circle keeps memory.
+
+mod opcode;
+mod value;
+
+use std::collections::HashMap;
+
+use super::cursor::{Cursor, Result, text};
+use opcode::{Op, Width};
+pub use value::{Global, Made, StorageRef, TensorRef, Value};
+
+/// Steps after which a program is no state dict. The largest published ones take some hundred thousand.
+const MAX_STEPS: usize = 4_000_000;
+
+/// Runs the program at `cursor` to its end, and gives its value.
+pub fn run<'a>(cursor: &mut Cursor<'a>) -> Result<(Value<'a>, Made<'a>)> {
+    let mut machine = Machine {
+        cursor: cursor.clone(),
+        at: cursor.at(),
+        steps: 0,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        made: Made::default(),
+    };
+    let root = machine.run()?;
+    *cursor = machine.cursor;
+    Ok((root, machine.made))
+}
+
+struct Machine<'a> {
+    cursor: Cursor<'a>,
+    /// Where the opcode in hand stands.
+    at: usize,
+    steps: usize,
+    stack: Vec<Value<'a>>,
+    /// Heights of the stack that MARK has set, not yet used.
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value<'a>>,
+    made: Made<'a>,
+}
+
+impl<'a> Machine<'a> {
+    fn run(&mut self) -> Result<Value<'a>> {
+        loop {
+            self.at = self.cursor.at();
+            self.spend(1)?;
+            let byte = self.cursor.u8("the next opcode")?;
+            match Op::known(byte).map_err(|what| format!("{what} at byte {} is not part of a state dict", self.at))? {
+                Op::Stop => return self.pop(),
+                op => self.step(op)?,
+            }
+        }
+    }
+
+    /// Containers, references and calls; literals are elsewhere.
+    fn step(&mut self, op: Op) -> Result<()> {
+        let value = match op {
+            Op::Mark => {
+                self.marks.push(self.stack.len());
+                return Ok(());
+            }
+            Op::Pop if self.marks.last() == Some(&self.stack.len()) => return self.above_mark().map(drop),
+            Op::Pop => return self.pop().map(drop),
+            Op::PopMark => return self.above_mark().map(drop),
+            Op::Tuple => {
+                let items = self.above_mark()?;
+                self.tuple(items)
+            }
+            Op::TupleOf(count) => {
+                let mut items = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>>>()?;
+                items.reverse();
+                self.tuple(items)
+            }
+            Op::EmptyList => {
+                self.made.sequences.push(Vec::new());
+                Value::List(self.made.sequences.len() - 1)
+            }
+            Op::EmptyDict => self.dict(Vec::new()),
+            Op::Append => {
+                let item = self.pop()?;
+                return self.append(vec![item]);
+            }
+            Op::Appends => {
+                let items = self.above_mark()?;
+                return self.append(items);
+            }
+            Op::SetItem => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                return self.set_items(&[key, value]);
+            }
+            Op::SetItems => {
+                let items = self.above_mark()?;
+                return self.set_items(&items);
+            }
+            Op::Put(width) => {
+                let index = self.index(width)?;
+                return self.remember(index);
+            }
+            Op::Memoize => return self.remember(self.memo.len() as u64),
+            Op::Get(width) => {
+                let index = self.index(width)?;
+                *self.memo.get(&index).ok_or_else(|| format!("nothing is remembered as {index}, byte {}", self.at))?
+            }
+            Op::Global => {
+                let module = text(self.cursor.line("a module's name")?, "a module's name")?;
+                let name = text(self.cursor.line("a global's name")?, "a global's name")?;
+                self.global(module, name)?
+            }
+            Op::StackGlobal => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let (Value::Text(module), Value::Text(name)) = (module, name) else {
+                    return Err(format!("STACK_GLOBAL at byte {} does not name a module and a global", self.at));
+                };
+                self.global(module, name)?
+            }
+            Op::Reduce => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                self.call(function, arguments)?
+            }
+            Op::Build => return self.build(),
+            Op::PersistentId => {
+                let id = self.pop()?;
+                self.storage(id)?
+            }
+            literal => match self.literal(literal)? {
+                Some(value) => value,
+                None => return Ok(()),
+            },
+        };
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// The value of an opcode that carries it; none if it only frames others.
+    fn literal(&mut self, op: Op) -> Result<Option<Value<'a>>> {
+        let cursor = &mut self.cursor;
+        Ok(Some(match op {
+            Op::Proto => {
+                let version = cursor.u8("the protocol")?;
+                if !(2..=5).contains(&version) {
+                    return Err(format!("pickle protocol {version} at byte {}; 2 to 5 are known", self.at));
+                }
+                return Ok(None);
+            }
+            Op::Frame => {
+                let length = cursor.u64("a frame")?;
+                cursor.clone().take(length, "a frame")?;
+                return Ok(None);
+            }
+            Op::None => Value::None,
+            Op::Bool(value) => Value::Bool(value),
+            Op::Int1 => Value::Int(i64::from(cursor.u8("an integer")?)),
+            Op::Int2 => Value::Int(i64::from(cursor.u16("an integer")?)),
+            Op::Int4 => Value::Int(i64::from(cursor.i32("an integer")?)),
+            Op::Long => {
+                let length = cursor.u8("an integer")?;
+                long(cursor.take(u64::from(length), "an integer")?)
+            }
+            Op::Float => {
+                cursor.take(8, "a float")?;
+                Value::Opaque
+            }
+            Op::Text(width) => {
+                let length = width.read(cursor, "a text's length")?;
+                Value::Text(text(cursor.take(length, "a text")?, "a text")?)
+            }
+            Op::Bytes(width) => {
+                let length = width.read(cursor, "the length of bytes")?;
+                cursor.take(length, "bytes")?;
+                Value::Opaque
+            }
+            _ => unreachable!("`step` takes every other opcode"),
+        }))
+    }
+
+    fn spend(&mut self, steps: usize) -> Result<()> {
+        self.steps += steps;
+        if self.steps > MAX_STEPS {
+            return Err(format!("the pickle takes more than {MAX_STEPS} steps, by byte {}: no state dict", self.at));
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Result<Value<'a>> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let empty = || format!("the opcode at byte {} finds nothing on the stack", self.at);
+        if self.stack.len() > floor { self.stack.pop().ok_or_else(empty) } else { Err(empty()) }
+    }
+
+    fn top(&self) -> Result<Value<'a>> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let top = self.stack.get(floor..).and_then(<[_]>::last).copied();
+        top.ok_or_else(|| format!("the opcode at byte {} finds nothing on the stack", self.at))
+    }
+
+    fn above_mark(&mut self) -> Result<Vec<Value<'a>>> {
+        let mark = self.marks.pop().ok_or_else(|| format!("the opcode at byte {} finds no mark", self.at))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn tuple(&mut self, items: Vec<Value<'a>>) -> Value<'a> {
+        self.made.sequences.push(items);
+        Value::Tuple(self.made.sequences.len() - 1)
+    }
+
+    fn dict(&mut self, items: Vec<(Value<'a>, Value<'a>)>) -> Value<'a> {
+        self.made.dicts.push(items);
+        Value::Dict(self.made.dicts.len() - 1)
+    }
+
+    fn append(&mut self, items: Vec<Value<'a>>) -> Result<()> {
+        let Value::List(list) = self.top()? else { return Err(format!("append at byte {} to no list", self.at)) };
+        self.made.sequences[list].extend(items);
+        Ok(())
+    }
+
+    fn set_items(&mut self, items: &[Value<'a>]) -> Result<()> {
+        let (Value::Dict(dict), (pairs, [])) = (self.top()?, items.as_chunks()) else {
+            return Err(format!("items set at byte {} are not pairs for a dict", self.at));
+        };
+        self.made.dicts[dict].extend(pairs.iter().map(|[key, value]| (*key, *value)));
+        Ok(())
+    }
+
+    fn index(&mut self, width: Width) -> Result<u64> {
+        width.read(&mut self.cursor, "an index")
+    }
+
+    fn remember(&mut self, index: u64) -> Result<()> {
+        let top = self.top()?;
+        self.memo.insert(index, top);
+        Ok(())
+    }
+
+    fn global(&self, module: &str, name: &str) -> Result<Value<'a>> {
+        Global::find(module, name).map(Value::Global).ok_or_else(|| {
+            format!(
+                "the pickle names {module}.{name} at byte {}, which no state dict needs; nothing was run. Save the \
+                 weights alone: torch.save(net.state_dict(), …)",
+                self.at
+            )
+        })
+    }
+
+    /// REDUCE: what the call of a known function would give.
+    fn call(&mut self, function: Value<'a>, arguments: Value<'a>) -> Result<Value<'a>> {
+        let at = self.at;
+        let wrong = || format!("the call at byte {at} is none that makes a state dict");
+        let (Value::Global(function), Value::Tuple(arguments)) = (function, arguments) else { return Err(wrong()) };
+        match (function, self.made.sequences[arguments].as_slice()) {
+            (Global::OrderedDict, []) => Ok(self.dict(Vec::new())),
+            // Python 2 gives the items as a list of pairs.
+            (Global::OrderedDict, &[Value::List(list)]) => {
+                self.spend(self.made.sequences[list].len())?;
+                let pair = |item: &Value| match *item {
+                    Value::Tuple(pair) | Value::List(pair) => match *self.made.sequences[pair] {
+                        [key, value] => Some((key, value)),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                let items: Option<Vec<_>> = self.made.sequences[list].iter().map(pair).collect();
+                items.map(|items| self.dict(items)).ok_or_else(wrong)
+            }
+            // Then follow requires_grad, hooks and metadata, which hold nothing of the values.
+            (
+                Global::RebuildTensor,
+                &[Value::Storage(storage), Value::Int(offset), Value::Tuple(shape), Value::Tuple(strides), ..],
+            ) => {
+                self.spend(self.made.sequences[shape].len() + self.made.sequences[strides].len())?;
+                let offset = usize::try_from(offset).map_err(|_| wrong())?;
+                let shape = self.sizes(shape).ok_or_else(wrong)?;
+                let strides = self.sizes(strides).ok_or_else(wrong)?;
+                self.made.tensors.push(TensorRef { storage, offset, shape, strides });
+                Ok(Value::Tensor(self.made.tensors.len() - 1))
+            }
+            (Global::RebuildParameter, &[tensor @ Value::Tensor(_), ..]) => Ok(tensor),
+            (Global::Size, &[Value::Tuple(sizes) | Value::List(sizes)]) => Ok(Value::Tuple(sizes)),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn sizes(&self, sequence: usize) -> Option<Vec<usize>> {
+        let size = |value: &Value| if let Value::Int(size) = *value { usize::try_from(size).ok() } else { None };
+        self.made.sequences[sequence].iter().map(size).collect()
+    }
+
+    /// BUILD sets attributes of an object. A state dict has one, `_metadata`, which is not needed.
+    fn build(&mut self) -> Result<()> {
+        let state = self.pop()?;
+        match (self.top()?, state) {
+            (Value::Dict(_), Value::Dict(_)) => Ok(()),
+            _ => Err(format!("BUILD at byte {} sets the state of an object that is no dict", self.at)),
+        }
+    }
+
+    /// BINPERSID: `("storage", type, key, location, count)` and, in the layout of 2018, `None` or `(key, offset, count)`.
+    fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>> {
+        let at = self.at;
+        let wrong = || format!("the reference at byte {at} is to no storage of a tensor");
+        let Value::Tuple(id) = id else { return Err(wrong()) };
+        let [
+            Value::Text("storage"),
+            Value::Global(Global::Storage(dtype)),
+            Value::Text(key),
+            _,
+            Value::Int(count),
+            ref rest @ ..,
+        ] = *self.made.sequences[id]
+        else {
+            return Err(wrong());
+        };
+        let size = |n: i64| usize::try_from(n).map_err(|_| wrong());
+        let part = match *rest {
+            [] | [Value::None] => None,
+            [Value::Tuple(part)] => match *self.made.sequences[part] {
+                [_, Value::Int(offset), Value::Int(count)] => Some((size(offset)?, size(count)?)),
+                _ => return Err(wrong()),
+            },
+            _ => return Err(wrong()),
+        };
+        let count = size(count)?;
+        self.made.storages.push(StorageRef { dtype, key, count, part });
+        Ok(Value::Storage(self.made.storages.len() - 1))
+    }
+}
+
+/// A little-endian integer in two's complement.
+fn long(bytes: &[u8]) -> Value<'_> {
+    if bytes.len() > size_of::<i64>() {
+        return Value::Long(bytes);
+    }
+    let sign = if bytes.last().is_some_and(|last| *last >= 0x80) { 0xFF } else { 0 };
+    let mut wide = [sign; size_of::<i64>()];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    Value::Int(i64::from_le_bytes(wide))
+}

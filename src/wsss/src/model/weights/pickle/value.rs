@@ -1,0 +1,84 @@
+//! What a pickle of a state dict may name, and what it makes.
+
+use super::super::tensor::Dtype;
+
+/// What stands on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// An integer of more than 64 bits, little-endian.
+    Long(&'a [u8]),
+    Text(&'a str),
+    /// A float or bytes, of which no state dict makes use.
+    Opaque,
+    Tuple(usize),
+    List(usize),
+    Dict(usize),
+    Global(Global),
+    Storage(usize),
+    Tensor(usize),
+}
+
+/// What a program may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Global {
+    OrderedDict,
+    RebuildTensor,
+    RebuildParameter,
+    Size,
+    Storage(Dtype),
+}
+
+impl Global {
+    /// The global that a pickle names, if a state dict needs it.
+    pub fn find(module: &str, name: &str) -> Option<Self> {
+        Some(match (module, name) {
+            ("collections", "OrderedDict") => Self::OrderedDict,
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
+            ("torch", "Size") => Self::Size,
+            ("torch", "DoubleStorage") => Self::Storage(Dtype::F64),
+            ("torch", "FloatStorage") => Self::Storage(Dtype::F32),
+            ("torch", "HalfStorage") => Self::Storage(Dtype::F16),
+            ("torch", "BFloat16Storage") => Self::Storage(Dtype::Bf16),
+            ("torch", "LongStorage") => Self::Storage(Dtype::I64),
+            ("torch", "IntStorage") => Self::Storage(Dtype::I32),
+            ("torch", "ShortStorage") => Self::Storage(Dtype::I16),
+            ("torch", "CharStorage") => Self::Storage(Dtype::I8),
+            ("torch", "ByteStorage") => Self::Storage(Dtype::U8),
+            ("torch", "BoolStorage") => Self::Storage(Dtype::Bool),
+            _ => return None,
+        })
+    }
+}
+
+/// A storage that the program refers to: its elements stand outside the pickle, under `key`.
+#[derive(Clone, Debug)]
+pub struct StorageRef<'a> {
+    pub dtype: Dtype,
+    pub key: &'a str,
+    pub count: usize,
+    /// Offset and count, if only a part of the elements is meant.
+    pub part: Option<(usize, usize)>,
+}
+
+/// A tensor: a view of a storage.
+#[derive(Clone, Debug)]
+pub struct TensorRef {
+    pub storage: usize,
+    pub offset: usize,
+    pub shape: Vec<usize>,
+    pub strides: Vec<usize>,
+}
+
+/// What a program has made.
+#[derive(Debug, Default)]
+pub struct Made<'a> {
+    /// Tuples and lists.
+    pub sequences: Vec<Vec<Value<'a>>>,
+    pub dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    pub storages: Vec<StorageRef<'a>>,
+    pub tensors: Vec<TensorRef>,
+}
