@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch build pipeline report test lint bench clean
+.PHONY: help libtorch build pipeline report test golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -54,6 +54,9 @@ report: build ## write report.html from what the store holds
 test: build ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
 	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
+
+golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
+	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --no-fail-fast
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check

@@ -9,6 +9,7 @@ mod network;
 mod contrast;
 mod scales;
 mod step;
+mod ten_steps;
 
 mod sweep;
 mod walk;

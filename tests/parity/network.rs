@@ -49,6 +49,29 @@ fn a_narrow_resnet38_is_pytorchs() {
     parity("narrow", 4, 16, 5, [2, 3, 50, 41]);
 }
 
+/// The taps of a narrow backbone against `file`, which `tests/golden/backbones.py` wrote.
+fn taps_parity(name: BackboneName, file: &str) {
+    let golden = Golden::open(&format!("{file}.safetensors"));
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = Backbone::new(&(vs.root() / "backbone"), &backbone(name, narrow(name), Norm::Frozen), [0.0, 0.0]);
+    golden.fill(&vs);
+    let images = golden.input(&format!("{file}.input"), &[2, 3, 50, 41]);
+    let Taps { conv4, conv5, conv6 } = tch::no_grad(|| net.forward(&images, Mode::Train));
+    for (key, tap) in [("conv4", conv4), ("conv5", conv5), ("conv6", conv6)] {
+        assert_close(key, &tap, &golden.get(key), TOLERANCE);
+    }
+}
+
+#[test]
+fn a_narrow_resnet50_is_pytorchs() {
+    taps_parity(BackboneName::ResNet50, "resnet50");
+}
+
+#[test]
+fn a_narrow_mobilenet_v2_is_pytorchs() {
+    taps_parity(BackboneName::MobileNetV2, "mobilenet_v2");
+}
+
 #[test]
 fn resnet38_has_106_million_parameters() {
     let vs = nn::VarStore::new(Device::Cpu);
@@ -58,8 +81,13 @@ fn resnet38_has_106_million_parameters() {
     assert!((105_000_000..107_500_000).contains(&parameters), "{parameters} parameters");
 }
 
+/// A width that a test can afford.
+fn narrow(name: BackboneName) -> i64 {
+    if name == BackboneName::MobileNetV2 { 8 } else { 4 }
+}
+
 fn small(name: BackboneName, norm: Norm) -> (nn::VarStore, CamNet) {
-    let width = if name == BackboneName::ResNet38 { 4 } else { 8 };
+    let width = narrow(name);
     let vs = nn::VarStore::new(Device::Cpu);
     let config = CamNetConfig { backbone: backbone(name, width, norm), features: 16, classes: 5 };
     let net = CamNet::new(&vs.root(), &config);
@@ -69,7 +97,7 @@ fn small(name: BackboneName, norm: Norm) -> (nn::VarStore, CamNet) {
 
 #[test]
 fn a_flipped_image_gives_the_flipped_cam() {
-    for name in [BackboneName::ResNet38, BackboneName::MobileNetV2] {
+    for name in BackboneName::ALL {
         let (vs, net) = small(name, Norm::Frozen);
         // With symmetric kernels and sides of 8 n + 1, at which strides of 2 sample symmetrically, padding, strides and
         // dilations must be symmetric too.
@@ -86,7 +114,7 @@ fn a_flipped_image_gives_the_flipped_cam() {
 
 #[test]
 fn a_batch_equals_its_parts() {
-    for name in [BackboneName::ResNet38, BackboneName::MobileNetV2] {
+    for name in BackboneName::ALL {
         let (_vs, net) = small(name, Norm::Train);
         let images = noise("batch", &[3, 3, 40, 33]);
         let _guard = tch::no_grad_guard();
@@ -139,10 +167,34 @@ fn mobilenet_v2_has_torchvisions_names_and_stride_8() {
 }
 
 #[test]
+fn resnet50_has_torchvisions_names_and_a_stem_that_does_not_learn() {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = Backbone::new(&vs.root(), &backbone(BackboneName::ResNet50, 64, Norm::Frozen), [0.0, 0.0]);
+    let variables = vs.variables();
+    // 53 convolutions with a norm of four tensors each.
+    assert_eq!(variables.len(), 53 * 5);
+    for (name, size) in [
+        ("conv1.weight", vec![64, 3, 7, 7]),
+        ("layer1.0.conv1.weight", vec![64, 64, 1, 1]),
+        ("layer1.0.downsample.1.running_mean", vec![256]),
+        ("layer2.0.downsample.0.weight", vec![512, 256, 1, 1]),
+        ("layer3.5.conv2.weight", vec![256, 256, 3, 3]),
+        ("layer4.2.bn3.weight", vec![2048]),
+    ] {
+        assert_eq!(variables[name].size(), size, "{name}");
+    }
+    assert_eq!(net.channels(), [512, 1024, 2048]);
+    for (name, variable) in &variables {
+        let learns = variable.dim() == 4 && !name.starts_with("conv1.") && !name.starts_with("layer1.");
+        assert_eq!(variable.requires_grad(), learns, "{name}");
+    }
+}
+
+#[test]
 fn the_other_two_nets_have_their_shapes() {
     let _guard = tch::no_grad_guard();
-    for (name, width) in [(BackboneName::ResNet38, 4), (BackboneName::MobileNetV2, 8)] {
-        let (config, images) = (backbone(name, width, Norm::Train), noise("shapes", &[2, 3, 48, 40]));
+    for name in BackboneName::ALL {
+        let (config, images) = (backbone(name, narrow(name), Norm::Train), noise("shapes", &[2, 3, 48, 40]));
         let vs = nn::VarStore::new(Device::Cpu);
         assert_eq!(AffinityNet::new(&vs.root(), &config).forward(&images, Mode::Eval).size(), [2, 448, 6, 5]);
         let vs = nn::VarStore::new(Device::Cpu);

@@ -43,7 +43,12 @@ pub struct CamNet {
 impl CamNet {
     /// Creates `backbone.*`, `feature.weight` and `classifier.weight` below `path`.
     pub fn new(path: &nn::Path, config: &CamNetConfig) -> Self {
-        let backbone = Backbone::new(&(path / "backbone"), &config.backbone, DROPOUT);
+        Self::with_dropout(path, config, DROPOUT)
+    }
+
+    /// As [`CamNet::new`], with other rates of dropout in b6 and b7: with none a training step is deterministic.
+    pub fn with_dropout(path: &nn::Path, config: &CamNetConfig, dropout: [f64; 2]) -> Self {
+        let backbone = Backbone::new(&(path / "backbone"), &config.backbone, dropout);
         let [_, _, channels] = backbone.channels();
         let head = |name: &str, from: i64, to: i64| {
             let spec = ConvSpec { init: xavier_uniform(from, to, 1.0), ..ConvSpec::pointwise(from, to) };

@@ -1,4 +1,4 @@
-//! The networks: two backbones at stride 8 with three taps each, and the three nets built on them.
+//! The networks: three backbones at stride 8 with three taps each, and the three nets built on them.
 //!
 //! Reads nothing but, in `weights`, a file of weights; writes nothing. A variable's path in the `VarStore` is its key in
 //! a state dict, so files from elsewhere load by name.
@@ -7,6 +7,7 @@
 //! layer           convolution and batch normalisation with their training mode
 //! phases          dilated layers as undilated ones
 //! resnet38        Wu et al., model A1, dilated to stride 8
+//! resnet50        torchvision's, dilated to stride 8
 //! mobilenet_v2    torchvision's features, dilated to stride 8
 //! cam_net         MainNet and SupportNet
 //! affinity_net    semantic features whose distances are affinities
@@ -19,6 +20,7 @@ mod phases;
 
 pub mod mobilenet_v2;
 pub mod resnet38;
+pub mod resnet50;
 
 pub mod affinity_net;
 pub mod cam_net;
@@ -34,6 +36,7 @@ pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
 pub use mobilenet_v2::MobileNetV2;
 pub use resnet38::ResNet38;
+pub use resnet50::ResNet50;
 
 /// How a network is being run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub enum BackboneName {
     /// The paper's: 38 layers, 106 million parameters.
     #[serde(rename = "resnet38")]
     ResNet38,
+    /// The field's other usual one: 24 million parameters.
+    #[serde(rename = "resnet50")]
+    ResNet50,
     /// For machines without a large GPU.
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
@@ -67,12 +73,12 @@ pub enum BackboneName {
 
 impl BackboneName {
     /// Every backbone.
-    pub const ALL: [Self; 2] = [Self::ResNet38, Self::MobileNetV2];
+    pub const ALL: [Self; 3] = [Self::ResNet38, Self::ResNet50, Self::MobileNetV2];
 
     /// The `width` of the real network, for which weights exist.
     pub const fn full_width(self) -> i64 {
         match self {
-            Self::ResNet38 => 64,
+            Self::ResNet38 | Self::ResNet50 => 64,
             Self::MobileNetV2 => 32,
         }
     }
@@ -84,7 +90,7 @@ impl BackboneName {
 pub struct BackboneConfig {
     /// Which architecture.
     pub name: BackboneName,
-    /// Channels of the first convolution; all others scale with it. 64 is the real `ResNet38`, 32 the real `MobileNetV2`.
+    /// Channels of the first convolution; all others scale with it. See [`BackboneName::full_width`].
     pub width: i64,
     /// What batch normalisation does during training.
     pub norm: Norm,
@@ -101,20 +107,23 @@ pub struct Taps {
     pub conv6: Tensor,
 }
 
-/// A backbone of either architecture.
+/// A backbone of any architecture.
 #[derive(Debug)]
 pub enum Backbone {
     /// See [`resnet38`].
     ResNet38(Box<ResNet38>),
+    /// See [`resnet50`].
+    ResNet50(Box<ResNet50>),
     /// See [`mobilenet_v2`].
     MobileNetV2(Box<MobileNetV2>),
 }
 
 impl Backbone {
-    /// Creates the variables below `path`. `dropout` holds the rates of b6 and b7; `MobileNetV2` has none.
+    /// Creates the variables below `path`. `dropout` holds the rates of `ResNet38`'s b6 and b7; the others have none.
     pub fn new(path: &nn::Path, config: &BackboneConfig, dropout: [f64; 2]) -> Self {
         match config.name {
             BackboneName::ResNet38 => Self::ResNet38(Box::new(ResNet38::new(path, config, dropout))),
+            BackboneName::ResNet50 => Self::ResNet50(Box::new(ResNet50::new(path, config))),
             BackboneName::MobileNetV2 => Self::MobileNetV2(Box::new(MobileNetV2::new(path, config))),
         }
     }
@@ -124,6 +133,7 @@ impl Backbone {
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
         match self {
             Self::ResNet38(net) => net.forward(images, mode),
+            Self::ResNet50(net) => net.forward(images, mode),
             Self::MobileNetV2(net) => net.forward(images, mode),
         }
     }
@@ -132,6 +142,7 @@ impl Backbone {
     pub fn channels(&self) -> [i64; 3] {
         match self {
             Self::ResNet38(net) => net.channels(),
+            Self::ResNet50(net) => net.channels(),
             Self::MobileNetV2(net) => net.channels(),
         }
     }

@@ -1,0 +1,100 @@
+//! Ten SGD steps of the complete objective, as training takes them, against `tests/golden/ten_steps.py`.
+
+use tch::{Device, Kind, Tensor, nn};
+use wsss::method::ema;
+use wsss::method::mam::{Attention, MamOptions, Reduction};
+use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, Supervision};
+use wsss::method::rcm::{Prototypes, RcmForm};
+use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+use wsss::train::{OptimizerParams, Sgd};
+
+use crate::golden::{Golden, assert_close, assert_scalar};
+
+const BATCH: i64 = 4;
+const CLASSES: i64 = 5;
+const FEATURES: i64 = 16;
+const SIZE: [i64; 2] = [64, 48];
+const STEPS: u64 = 10;
+/// alpha of the moving average.
+const ALPHA: f64 = 0.9;
+/// Of a loss.
+const TOLERANCE: f64 = 1e-4;
+
+/// `MainNet` or `SupportNet`: frozen norms and no dropout, so that a step is deterministic.
+fn net(golden: &Golden) -> (nn::VarStore, CamNet) {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let backbone = BackboneConfig { name: BackboneName::ResNet38, width: 4, norm: Norm::Frozen };
+    let config = CamNetConfig { backbone, features: FEATURES, classes: CLASSES };
+    let net = CamNet::with_dropout(&vs.root(), &config, [0.0, 0.0]);
+    golden.fill(&vs);
+    (vs, net)
+}
+
+/// The batch of a step, by the rule of the script: images that are zero in the padding, labels of which each image has
+/// one for sure and lacks one for sure.
+fn batch(golden: &Golden, step: u64) -> Batch {
+    let [height, width] = SIZE;
+    let input = |name: &str, shape: &[i64]| golden.input(&format!("step{step}.{name}"), shape);
+    let labels = input("labels", &[BATCH, CLASSES]).gt(0.0).to_kind(Kind::Float);
+    let border = (input("padding", &[BATCH, 4]) + 1.0) / 2.0; // top, bottom, left, right as shares of a quarter side
+    let valid = Tensor::zeros([BATCH, height, width], (Kind::Bool, Device::Cpu));
+    for image in 0..BATCH {
+        let class = |after: i64| (image + step as i64 + after) % CLASSES;
+        let _ = labels.get(image).get(class(0)).fill_(1.0);
+        let _ = labels.get(image).get(class(1)).fill_(0.0);
+        let cut = |side: i64, length: i64| (border.double_value(&[image, side]) * (length / 4) as f64) as i64;
+        let [top, bottom, left, right] = [cut(0, height), cut(1, height), cut(2, width), cut(3, width)];
+        let shown = valid.get(image).narrow(0, top, height - top - bottom).narrow(1, left, width - left - right);
+        let _ = shown.shallow_clone().fill_(1);
+    }
+    let images = input("images", &[BATCH, 3, height, width]) * valid.unsqueeze(1);
+    Batch { images, labels, valid }
+}
+
+fn objective() -> Objective {
+    let rcm = RcmOptions {
+        threshold: 0.2,
+        temperature: 0.5,
+        form: RcmForm::InfoNce,
+        supervision: Supervision::Contrastive,
+        weight: 0.5,
+    };
+    let options = MamOptions { variant: Attention::Mam, normalize: true, reduction: Reduction::All };
+    Objective {
+        cls_weight: 1.0,
+        rcm: Some(rcm),
+        mam: Some(MamSettings { options, weight: 2.0 }),
+        support_scales: vec![0.5, 1.0, 2.0],
+    }
+}
+
+#[test]
+fn ten_steps_are_pytorchs() {
+    let golden = Golden::open("ten_steps.safetensors");
+    let ((main_vs, main), (mut support_vs, support)) = (net(&golden), net(&golden));
+    support_vs.freeze();
+    let params = OptimizerParams { lr: 0.005, head_lr: 2.0, momentum: 0.9, weight_decay: 5e-4, power: 0.9 };
+    let (objective, mut sgd) = (objective(), Sgd::new(&main_vs, &params));
+    let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
+    for step in 0..STEPS {
+        let loss = objective.step_loss(&main, &support, &batch(&golden, step), &mut prototypes, MamPhase::Active);
+        let terms = [("total", Some(&loss.total)), ("cls", Some(&loss.cls)), ("rcm", loss.rcm.as_ref()), ("mam", loss.mam.as_ref())];
+        for (name, found) in terms {
+            let expected = golden.get(&format!("losses.{name}")).double_value(&[step as i64]);
+            assert_scalar(&format!("{name} of step {step}"), found.expect("every term is on"), expected, TOLERANCE);
+        }
+        sgd.step(&loss.total, params.lr_at(step, STEPS));
+        ema::update(&support_vs, &main_vs, ALPHA);
+    }
+    assert_close("prototypes", &prototypes.table(), &golden.get("prototypes"), TOLERANCE);
+    let first = net(&golden).0.variables();
+    for (prefix, vs) in [("main", &main_vs), ("support", &support_vs)] {
+        for (name, found) in vs.variables() {
+            let Some(expected) = golden.find(&format!("{prefix}.{name}")) else { continue };
+            assert_close(&format!("{prefix}.{name}"), &found, &expected, TOLERANCE);
+            // What ten steps changed, which is small beside the weight.
+            let (found, expected) = (found - &first[&name], expected - &first[&name]);
+            assert_close(&format!("the way of {prefix}.{name}"), &found, &expected, 1e-2);
+        }
+    }
+}
