@@ -10,6 +10,7 @@ mod contrast;
 mod scales;
 mod step;
 
+mod crf;
 mod sweep;
 mod walk;
 mod weights;

@@ -154,9 +154,8 @@ impl DenseCrf {
             gaussian.filter(&self.gaussian, &q);
             bilateral.filter(&self.bilateral, &q);
             for (pixel, (q, energies)) in q.iter_mut().zip(&energies).enumerate() {
-                *q = *energies;
-                self.gaussian.slice(pixel, &gaussian.now, self.gaussian_compat, q);
-                self.bilateral.slice(pixel, &bilateral.now, self.bilateral_compat, q);
+                let sum = self.gaussian.slice(pixel, &gaussian.now, self.gaussian_compat, *energies);
+                *q = self.bilateral.slice(pixel, &bilateral.now, self.bilateral_compat, sum);
                 softmax(q);
             }
         }
@@ -192,9 +191,8 @@ fn normalized<const D: usize, const V: usize>(mut lattice: Lattice<D, V>) -> Lat
     let ones = vec![[1.0]; lattice.pixels()];
     values.filter(&lattice, &ones);
     let scale = |pixel| {
-        let mut sum = [0.0];
-        lattice.slice(pixel, &values.now, 1.0, &mut sum);
-        1.0 / (sum[0] + SUM_EPS).sqrt()
+        let [sum] = lattice.slice(pixel, &values.now, 1.0, [0.0]);
+        1.0 / (sum + SUM_EPS).sqrt()
     };
     let scales: Vec<f32> = (0..lattice.pixels()).map(scale).collect();
     lattice.weigh(&scales);

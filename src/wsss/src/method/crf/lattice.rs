@@ -85,15 +85,22 @@ impl<const D: usize, const V: usize> Lattice<D, V> {
         }
     }
 
-    /// Adds `scale` times a pixel's channels of the blurred values to `sum`.
+    /// `sum` and `scale` times a pixel's channels of the blurred values.
     #[inline]
-    pub(super) fn slice<const C: usize>(&self, pixel: usize, values: &[[f32; C]], scale: f32, sum: &mut [f32; C]) {
+    pub(super) fn slice<const C: usize>(
+        &self,
+        pixel: usize,
+        values: &[[f32; C]],
+        scale: f32,
+        mut sum: [f32; C],
+    ) -> [f32; C] {
         for (row, weight) in self.vertices[pixel].iter().zip(&self.weights[pixel]) {
             let (value, weight) = (&values[*row as usize], weight * (scale * Self::GAIN));
             for c in 0..C {
                 sum[c] += weight * value[c];
             }
         }
+        sum
     }
 }
 

@@ -1,27 +1,35 @@
-//! Probabilities of one pixel from its energies, a row of channels at a time.
+//! Probabilities of one pixel from its energies, a row of channels at a time. Each loop is over lanes that do not
+//! depend on one another, so that it vectorises.
 
 /// Differences below this have no probability: what is left of them would only be slow to add (denormal numbers).
 const NOTHING: f32 = -60.0;
+/// Partial sums and maxima.
+const LANES: usize = 4;
 
-/// x <- exp x / sum of exp x.
+/// x <- exp x / sum of exp x. C is a multiple of 4.
 #[inline]
 pub(super) fn softmax<const C: usize>(x: &mut [f32; C]) {
-    let largest = x.iter().fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest });
-    let mut sums = [0.0_f32; 4];
-    let (blocks, _) = x.as_chunks_mut::<4>();
-    for block in blocks {
-        for (x, sum) in block.iter_mut().zip(&mut sums) {
-            *x = exp(*x - largest);
-            *sum += *x;
-        }
+    const { assert!(C.is_multiple_of(LANES)) };
+    let mut largest = [f32::MIN; LANES];
+    for c in 0..C {
+        let lane = &mut largest[c % LANES];
+        *lane = if x[c] > *lane { x[c] } else { *lane };
+    }
+    let largest = largest.into_iter().fold(f32::MIN, f32::max);
+    for x in x.iter_mut() {
+        *x = exp(*x - largest);
+    }
+    let mut sums = [0.0; LANES];
+    for c in 0..C {
+        sums[c % LANES] += x[c];
     }
     let scale = 1.0 / sums.iter().sum::<f32>();
-    for x in x {
+    for x in x.iter_mut() {
         *x *= scale;
     }
 }
 
-/// exp x for x <= 0 within two units of the last place; 0 below [`NOTHING`]. No call, no branch: rows of it vectorise.
+/// exp x for x <= 0 within two units of the last place; 0 below [`NOTHING`]. No call, no branch.
 #[inline]
 fn exp(x: f32) -> f32 {
     /// 1.5 * 2^23: added, it leaves the nearest integer in the low bits of the sum.
@@ -36,5 +44,6 @@ fn exp(x: f32) -> f32 {
     let r = clamped - n * LN_2[0] - n * LN_2[1];
     let p = P[1..].iter().fold(P[0], |sum, coefficient| sum * r + coefficient);
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits())); // 2^n
-    if x > NOTHING { (p * r * r + r + 1.0) * power } else { 0.0 }
+    let something = u32::from(x > NOTHING).wrapping_neg(); // all bits or none
+    f32::from_bits(((p * r * r + r + 1.0) * power).to_bits() & something)
 }
