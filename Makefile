@@ -62,8 +62,8 @@ lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
-bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run
-	cargo bench --locked --package wsss --bench method
+bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run (PYTHON: with pydensecrf2)
+	PYTHON=$(PYTHON) cargo bench --locked --package wsss --bench method --bench crf
 
 clean: ## remove build outputs; the store in artifacts/ stays
 	cargo clean

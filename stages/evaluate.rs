@@ -1,23 +1,41 @@
-//! evaluate: scores CAMs, pseudo-labels and DeepLab against ground truth; writes `score`, `class_score`, per-image
-//! `confusion`, and DeepLab's predictions as `label`. What is scored is what the manifest's `needs` names.
+//! evaluate: scores CAMs, pseudo-labels and DeepLab against ground truth, the first and the last also after a CRF; writes
+//! `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. What is scored is what the
+//! manifest's `needs` names.
+//!
+//! ```text
+//! evaluate/scoreboard.rs   the tables as they grow
+//! evaluate/chosen.rs       which scores depend on what people chose on ground truth
+//! ```
+
+#[path = "evaluate/chosen.rs"]
+mod chosen;
+#[path = "evaluate/scoreboard.rs"]
+mod scoreboard;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
 use artifact::{Artifact, ClassId, Description, Error, Result, Row as _};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 use wsss::data::augment::normalize;
-use wsss::data::dataset::{Cams, Dataset, Masks, ground_truth, labels, photograph};
+use wsss::data::codec::Rgb;
+use wsss::data::dataset::{Cams, Dataset, Masks, labels, photograph};
 use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
+use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
 use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
 use wsss::model::weights;
-use wsss::stage::{Context, Outcome, Parts, Stage, count_cams, for_each_part, image_workers};
+use wsss::stage::{
+    CamScores, Context, Outcome, Parts, Stage, cam_crf, cores, count_cams, for_each_part, image_workers, winners,
+};
 use wsss::train::init::{CHECKPOINT, trained_param};
+
+use self::chosen::chosen;
+use self::scoreboard::{Scoreboard, Scored};
 
 struct Evaluate;
 
@@ -35,6 +53,28 @@ struct Params {
     /// DeepLab's test-time scales and flip.
     deeplab_scales: Vec<f64>,
     deeplab_flip: bool,
+    /// The CRF of the row cam+crf, which has no threshold; without iterations there is no such row.
+    cam_crf: CamCrfParams,
+    /// The CRF of the row deeplab+crf; without iterations there is no such row.
+    deeplab_crf: CrfParams,
+    /// Parameters that people chose by looking at ground truth, as in `random-walk.alpha`.
+    chosen_on_ground_truth: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CamCrfParams {
+    /// Background score is (1 - max CAM)^alpha.
+    alpha: f64,
+    iterations: u32,
+    gaussian: GaussianParams,
+    bilateral: BilateralParams,
+}
+
+impl CamCrfParams {
+    fn crf(&self) -> CrfParams {
+        CrfParams { iterations: self.iterations, gaussian: self.gaussian, bilateral: self.bilateral }
+    }
 }
 
 impl Stage for Evaluate {
@@ -50,7 +90,7 @@ impl Stage for Evaluate {
                 .map(str::to_owned)
                 .into(),
             tensors: true,
-            ..Description::new("evaluate", 1)
+            ..Description::new("evaluate", 2)
         }
     }
 
@@ -58,27 +98,41 @@ impl Stage for Evaluate {
         if params.deeplab_scales.is_empty() || params.deeplab_scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
             return Err(Error::Config("deeplab_scales: give one or more from 0.1 to 4".into()));
         }
-        Ok(())
+        params.cam_crf.crf().check().map_err(|reason| Error::Config(format!("cam_crf.{reason}")))?;
+        if !(params.cam_crf.alpha > 0.0 && params.cam_crf.alpha <= 1e3) {
+            return Err(Error::Config("cam_crf.alpha: must be above 0, such as 4".into()));
+        }
+        params.deeplab_crf.check().map_err(|reason| Error::Config(format!("deeplab_crf.{reason}")))?;
+        chosen::check(&params.chosen_on_ground_truth, &json!(params))
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
+        for stage in Self::description().optional_inputs {
+            if let Some(artifact) = context.optional_input(&stage) {
+                chosen::check_upstream(&context.params.chosen_on_ground_truth, &stage, artifact)?;
+            }
+        }
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
+        let cams = context.optional_input("extract-msinf-cam").map(Cams::load).transpose()?;
         context.work.declare::<ScoreRow>(1, BTreeMap::new());
         context.work.declare::<ClassScoreRow>(1, BTreeMap::new());
         context.work.declare::<ConfusionRow>(1, BTreeMap::new());
-        if let Some(trained) = context.optional_input("train-deeplab").cloned() {
-            let missing = predict(context, &dataset, &trained)?;
-            if missing > 0 {
-                return Ok(Outcome::Partial { missing });
-            }
-        } else {
-            context.work.declare::<LabelRow>(1, BTreeMap::new());
-            context.work.write_all::<LabelRow>([])?;
+        let missing = predict(context, &dataset, cams.as_ref())?;
+        if missing > 0 {
+            return Ok(Outcome::Partial { missing });
         }
-        let mut board = Scoreboard::new(&context.params, &dataset);
-        score_cams(context, &mut board)?;
+        let Params { experiment, seed, cam_splits, deeplab_splits, .. } = &context.params;
+        let mut board = Scoreboard::new(experiment, *seed, &dataset);
+        if let (Some(cams), Some(artifact)) = (&cams, context.optional_input("extract-msinf-cam")) {
+            score_cams(context, &mut board, cams, artifact)?;
+            score_predictions(context, &mut board, "cam+crf", cam_splits, artifact)?;
+        }
         score_labels(context, &mut board)?;
-        score_deeplab(context, &mut board)?;
+        if let Some(trained) = context.optional_input("train-deeplab") {
+            for source in ["deeplab", "deeplab+crf"] {
+                score_predictions(context, &mut board, source, deeplab_splits, trained)?;
+            }
+        }
         let Scoreboard { scores, class_scores, confusions, metrics, .. } = board;
         context.work.write_all(scores)?;
         context.work.write_all(class_scores)?;
@@ -88,19 +142,20 @@ impl Stage for Evaluate {
 }
 
 /// CAMs at the threshold that threshold-sweep chose.
-fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<()> {
-    let Some(artifact) = context.optional_input("extract-msinf-cam") else { return Ok(()) };
+fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>, cams: &Cams, artifact: &Artifact) -> Result<()> {
     let sweep = context
         .optional_input("threshold-sweep")
         .ok_or_else(|| Error::Config("needs: CAMs are scored at a threshold; add threshold-sweep".into()))?;
-    let chosen = chosen_threshold(sweep)?;
-    let cams = Cams::load(artifact)?;
+    let SweepRow { threshold, chosen_on_ground_truth, .. } = chosen_threshold(sweep)?;
+    let split: Value = trained_param(sweep, "choose_on")?;
+    let split = split.as_str().filter(|_| chosen_on_ground_truth);
+    let chosen = chosen("cam", &context.params.chosen_on_ground_truth, split);
     let classes = board.classes();
     for split in &context.params.cam_splits {
-        let what = Scored { stage: "cam", split, artifact, threshold: Some(&chosen) };
+        let what = Scored { stage: "cam", split, artifact, threshold: Some(threshold), chosen: &chosen };
         board.score(&what, |image, truth| {
-            let mut histogram = SweepHistogram::new(classes, &[chosen.threshold as f32]);
-            count_cams(&mut histogram, &cams, image, truth);
+            let mut histogram = SweepHistogram::new(classes, &[threshold as f32]);
+            count_cams(&mut histogram, cams, image, truth);
             Ok(histogram.confusion(0))
         })?;
     }
@@ -111,9 +166,10 @@ fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<(
 fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<()> {
     let Some(artifact) = context.optional_input("random-walk") else { return Ok(()) };
     let labels = labels(artifact)?;
+    let chosen = chosen("label", &context.params.chosen_on_ground_truth, None);
     let classes = board.classes();
     for split in &context.params.label_splits {
-        let what = Scored { stage: "label", split, artifact, threshold: None };
+        let what = Scored { stage: "label", split, artifact, threshold: None, chosen: &chosen };
         board.score(&what, |image, truth| {
             let id = &image.image_id;
             let missing = || Error::Config(format!("label_splits: image '{id}' of '{split}' has no pseudo-label"));
@@ -123,43 +179,76 @@ fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result
     Ok(())
 }
 
-/// DeepLab's predictions, which [`predict`] has just made.
-fn score_deeplab(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<()> {
-    let Some(trained) = context.optional_input("train-deeplab") else { return Ok(()) };
-    let rows = context.work.rows::<LabelRow>(&["source"])?;
-    let predictions = rows.map(|row| row.map(|row| (row.image_id, row.label))).collect::<Result<BTreeMap<_, _>>>()?;
+/// What [`predict`] has just made, if it made any of `source`.
+fn score_predictions(
+    context: &Context<Params>,
+    board: &mut Scoreboard<'_>,
+    source: &str,
+    splits: &[String],
+    artifact: &Artifact,
+) -> Result<()> {
+    let rows = context.work.rows::<LabelRow>(&[])?;
+    let of_source = rows.filter(|row| row.as_ref().map_or(true, |row| row.source == source));
+    let made = of_source.map(|row| row.map(|row| (row.image_id, row.label))).collect::<Result<BTreeMap<_, _>>>()?;
+    if made.is_empty() {
+        return Ok(());
+    }
+    let chosen = chosen(source, &context.params.chosen_on_ground_truth, None);
     let classes = board.classes();
-    for split in &context.params.deeplab_splits {
-        let what = Scored { stage: "deeplab", split, artifact: trained, threshold: None };
-        board.score(&what, |image, truth| Ok(confusion(classes, truth, &predictions[&image.image_id])))?;
+    for split in splits {
+        let what = Scored { stage: source, split, artifact, threshold: None, chosen: &chosen };
+        board.score(&what, |image, truth| Ok(confusion(classes, truth, &made[&image.image_id])))?;
     }
     Ok(())
 }
 
-/// DeepLab's output for every image of its splits; returns how many parts other shards have yet to do.
-fn predict(context: &mut Context<Params>, dataset: &Dataset, trained: &Artifact) -> Result<usize> {
+/// Writes the `label` table: CAMs after the CRF, DeepLab's output, and that after the CRF, each for the images of its
+/// splits. Returns how many parts other shards have yet to do.
+fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>) -> Result<usize> {
     let params = &context.params;
-    let images = dataset.splits(&params.deeplab_splits)?;
-    let flip = if params.deeplab_flip { Flip::Both } else { Flip::None };
-    let (device, classes) = (context.device, dataset.classes.len() as i64 + 1);
-    let worker = |_| {
-        let net = network(trained, classes, device)?;
-        Ok(move |image: &&DatasetRow| {
-            let photo = photograph(image)?;
-            let input = Tensor::from_slice(&normalize(&photo)).view([1, 3, photo.height as i64, photo.width as i64]);
-            let input = input.to_device(device); // [1, 3, H, W]
-            let winners = tch::no_grad(|| probabilities(&net, &input, &params.deeplab_scales, flip).argmax(0, false));
-            let label = winners.to_kind(Kind::Uint8).to_device(tch::Device::Cpu).contiguous().view(-1); // [H W]
-            Ok(vec![LabelRow {
+    let cams = cams.filter(|_| params.cam_crf.iterations > 0);
+    let (device, classes) = (context.device, dataset.classes.len() + 1);
+    let networks = match context.optional_input("train-deeplab") {
+        Some(trained) => (0..image_workers(device))
+            .map(|_| network(trained, classes as i64, device).map(Mutex::new))
+            .collect::<Result<Vec<_>>>()?,
+        None => Vec::new(),
+    };
+    let mut splits = if cams.is_some() { params.cam_splits.clone() } else { Vec::new() };
+    splits.extend(params.deeplab_splits.iter().filter(|_| !networks.is_empty()).cloned());
+    let images = dataset.splits(&splits)?;
+    let among = |image: &DatasetRow, splits: &[String]| image.splits.iter().any(|split| splits.contains(split));
+    let classes: Vec<ClassId> = (0..classes).map(|class| ClassId(class as u8)).collect();
+    // On a CUDA device all cores smooth what one network predicts.
+    let worker = |index: usize| {
+        let (classes, net) = (&classes, networks.get(index % networks.len().max(1)));
+        move |image: &&DatasetRow| {
+            let mut labels = Vec::new();
+            if let Some(cams) = cams.filter(|_| among(image, &params.cam_splits)) {
+                let [CamScores { classes, scores }] =
+                    cam_crf(cams, image, [params.cam_crf.alpha], &params.cam_crf.crf())?;
+                labels.push(("cam+crf", winners(&classes, &scores)));
+            }
+            if let Some(net) = net.filter(|_| among(image, &params.deeplab_splits)) {
+                let photo = photograph(image)?;
+                let scores = deeplab_scores(net, &photo, params, device);
+                labels.push(("deeplab", winners(classes, &scores)));
+                if params.deeplab_crf.iterations > 0 {
+                    let crf = DenseCrf::new(&photo, &params.deeplab_crf);
+                    labels.push(("deeplab+crf", winners(classes, &crf.infer(&scores, params.deeplab_crf.iterations))));
+                }
+            }
+            let row = |(source, label): (&str, Vec<u8>)| LabelRow {
                 image_id: image.image_id.clone(),
                 height: image.height,
                 width: image.width,
-                source: "deeplab".into(),
-                label: Vec::try_from(&label).expect("a vector of u8"),
-            }])
-        })
+                source: source.to_owned(),
+                label,
+            };
+            Ok(labels.into_iter().map(row).collect())
+        }
     };
-    let mut workers = (0..image_workers(device)).map(worker).collect::<Result<Vec<_>>>()?;
+    let mut workers: Vec<_> = (0..cores()).map(worker).collect();
     let mut parts = Parts {
         work: &mut context.work,
         shard: context.shard,
@@ -168,6 +257,15 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, trained: &Artifact)
         name: "evaluate",
     };
     for_each_part(&mut parts, BTreeMap::new(), &images, &mut workers)
+}
+
+/// Class probabilities of a photograph, `[K + 1, H, W]`. The network is held only while it computes.
+fn deeplab_scores(net: &Mutex<DeepLab>, photo: &Rgb, params: &Params, device: tch::Device) -> Vec<f32> {
+    let input = Tensor::from_slice(&normalize(photo)).view([1, 3, photo.height as i64, photo.width as i64]);
+    let flip = if params.deeplab_flip { Flip::Both } else { Flip::None };
+    let net = net.lock().unwrap_or_else(PoisonError::into_inner);
+    let scores = tch::no_grad(|| probabilities(&net, &input.to_device(device), &params.deeplab_scales, flip));
+    Vec::try_from(&scores.to_device(tch::Device::Cpu).contiguous().view(-1)).expect("a vector of f32")
 }
 
 fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {
@@ -189,111 +287,6 @@ fn confusion(classes: usize, truth: &[u8], prediction: &[u8]) -> ConfusionMatrix
     let mut matrix = ConfusionMatrix::new(classes);
     matrix.add(truth, prediction);
     matrix
-}
-
-/// One line of the score table.
-struct Scored<'a> {
-    stage: &'a str,
-    split: &'a str,
-    artifact: &'a Artifact,
-    threshold: Option<&'a SweepRow>,
-}
-
-/// The tables as they grow.
-struct Scoreboard<'a> {
-    params: &'a Params,
-    dataset: &'a Dataset,
-    scores: Vec<ScoreRow>,
-    class_scores: Vec<ClassScoreRow>,
-    confusions: Vec<ConfusionRow>,
-    metrics: BTreeMap<String, Value>,
-}
-
-impl<'a> Scoreboard<'a> {
-    fn new(params: &'a Params, dataset: &'a Dataset) -> Self {
-        let (scores, class_scores, confusions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { params, dataset, scores, class_scores, confusions, metrics: BTreeMap::new() }
-    }
-
-    /// Number of classes, the background included.
-    fn classes(&self) -> usize {
-        self.dataset.classes.len() + 1
-    }
-
-    /// Scores every image of a split; `matrix` compares one image with its ground truth.
-    fn score(
-        &mut self,
-        what: &Scored<'_>,
-        matrix: impl Fn(&DatasetRow, &[u8]) -> Result<ConfusionMatrix> + Sync,
-    ) -> Result<()> {
-        let images = self.dataset.split(what.split)?;
-        let matrices: Vec<_> = images
-            .par_iter()
-            .map(|image| {
-                let truth = ground_truth(image)?;
-                matrix(image, &truth.classes)
-            })
-            .collect::<Result<_>>()?;
-        let mut total = ConfusionMatrix::new(self.classes());
-        for (image, matrix) in images.iter().zip(&matrices) {
-            total.merge(matrix);
-            self.add_image(what, image, matrix);
-        }
-        self.add_total(what, images.len(), &total);
-        Ok(())
-    }
-
-    fn add_image(&mut self, what: &Scored<'_>, image: &DatasetRow, matrix: &ConfusionMatrix) {
-        for class in 0..self.classes() {
-            let (tp, fp, r#fn) = (matrix.tp(class), matrix.fp(class), matrix.fn_(class));
-            if tp + fp + r#fn > 0 {
-                self.confusions.push(ConfusionRow {
-                    experiment: self.params.experiment.clone(),
-                    stage: what.stage.to_owned(),
-                    split: what.split.to_owned(),
-                    image_id: image.image_id.clone(),
-                    class_id: ClassId(class as u8),
-                    class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
-                    tp,
-                    fp,
-                    r#fn,
-                });
-            }
-        }
-    }
-
-    fn add_total(&mut self, what: &Scored<'_>, images: usize, total: &ConfusionMatrix) {
-        for class in 0..self.classes() {
-            self.class_scores.push(ClassScoreRow {
-                experiment: self.params.experiment.clone(),
-                stage: what.stage.to_owned(),
-                split: what.split.to_owned(),
-                class_id: ClassId(class as u8),
-                class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
-                iou: total.iou(class),
-                precision: total.precision(class),
-                recall: total.recall(class),
-            });
-        }
-        let score = ScoreRow {
-            experiment: self.params.experiment.clone(),
-            stage: what.stage.to_owned(),
-            split: what.split.to_owned(),
-            images: images as u64,
-            miou: total.miou(),
-            precision: total.mean_precision(),
-            recall: total.mean_recall(),
-            threshold: what.threshold.map(|row| row.threshold),
-            chosen_on_ground_truth: what.threshold.is_some_and(|row| row.chosen_on_ground_truth),
-            seed: self.params.seed,
-            key: what.artifact.record().key.as_str().to_owned(),
-        };
-        let name = format!("{}.{}", what.stage, what.split);
-        for (metric, value) in [("miou", score.miou), ("precision", score.precision), ("recall", score.recall)] {
-            self.metrics.insert(format!("{name}.{metric}"), json!(value));
-        }
-        self.scores.push(score);
-    }
 }
 
 fn main() -> ExitCode {

@@ -3,18 +3,19 @@
 use std::process::ExitCode;
 
 use artifact::table::{DatasetRow, LabelRow};
-use artifact::{Artifact, Description, Error, Result, Row as _};
+use artifact::{Artifact, ClassId, Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::normalize;
 use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
 use wsss::method::affinity::{affinities, fitting_radius};
-use wsss::method::cam::{background, upsample};
+use wsss::method::cam::upsample;
+use wsss::method::crf::{CrfParams, DenseCrf};
 use wsss::method::random_walk::{WalkOptions, random_walk};
 use wsss::model::weights;
 use wsss::model::{AffinityNet, Mode};
-use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
+use wsss::stage::{CamScores, Context, Outcome, Parts, Stage, for_each_part, image_workers, winners};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct RandomWalk;
@@ -30,6 +31,8 @@ struct Params {
     beta: f32,
     /// 2^logt steps.
     logt: u32,
+    /// Smooths what the walk gives.
+    crf: CrfParams,
 }
 
 impl Stage for RandomWalk {
@@ -51,6 +54,7 @@ impl Stage for RandomWalk {
         if params.alpha <= 0.0 || params.beta <= 0.0 {
             return Err(Error::Config("alpha: alpha and beta must be above 0".into()));
         }
+        params.crf.check().map_err(|reason| Error::Config(format!("crf.{reason}")))?;
         Ok(())
     }
 
@@ -99,7 +103,7 @@ fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     Ok(net)
 }
 
-/// The class of every pixel: pool scores by 8, walk, upsample, take the largest.
+/// The class of every pixel: pool scores by 8, walk, upsample, smooth, take the largest.
 fn pseudo_label(
     net: &AffinityNet,
     image: &DatasetRow,
@@ -108,14 +112,14 @@ fn pseudo_label(
     params: &Params,
     device: tch::Device,
 ) -> Result<Vec<u8>> {
-    let (height, width) = (image.height as usize, image.width as usize);
-    let set = cams.of(image);
-    if set.maps.is_empty() {
-        return Ok(vec![0; height * width]);
+    let CamScores { classes, scores } = CamScores::new(cams, image, params.alpha);
+    if classes.len() == 1 {
+        return Ok(vec![ClassId::BACKGROUND.0; scores.len()]);
     }
-    let (h, w) = (height as i64, width as i64);
+    let (h, w) = (i64::from(image.height), i64::from(image.width));
     let padding = [0, (8 - w % 8) % 8, 0, (8 - h % 8) % 8];
-    let photo = Tensor::from_slice(&normalize(&photograph(image)?)).view([1, 3, h, w]); // [1, 3, H, W]
+    let photograph = photograph(image)?;
+    let photo = Tensor::from_slice(&normalize(&photograph)).view([1, 3, h, w]); // [1, 3, H, W]
     let photo = photo.constant_pad_nd(padding).to_device(device); // [1, 3, 8 h', 8 w']
     let features = net.forward(&photo, Mode::Eval); // [1, 448, h', w']
     let (_, _, rows, columns) = features.size4().expect("features are [1, C, h', w']");
@@ -123,19 +127,24 @@ fn pseudo_label(
     let radius = fitting_radius(grid, radius);
     let affinities = values(&affinities(&features, radius));
 
-    let maps: Vec<f32> = set.maps.iter().flat_map(|(_, encoded)| cams.encoding.decode(encoded)).collect();
-    let maps = Tensor::from_slice(&maps).view([1, -1, h, w]); // [1, k, H, W]
-    let scores = Tensor::cat(&[&background(&maps, params.alpha), &maps], 1); // [1, 1 + k, H, W]
+    let scores = Tensor::from_slice(&scores).view([1, -1, h, w]); // [1, 1 + k, H, W]
     let pooled = scores.constant_pad_nd(padding).avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None);
     let options = WalkOptions { beta: params.beta, logt: params.logt };
     let walked = random_walk(&affinities, grid, radius, options, &values(&pooled)); // [1 + k, h', w']
 
     let walked = Tensor::from_slice(&walked).view([1, -1, rows, columns]);
     let full = upsample(&walked, [rows * 8, columns * 8]).narrow(2, 0, h).narrow(3, 0, w); // [1, 1 + k, H, W]
-    let winners = Vec::<i64>::try_from(&full.argmax(1, false).contiguous().view(-1)).expect("a vector of i64");
-    let classes: Vec<u8> = std::iter::once(0).chain(set.maps.iter().map(|(class, _)| class.0)).collect();
-    Ok(winners.into_iter().map(|winner| classes[winner as usize]).collect())
+    let CrfParams { iterations, .. } = params.crf;
+    if iterations == 0 {
+        return Ok(winners(&classes, &values(&full)));
+    }
+    let probabilities = &full / full.sum_dim_intlist([1].as_slice(), true, Kind::Float).clamp_min(LEAST_SUM);
+    let smooth = DenseCrf::new(&photograph, &params.crf).infer(&values(&probabilities), iterations);
+    Ok(winners(&classes, &smooth))
 }
+
+/// Keeps the division of scores by their sum finite.
+const LEAST_SUM: f64 = 1e-12;
 
 fn values(tensor: &Tensor) -> Vec<f32> {
     let flat = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);

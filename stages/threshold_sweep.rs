@@ -1,7 +1,9 @@
-//! threshold-sweep: one reading of the CAMs gives the scores at every threshold (METHOD 4) and marks the best.
+//! threshold-sweep: one reading of the CAMs gives the scores at every threshold (METHOD 4) and marks the one that later
+//! stages use: the best on a split, or a number that the manifest gives.
 //!
-//! The choice is made on ground truth; every row, and every table that uses the choice, says so.
+//! A choice on a split is made on its ground truth; every row, and every table that uses the choice, says so.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{HistogramRow, SweepRow};
@@ -20,10 +22,38 @@ struct ThresholdSweep;
 struct Params {
     /// Split on which thresholds are compared.
     split: String,
+    /// What chooses the threshold of later stages.
+    choose_on: ChooseOn,
     /// First threshold, step and number of thresholds.
     from: f64,
     step: f64,
     count: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ChooseOn {
+    /// Nobody's ground truth: this threshold, one of those swept.
+    Threshold(f64),
+    /// The ground truth of this split.
+    Split(String),
+}
+
+impl Params {
+    fn threshold(&self, index: usize) -> f64 {
+        self.from + self.step * index as f64
+    }
+
+    /// The index of a threshold.
+    fn index_of(&self, threshold: f64) -> Result<usize> {
+        let found = (0..self.count).find(|index| (self.threshold(*index) - threshold).abs() < 1e-9);
+        found.ok_or_else(|| {
+            let (from, step, last) = (self.from, self.step, self.threshold(self.count - 1));
+            Error::Config(format!(
+                "choose_on: {threshold} is not swept; give one of {from} to {last} in steps of {step}"
+            ))
+        })
+    }
 }
 
 impl Stage for ThresholdSweep {
@@ -34,7 +64,7 @@ impl Stage for ThresholdSweep {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
             outputs: vec![SweepRow::TABLE.into(), HistogramRow::TABLE.into()],
             tensors: false,
-            ..Description::new("threshold-sweep", 1)
+            ..Description::new("threshold-sweep", 2)
         }
     }
 
@@ -43,23 +73,65 @@ impl Stage for ThresholdSweep {
         if params.count == 0 || params.count > 10_000 || params.step <= 0.0 || params.from < 0.0 || last > 1.0 + 1e-9 {
             return Err(Error::Config("count: from 1 to 10000 thresholds, ascending, within 0 to 1".into()));
         }
+        if let ChooseOn::Threshold(threshold) = params.choose_on {
+            params.index_of(threshold)?;
+        }
         Ok(())
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let thresholds: Vec<f32> = (0..params.count).map(|i| (params.from + params.step * i as f64) as f32).collect();
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
         let cams = Cams::load(context.input("extract-msinf-cam"))?;
-        let images = dataset.split(&params.split)?;
-        let classes = dataset.classes.len() + 1;
+        // The split that was asked for comes first.
+        let mut splits = vec![&params.split];
+        if let ChooseOn::Split(split) = &params.choose_on {
+            splits.extend((*split != params.split).then_some(split));
+        }
+        let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &cams, split));
+        let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
+        let (index, chosen_on) = match &params.choose_on {
+            ChooseOn::Threshold(threshold) => (params.index_of(*threshold)?, None),
+            ChooseOn::Split(split) => (sweeps[sweeps.len() - 1].best(), Some(split.as_str())),
+        };
+        let mut metrics = BTreeMap::from([
+            ("threshold".to_owned(), json!(params.threshold(index))),
+            ("chosen_on_ground_truth".to_owned(), json!(chosen_on.is_some())),
+        ]);
+        let (mut rows, mut cells) = (Vec::new(), Vec::new());
+        for sweep in &sweeps {
+            metrics.insert(format!("{}.miou", sweep.split), json!(sweep.matrices[index].miou()));
+            rows.extend(sweep.rows(params, &dataset, index, chosen_on.is_some()));
+            cells.extend(sweep.cells());
+        }
+        context.work.declare::<SweepRow>(1, BTreeMap::new());
+        context.work.declare::<HistogramRow>(1, BTreeMap::new());
+        context.work.write_all(rows)?;
+        context.work.write_all(cells)?;
+        Ok(Outcome::tables(metrics))
+    }
+}
+
+/// One split at every threshold.
+struct Sweep<'a> {
+    split: &'a str,
+    histogram: SweepHistogram,
+    /// One a threshold.
+    matrices: Vec<ConfusionMatrix>,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(context: &Context<Params>, dataset: &Dataset, cams: &Cams, split: &'a str) -> Result<Self> {
+        let params = &context.params;
+        let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
+        let images = dataset.split(split)?;
         let progress = Progress::new("threshold-sweep", "images", 0, images.len());
-        let empty = || SweepHistogram::new(classes, &thresholds);
+        let empty = || SweepHistogram::new(dataset.classes.len() + 1, &thresholds);
         let histogram = images
             .par_iter()
             .try_fold(empty, |mut histogram, image| {
                 context.stop.check()?;
-                count_cams(&mut histogram, &cams, image, &ground_truth(image)?.classes);
+                count_cams(&mut histogram, cams, image, &ground_truth(image)?.classes);
                 progress.advance(1, String::new);
                 Ok::<_, Error>(histogram)
             })
@@ -68,16 +140,25 @@ impl Stage for ThresholdSweep {
                 Ok(a)
             })?;
         progress.finish();
+        let matrices = (0..thresholds.len()).map(|index| histogram.confusion(index)).collect();
+        Ok(Self { split, histogram, matrices })
+    }
 
-        let matrices: Vec<_> = (0..thresholds.len()).map(|index| histogram.confusion(index)).collect();
-        let mious: Vec<f64> = matrices.iter().map(ConfusionMatrix::miou).collect();
-        let best = (0..mious.len()).fold(0, |best, index| if mious[index] > mious[best] { index } else { best });
+    /// The threshold of the largest mIoU, the lowest of equals.
+    fn best(&self) -> usize {
+        let mious: Vec<f64> = self.matrices.iter().map(ConfusionMatrix::miou).collect();
+        (0..mious.len()).fold(0, |best, index| if mious[index] > mious[best] { index } else { best })
+    }
+
+    fn rows(&self, params: &Params, dataset: &Dataset, chosen: usize, on_ground_truth: bool) -> Vec<SweepRow> {
         let mut rows = Vec::new();
-        for (index, matrix) in matrices.iter().enumerate() {
-            for class in 0..classes {
+        for (index, matrix) in self.matrices.iter().enumerate() {
+            let miou = matrix.miou();
+            for class in 0..matrix.classes {
                 let class_id = ClassId(class as u8);
                 rows.push(SweepRow {
-                    threshold: params.from + params.step * index as f64,
+                    split: self.split.to_owned(),
+                    threshold: params.threshold(index),
                     class_id,
                     class: dataset.class_name(class_id).to_owned(),
                     tp: matrix.tp(class),
@@ -86,25 +167,23 @@ impl Stage for ThresholdSweep {
                     iou: matrix.iou(class),
                     precision: matrix.precision(class),
                     recall: matrix.recall(class),
-                    miou: mious[index],
-                    chosen: index == best,
-                    chosen_on_ground_truth: true,
+                    miou,
+                    chosen: index == chosen,
+                    chosen_on_ground_truth: on_ground_truth,
                 });
             }
         }
-        context.work.declare::<SweepRow>(1, std::collections::BTreeMap::new());
-        context.work.declare::<HistogramRow>(1, std::collections::BTreeMap::new());
-        context.work.write_all(rows)?;
-        context.work.write_all(histogram.cells().filter(|cell| cell.count > 0).map(|cell| HistogramRow {
+        rows
+    }
+
+    fn cells(&self) -> impl Iterator<Item = HistogramRow> {
+        self.histogram.cells().map(|cell| HistogramRow {
+            split: self.split.to_owned(),
             ground_truth: cell.ground_truth,
             winner: cell.winner,
             bin: cell.thresholds_below as u32,
             pixels: cell.count,
-        }))?;
-        let chosen = params.from + params.step * best as f64;
-        let metrics =
-            [("threshold", json!(chosen)), ("miou", json!(mious[best])), ("chosen_on_ground_truth", json!(true))];
-        Ok(Outcome::tables(metrics.map(|(name, value)| (name.to_owned(), value)).into()))
+        })
     }
 }
 

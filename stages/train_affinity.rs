@@ -1,21 +1,24 @@
-//! train-affinity: AffinityNet learns from confident CAM pixels which neighbours belong together (METHOD 6).
+//! train-affinity: AffinityNet learns from confident pixels of the CAMs, after a CRF, which neighbours belong together
+//! (METHOD 6). The CRF's output is the table `crf`, made once before training.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::table::{CurveRow, DatasetRow};
-use artifact::{ClassId, Description, Error, Result, Row as _};
+use artifact::table::{CrfRow, CurveRow, DatasetRow};
+use artifact::{ClassId, Description, Error, Result, Row as _, Work};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::{Augmentation, Sample, augment};
 use wsss::data::codec::Mask;
-use wsss::data::dataset::{CamSet, Cams, Dataset, Masks, photograph};
+use wsss::data::dataset::{CamEncoding, Cams, Dataset, Masks, photograph};
 use wsss::data::loader::to_tensors;
 use wsss::data::random::Rng;
-use wsss::method::affinity::{IGNORED, affinities, affinity_labels, affinity_loss, fitting_radius, pairs};
-use wsss::method::cam::background;
+use wsss::data::score_maps::ScoreMaps;
+use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_radius, pairs};
+use wsss::method::crf::CrfParams;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
-use wsss::stage::{Context, Outcome, Stage};
+use wsss::stage::{CamScores, Context, Outcome, Parts, Stage, cam_crf, cores, for_each_part};
 use wsss::train::init::{CHECKPOINT, Init};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
@@ -34,6 +37,8 @@ struct Params {
     alpha_low: f64,
     /// … and with the high alpha what is background is surely that.
     alpha_high: f64,
+    /// Smooths the CAMs, with either background, before labels are read from them.
+    crf: CrfParams,
     r#loop: LoopParams,
     optimizer: OptimizerParams,
     augmentation: Augmentation,
@@ -46,12 +51,12 @@ impl Stage for TrainAffinity {
         Description {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
             optional_inputs: vec!["train-cam".into()],
-            outputs: vec![CurveRow::TABLE.into()],
+            outputs: vec![CurveRow::TABLE.into(), CrfRow::TABLE.into()],
             seeded: true,
             tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            ..Description::new("train-affinity", 1)
+            ..Description::new("train-affinity", 2)
         }
     }
 
@@ -60,6 +65,7 @@ impl Stage for TrainAffinity {
         params.r#loop.check()?;
         params.optimizer.check()?;
         params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
+        params.crf.check().map_err(|reason| Error::Config(format!("crf.{reason}")))?;
         if params.radius < 2 {
             return Err(Error::Config("radius: at least 2".into()));
         }
@@ -75,15 +81,15 @@ impl Stage for TrainAffinity {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
         let cams = Cams::load(context.input("extract-msinf-cam"))?;
-        let images: Vec<_> = dataset
-            .into_split(&context.params.split)?
-            .into_iter()
-            .map(|image| {
-                let maps = byte_maps(&cams, &cams.of(&image));
-                (image, maps)
-            })
-            .collect();
-        let images: Arc<Vec<(DatasetRow, CamMaps)>> = Arc::new(images);
+        let images = dataset.into_split(&context.params.split)?;
+        context.work.declare::<CurveRow>(1, BTreeMap::new()); // the first table, so the one in data/
+        let missing = smooth(context, &cams, &images)?;
+        if missing > 0 || context.shard.is_share() {
+            return Ok(Outcome::Partial { missing });
+        }
+        drop(cams);
+        let maps = Arc::new(load_maps(&context.work)?);
+        let images = Arc::new(images);
         let mut learner = AffinityLearner::new(context)?;
         let mut sgd = Sgd::new(&learner.vs, &context.params.optimizer);
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
@@ -95,10 +101,12 @@ impl Stage for TrainAffinity {
             context,
         };
         let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
-            let (image, CamMaps { classes, maps }) = &images[index];
+            let image = &images[index];
+            let (classes, maps): (Vec<_>, Vec<_>) = maps.of(&image.image_id)?.into_iter().unzip();
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             let sample = augment(&photograph(image)?, &maps.iter().collect::<Vec<_>>(), &how, &mut rng);
-            Ok(Item { sample, classes: classes.clone() })
+            // The maps of the low alpha, then those of the high one, of the same classes.
+            Ok(Item { sample, classes: classes[..classes.len() / 2].to_vec() })
         })?;
         commit(context, &[(CHECKPOINT, &learner.vs)], curve)
     }
@@ -106,23 +114,55 @@ impl Stage for TrainAffinity {
 
 const STRIDE: usize = 8;
 
-/// The CAMs of an image as maps that are cropped along with it, 255 = 1.
-struct CamMaps {
-    classes: Vec<ClassId>,
-    maps: Vec<Mask>,
+/// The readings of an image's CAMs, as the table names them.
+const READINGS: [&str; 2] = ["low", "high"];
+
+/// Writes the `crf` table: both readings of every image's CAMs, at full resolution. Returns how many parts other
+/// shards have yet to do.
+fn smooth(context: &mut Context<Params>, cams: &Cams, images: &[DatasetRow]) -> Result<usize> {
+    let Params { alpha_low, alpha_high, crf, .. } = context.params;
+    let worker = |_| {
+        move |image: &DatasetRow| {
+            let readings = cam_crf(cams, image, [alpha_low, alpha_high], &crf)?;
+            let rows = READINGS.iter().zip(&readings).flat_map(|(reading, CamScores { classes, scores })| {
+                let pixels = scores.len() / classes.len();
+                classes.iter().zip(scores.chunks_exact(pixels)).map(|(class, score)| CrfRow {
+                    image_id: image.image_id.clone(),
+                    alpha: (*reading).to_owned(),
+                    class_id: *class,
+                    height: image.height,
+                    width: image.width,
+                    score: CamEncoding::U8.encode(score),
+                })
+            });
+            Ok(rows.collect())
+        }
+    };
+    let mut workers: Vec<_> = (0..cores()).map(worker).collect();
+    let mut parts = Parts {
+        work: &mut context.work,
+        shard: context.shard,
+        stop: &context.stop,
+        log: &mut context.log,
+        name: "train-affinity",
+    };
+    for_each_part(&mut parts, BTreeMap::new(), images, &mut workers)
 }
 
-fn byte_maps(cams: &Cams, set: &CamSet) -> CamMaps {
-    let bytes = |encoded: &[u8]| cams.encoding.decode(encoded).iter().map(|v| (v * 255.0).round() as u8).collect();
-    let map = |encoded: &[u8]| Mask { height: set.height, width: set.width, classes: bytes(encoded) };
-    CamMaps {
-        classes: set.maps.iter().map(|(class, _)| *class).collect(),
-        maps: set.maps.iter().map(|(_, encoded)| map(encoded)).collect(),
+/// The `crf` table in memory: for each image its maps of the low alpha, then of the high one.
+fn load_maps(work: &Work) -> Result<ScoreMaps> {
+    let mut maps = ScoreMaps::default();
+    for row in work.rows::<CrfRow>(&["alpha"])? {
+        let CrfRow { image_id, class_id, height, width, score, .. } = row?;
+        maps.push(image_id, class_id, &Mask { height: height as usize, width: width as usize, classes: score })?;
     }
+    Ok(maps)
 }
 
 struct Item {
+    /// With the score maps of the low alpha, then of the high one.
     sample: Sample,
+    /// Of one alpha's maps.
     classes: Vec<ClassId>,
 }
 
@@ -130,7 +170,6 @@ struct AffinityLearner {
     vs: nn::VarStore,
     net: AffinityNet,
     radius: usize,
-    alphas: [f64; 2],
 }
 
 impl AffinityLearner {
@@ -142,27 +181,18 @@ impl AffinityLearner {
         params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
-        Ok(Self { vs, net, radius, alphas: [params.alpha_low, params.alpha_high] })
+        Ok(Self { vs, net, radius })
     }
+}
 
-    /// The label of every stride-8 cell of a crop: average-pooled scores, argmax under either alpha.
-    fn labels(&self, item: &Item) -> Tensor {
-        let side = item.sample.crop as i64;
-        let valid = Tensor::from_slice(&item.sample.valid).view([1, 1, side, side]).to_kind(Kind::Float);
-        let classes: Vec<i64> = std::iter::once(0).chain(item.classes.iter().map(|class| i64::from(class.0))).collect();
-        let classes = Tensor::from_slice(&classes);
-        let maps: Vec<u8> = item.sample.maps.iter().flatten().copied().collect();
-        let cams = (Tensor::from_slice(&maps).to_kind(Kind::Float) / 255.0).view([1, -1, side, side]); // [1, k, H, W]
-        let [low, high] = self.alphas.map(|alpha| {
-            // An image without any class is background all over.
-            let back = if cams.size()[1] == 0 { valid.ones_like() } else { background(&cams, alpha) };
-            let scores = Tensor::cat(&[&back, &cams], 1) * &valid; // [1, 1 + k, H, W]
-            let pooled = scores.avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None); // [1, 1 + k, H/8, W/8]
-            classes.take(&pooled.argmax(1, false)) // [1, H/8, W/8]
-        });
-        let unknown = valid.avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None).squeeze_dim(1).lt(1e-5);
-        affinity_labels(&low, &high).masked_fill(&unknown, IGNORED) // [1, H/8, W/8]
-    }
+/// The label of every stride-8 cell of a crop.
+fn labels(item: &Item) -> Tensor {
+    let side = item.sample.crop as i64;
+    let valid = Tensor::from_slice(&item.sample.valid).view([1, 1, side, side]).to_kind(Kind::Float);
+    let classes: Vec<i64> = item.classes.iter().map(|class| i64::from(class.0)).collect();
+    let maps: Vec<u8> = item.sample.maps.iter().flatten().copied().collect();
+    let scores = (Tensor::from_slice(&maps).to_kind(Kind::Float) / 255.0).view([2, 1, -1, side, side]); // [2, 1, C, H, W]
+    cell_labels(&scores.get(0), &scores.get(1), &Tensor::from_slice(&classes), &valid) // [1, H/8, W/8]
 }
 
 impl Learner for AffinityLearner {
@@ -172,7 +202,7 @@ impl Learner for AffinityLearner {
     fn loss(&mut self, batch: &[Item], _epoch: u32) -> Result<Vec<Option<Tensor>>> {
         let images: Vec<_> = batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
         let images = to_tensors(&images).images.to_device(self.vs.device());
-        let labels: Vec<_> = batch.iter().map(|item| self.labels(item)).collect();
+        let labels: Vec<_> = batch.iter().map(labels).collect();
         let labels = Tensor::cat(&labels, 0).to_device(self.vs.device()); // [B, H/8, W/8]
         let features = self.net.forward(&images, Mode::Train); // [B, 448, H/8, W/8]
         Ok(vec![Some(affinity_loss(&affinities(&features, self.radius), &pairs(&labels, self.radius)))])

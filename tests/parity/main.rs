@@ -11,6 +11,7 @@ mod scales;
 mod step;
 mod ten_steps;
 
+mod crf;
 mod sweep;
 mod walk;
 mod weights;

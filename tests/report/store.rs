@@ -169,6 +169,7 @@ fn sweep(store: &Store, experiment: &str, cam: &Artifact) -> Artifact {
         let miou = best - 2.4 * away * away * (1.0 + away);
         let [tp, fp, r#fn] = counts(experiment, step, class);
         SweepRow {
+            split: "train".to_owned(),
             threshold,
             class_id: ClassId(class as u8),
             class: class_name(class).to_owned(),
@@ -184,8 +185,14 @@ fn sweep(store: &Store, experiment: &str, cam: &Artifact) -> Artifact {
         }
     };
     work.write_all((0..=40).flat_map(|step| (0..4).map(move |class| row(step, class)))).unwrap();
-    let bins = (0..40).map(|bin| HistogramRow { ground_truth: ClassId(1), winner: ClassId(1), bin, pixels: 100 });
-    work.write_all(bins).unwrap();
+    let cell = |bin| HistogramRow {
+        split: "train".to_owned(),
+        ground_truth: ClassId(1),
+        winner: ClassId(1),
+        bin,
+        pixels: 100,
+    };
+    work.write_all((0..40).map(cell)).unwrap();
     publish(store, work, experiment)
 }
 
@@ -224,6 +231,7 @@ fn evaluate(store: &Store, experiment: &str, inputs: &[Artifact]) -> Artifact {
         recall: 0.796,
         threshold: (*stage == "cam").then_some(0.3),
         chosen_on_ground_truth: *stage == "cam",
+        chosen: if *stage == "cam" { "threshold (train)".to_owned() } else { String::new() },
         seed: 7,
         key: "00".repeat(32),
     };

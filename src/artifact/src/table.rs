@@ -5,8 +5,9 @@
 //! | `dataset` | prepare-data | image |
 //! | `curve` | train-cam, train-affinity, train-deeplab | step and loss term |
 //! | `cam` | extract-msinf-cam | image and class of its label |
-//! | `sweep`, `histogram` | threshold-sweep | threshold and class; ground truth, winner and bin |
-//! | `label` | random-walk, evaluate (DeepLab's output) | image |
+//! | `crf` | train-affinity | image, background alpha, and class of its label or background |
+//! | `sweep`, `histogram` | threshold-sweep | split, threshold and class; split, ground truth, winner and bin |
+//! | `label` | random-walk, evaluate (what it predicts) | image and source |
 //! | `score`, `class_score`, `confusion` | evaluate | scored thing; and class; and image |
 
 use std::collections::HashMap;
@@ -148,8 +149,28 @@ table! {
 }
 
 table! {
+    /// What the CRF makes of a class's score: from these AffinityNet's labels are read.
+    CrfRow = "crf" v 1, 16 rows a group {
+        /// Name of the image.
+        image_id: ImageId,
+        /// Background score is (1 - max CAM)^alpha: `low` or `high` of train-affinity's alphas.
+        alpha: String,
+        /// Class, 0 … K.
+        class_id: ClassId,
+        /// Height in pixels, that of the image.
+        height: u32,
+        /// Width in pixels, that of the image.
+        width: u32,
+        /// The score, row-major, u8 (value / 255).
+        score: Vec<u8>,
+    }
+}
+
+table! {
     /// Scores of one class at one threshold.
-    SweepRow = "sweep" v 1, 65536 rows a group {
+    SweepRow = "sweep" v 2, 65536 rows a group {
+        /// Split whose ground truth the CAMs are compared with.
+        split: String,
         /// A foreground class wins a pixel iff its CAM is above this.
         threshold: f64,
         /// Class, 0 … K.
@@ -179,7 +200,9 @@ table! {
 
 table! {
     /// The counts from which every threshold's confusion is a suffix sum.
-    HistogramRow = "histogram" v 1, 65536 rows a group {
+    HistogramRow = "histogram" v 2, 65536 rows a group {
+        /// Split that is counted.
+        split: String,
         /// Class of the ground truth, 0 … K.
         ground_truth: ClassId,
         /// Foreground class with the largest CAM; 0 where no class is above any threshold.
@@ -200,7 +223,7 @@ table! {
         height: u32,
         /// Width in pixels, that of the image.
         width: u32,
-        /// What made it: random-walk or deeplab.
+        /// What made it: random-walk, cam+crf, deeplab or deeplab+crf.
         source: String,
         /// Classes, row-major, one byte a pixel, 255 = ignore.
         label: Vec<u8>,
@@ -212,7 +235,7 @@ table! {
     ConfusionRow = "confusion" v 1, 65536 rows a group {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, label, deeplab.
+        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,
@@ -236,7 +259,7 @@ table! {
     ClassScoreRow = "class_score" v 1, 65536 rows a group {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, label, deeplab.
+        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,
@@ -255,10 +278,10 @@ table! {
 
 table! {
     /// The numbers that a paper's table shows.
-    ScoreRow = "score" v 1, 65536 rows a group {
+    ScoreRow = "score" v 2, 65536 rows a group {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, label, deeplab.
+        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,
@@ -274,6 +297,8 @@ table! {
         threshold: Option<f64>,
         /// Was anything of this row chosen by looking at ground truth?
         chosen_on_ground_truth: bool,
+        /// What was, as in `threshold (train); random-walk.alpha`; empty if nothing.
+        chosen: String,
         /// Seed of the pipeline.
         seed: u64,
         /// Key of the artifact that was scored.

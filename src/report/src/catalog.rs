@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::store::TableRecord;
 use artifact::table::{
-    CamRow, ClassScoreRow, ConfusionRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
+    CamRow, ClassScoreRow, ConfusionRow, CrfRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
 };
 use artifact::{Artifact, Error, Result, Row, Store};
 use polars::io::HiveOptions;
@@ -77,6 +77,7 @@ pub fn declared_tables() -> Vec<Declared> {
     vec![
         declared::<DatasetRow>(),
         declared::<CamRow>(),
+        declared::<CrfRow>(),
         declared::<SweepRow>(),
         declared::<HistogramRow>(),
         declared::<LabelRow>(),

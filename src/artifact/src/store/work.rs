@@ -124,10 +124,12 @@ impl Work {
         self.dir.join(name)
     }
 
-    /// Declares a table before its parts are written. The first table of a stage has the directory `data`.
+    /// Declares a table before its parts are written. The first table of a stage has the directory `data`; declared
+    /// again, it keeps it.
     pub fn declare<R: Row>(&mut self, parts: usize, metadata: BTreeMap<String, String>) {
-        let dir = if self.tables.is_empty() { "data" } else { R::TABLE };
-        let declared = Declared { dir: dir.to_owned(), version: R::VERSION, metadata, parts };
+        let first = if self.tables.is_empty() { "data" } else { R::TABLE };
+        let dir = self.tables.get(R::TABLE).map_or_else(|| first.to_owned(), |earlier| earlier.dir.clone());
+        let declared = Declared { dir, version: R::VERSION, metadata, parts };
         self.tables.insert(R::TABLE.to_owned(), declared);
     }
 

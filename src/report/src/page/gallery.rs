@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use artifact::Result;
 use image::RgbImage;
-use polars::prelude::col;
+use polars::prelude::{col, lit};
 
 use super::html::{escape, section as html_section};
 use super::picture::{self, Map};
@@ -157,9 +157,15 @@ fn strips(catalog: &Catalog, dataset: &Source, chosen: &[Candidate], classes: &[
     for shared in &cams {
         strips.push(Strip { title: titled("CAM", shared, alone), pictures: overlays(shared.source, &ids, &photos)? });
     }
-    for (stage, title) in [("random-walk", "Pseudo-label"), ("evaluate", "DeepLab")] {
+    let made = [
+        ("random-walk", "random-walk", "Pseudo-label"),
+        ("evaluate", "cam+crf", "CAM + CRF"),
+        ("evaluate", "deeplab", "DeepLab"),
+        ("evaluate", "deeplab+crf", "DeepLab + CRF"),
+    ];
+    for (stage, maker, title) in made {
         for shared in shared_sources(catalog, "label", Some(stage)) {
-            let pictures = labels(shared.source, &ids, classes)?;
+            let pictures = labels(shared.source, maker, &ids, classes)?;
             strips.push(Strip { title: titled(title, &shared, alone), pictures });
         }
     }
@@ -222,9 +228,11 @@ fn overlays(source: &Source, ids: &[String], photos: &ByImage<RgbImage>) -> Resu
     Ok(shown.collect())
 }
 
-fn labels(source: &Source, ids: &[String], classes: &[String]) -> Result<ByImage<(String, String)>> {
+/// The maps that `maker` made (the column `source`).
+fn labels(source: &Source, maker: &str, ids: &[String], classes: &[String]) -> Result<ByImage<(String, String)>> {
     let Some(scan) = Catalog::scan_source(source, "label")? else { return Ok(BTreeMap::new()) };
-    let query = scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "width", "height", "label"]));
+    let made = is_one_of("image_id", ids).and(col("source").eq(lit(maker)));
+    let query = scan.filter(made).select(columns(&["image_id", "width", "height", "label"]));
     let frame = Frame::collect(query)?;
     let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
     let rows = frame.texts("image_id")?.into_iter().zip(frame.cells("label")?).enumerate();

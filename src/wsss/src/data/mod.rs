@@ -6,6 +6,7 @@
 //! shapes    the embedded data set, drawn in that same layout
 //! random    randomness from (seed, epoch, stream); the order of an epoch
 //! resize    bicubic pictures, nearest maps
+//! score_maps  maps of many images in memory, compressed
 //! jitter    colours
 //! augment   picture + maps -> one training crop; normalisation
 //! loader    crops -> batches, made ahead on threads, always in the same order
@@ -18,5 +19,6 @@ pub mod jitter;
 pub mod loader;
 pub mod random;
 pub mod resize;
+pub mod score_maps;
 pub mod shapes;
 pub mod voc;

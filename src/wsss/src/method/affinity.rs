@@ -56,6 +56,18 @@ pub fn affinity_labels(low: &Tensor, high: &Tensor) -> Tensor {
     low.masked_fill(&low.eq(0), IGNORED).masked_fill(&high.eq(0), 0)
 }
 
+/// [`affinity_labels`] of a crop's cells: scores average-pooled by 8, the largest each. Cells wholly in the padding are
+/// unknown.
+///
+/// # Shapes
+/// `low, high [1, C, H, W]` scores of `classes [C]`, `valid [1, 1, H, W]` of 0 (padding) and 1; to `[1, H/8, W/8]`.
+pub fn cell_labels(low: &Tensor, high: &Tensor, classes: &Tensor, valid: &Tensor) -> Tensor {
+    let pool = |x: &Tensor| x.avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None);
+    let class = |scores: &Tensor| classes.take(&pool(&(scores * valid)).argmax(1, false)); // [1, H/8, W/8]
+    let unknown = pool(valid).squeeze_dim(1).lt(EPS);
+    affinity_labels(&class(low), &class(high)).masked_fill(&unknown, IGNORED)
+}
+
 /// Which pairs of known labels are of each kind, bool `[B, offsets, h', w']`.
 #[derive(Debug)]
 pub struct Pairs {

@@ -14,6 +14,7 @@
 //! objective      one whole training step
 //! affinity       pairs of positions, their affinities and labels       Ahn and Kwak 2018
 //! random_walk    scores spread along affinities
+//! crf            scores made to follow the picture                    Kraehenbuehl and Koltun 2011
 //! confusion      every threshold's confusion matrix in one pass
 //! ```
 
@@ -28,6 +29,7 @@ pub mod mam;
 pub mod objective;
 
 pub mod affinity;
+pub mod crf;
 pub mod random_walk;
 
 pub mod confusion;

@@ -177,6 +177,10 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
             }
             store.point_latest(stage, latest, &key)
         }
+        Ok(Outcome::Partial { missing: 0 }) => {
+            eprintln!("{stage}: every part is done; run it once without --shard for the rest");
+            Ok(())
+        }
         Ok(Outcome::Partial { missing }) => {
             eprintln!("{stage}: this shard is done; {missing} parts are left to other shards");
             Ok(())

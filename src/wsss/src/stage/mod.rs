@@ -4,6 +4,7 @@
 //! Exit codes: see [`artifact::Error::exit_code`].
 
 mod command;
+mod crf;
 mod device;
 mod log;
 mod parts;
@@ -20,8 +21,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use command::main;
+pub use crf::{CamScores, cam_crf, winners};
 pub use log::Log;
-pub use parts::{Parts, Shard, for_each_part, image_workers};
+pub use parts::{Parts, Shard, cores, for_each_part, image_workers};
 pub use progress::Progress;
 pub use score::count_cams;
 pub use stop::Stop;

@@ -64,6 +64,11 @@ pub fn image_workers(device: tch::Device) -> usize {
         return 1;
     }
     tch::set_num_threads(1);
+    cores()
+}
+
+/// How many images to work on at once where no network is needed.
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

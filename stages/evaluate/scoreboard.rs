@@ -1,0 +1,128 @@
+//! The tables of evaluate as they grow: one line a scored thing, its classes, its images.
+
+use std::collections::BTreeMap;
+
+use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, ScoreRow};
+use artifact::{Artifact, ClassId, Result};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use wsss::data::dataset::{Dataset, ground_truth};
+use wsss::method::confusion::ConfusionMatrix;
+
+/// One line of the score table.
+pub struct Scored<'a> {
+    /// What is scored.
+    pub stage: &'a str,
+    /// On which split.
+    pub split: &'a str,
+    /// What it came from.
+    pub artifact: &'a Artifact,
+    /// At which threshold.
+    pub threshold: Option<f64>,
+    /// What of it was chosen on ground truth.
+    pub chosen: &'a str,
+}
+
+/// The tables as they grow.
+pub struct Scoreboard<'a> {
+    experiment: &'a str,
+    seed: u64,
+    dataset: &'a Dataset,
+    /// The table `score`.
+    pub scores: Vec<ScoreRow>,
+    /// The table `class_score`.
+    pub class_scores: Vec<ClassScoreRow>,
+    /// The table `confusion`.
+    pub confusions: Vec<ConfusionRow>,
+    /// The scores by name.
+    pub metrics: BTreeMap<String, Value>,
+}
+
+impl<'a> Scoreboard<'a> {
+    /// Empty tables of an experiment.
+    pub fn new(experiment: &'a str, seed: u64, dataset: &'a Dataset) -> Self {
+        let (scores, class_scores, confusions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { experiment, seed, dataset, scores, class_scores, confusions, metrics: BTreeMap::new() }
+    }
+
+    /// Number of classes, the background included.
+    pub fn classes(&self) -> usize {
+        self.dataset.classes.len() + 1
+    }
+
+    /// Scores every image of a split; `matrix` compares one image with its ground truth.
+    pub fn score(
+        &mut self,
+        what: &Scored<'_>,
+        matrix: impl Fn(&DatasetRow, &[u8]) -> Result<ConfusionMatrix> + Sync,
+    ) -> Result<()> {
+        let images = self.dataset.split(what.split)?;
+        let matrices: Vec<_> = images
+            .par_iter()
+            .map(|image| {
+                let truth = ground_truth(image)?;
+                matrix(image, &truth.classes)
+            })
+            .collect::<Result<_>>()?;
+        let mut total = ConfusionMatrix::new(self.classes());
+        for (image, matrix) in images.iter().zip(&matrices) {
+            total.merge(matrix);
+            self.add_image(what, image, matrix);
+        }
+        self.add_total(what, images.len(), &total);
+        Ok(())
+    }
+
+    fn add_image(&mut self, what: &Scored<'_>, image: &DatasetRow, matrix: &ConfusionMatrix) {
+        for class in 0..self.classes() {
+            let (tp, fp, r#fn) = (matrix.tp(class), matrix.fp(class), matrix.fn_(class));
+            if tp + fp + r#fn > 0 {
+                self.confusions.push(ConfusionRow {
+                    experiment: self.experiment.to_owned(),
+                    stage: what.stage.to_owned(),
+                    split: what.split.to_owned(),
+                    image_id: image.image_id.clone(),
+                    class_id: ClassId(class as u8),
+                    class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
+                    tp,
+                    fp,
+                    r#fn,
+                });
+            }
+        }
+    }
+
+    fn add_total(&mut self, what: &Scored<'_>, images: usize, total: &ConfusionMatrix) {
+        for class in 0..self.classes() {
+            self.class_scores.push(ClassScoreRow {
+                experiment: self.experiment.to_owned(),
+                stage: what.stage.to_owned(),
+                split: what.split.to_owned(),
+                class_id: ClassId(class as u8),
+                class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
+                iou: total.iou(class),
+                precision: total.precision(class),
+                recall: total.recall(class),
+            });
+        }
+        let score = ScoreRow {
+            experiment: self.experiment.to_owned(),
+            stage: what.stage.to_owned(),
+            split: what.split.to_owned(),
+            images: images as u64,
+            miou: total.miou(),
+            precision: total.mean_precision(),
+            recall: total.mean_recall(),
+            threshold: what.threshold,
+            chosen_on_ground_truth: !what.chosen.is_empty(),
+            chosen: what.chosen.to_owned(),
+            seed: self.seed,
+            key: what.artifact.record().key.as_str().to_owned(),
+        };
+        let name = format!("{}.{}", what.stage, what.split);
+        for (metric, value) in [("miou", score.miou), ("precision", score.precision), ("recall", score.recall)] {
+            self.metrics.insert(format!("{name}.{metric}"), json!(value));
+        }
+        self.scores.push(score);
+    }
+}
