@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch build pipeline report test golden lint bench clean
+.PHONY: help libtorch build pipeline ablation report test golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -47,6 +47,13 @@ build: libtorch ## build every program (release)
 pipeline: build ## run the pipeline on the embedded data set, to scores and report.html
 	target/release/camflow run --manifest $(MANIFEST)
 	target/release/camflow report --manifest $(MANIFEST)
+
+# The manifest is its own unless one is given: make ablation MANIFEST=FILE.
+ablation: MANIFEST = stages/manifests/ablation.toml
+ablation: build ## run the paper's ablations at three seeds, then write their tables and report.html (hours)
+	target/release/camflow run --manifest $(MANIFEST)
+	target/release/camflow report --manifest $(MANIFEST)
+	target/release/camflow report --manifest $(MANIFEST) --tables
 
 report: build ## write report.html from what the store holds
 	target/release/camflow report --manifest $(MANIFEST)

@@ -1,11 +1,12 @@
 //! train-cam: trains the classifier whose activation maps are the segmentation's first guess (paper, section 3).
 //!
-//! `variant` chooses the paper's modules: `baseline`, `smm`, `mmm`, `mam`, `rcm`, `rcm+mmm`, `rcm+mam`.
+//! `variant` chooses the paper's modules: `baseline`, `smm`, `mmm`, `mam`, `rcm`, `rcm+mmm`, `rcm+mam`. With
+//! `init = "train-cam"` the training goes on from the net of another experiment: `needs = [.., "train-cam@rcm"]`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::describe::Unused;
+use artifact::describe::{InputByParam, Unused};
 use artifact::table::CurveRow;
 use artifact::{Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,10 @@ use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOption
 use wsss::method::rcm::{Prototypes, RcmForm};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
 use wsss::stage::{Context, Outcome, Stage};
-use wsss::train::init::{CHECKPOINT, Init};
+use wsss::train::init::{CHECKPOINT, Init, fill_cam_net};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
+
+const NAME: &str = "train-cam";
 
 struct TrainCam;
 
@@ -133,6 +136,12 @@ impl Stage for TrainCam {
         };
         Description {
             inputs: vec!["prepare-data".into()],
+            optional_inputs: vec![NAME.into()],
+            inputs_by_param: vec![InputByParam {
+                param: "init".into(),
+                value: json!(Init::TrainCam),
+                input: NAME.into(),
+            }],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
             tensors: true,
@@ -143,15 +152,12 @@ impl Stage for TrainCam {
                 unused(&[Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
                 unused(&[Variant::Rcm], &["mam"]),
             ],
-            ..Description::new("train-cam", 2)
+            ..Description::new(NAME, 2)
         }
     }
 
     fn check(params: &Params) -> Result<()> {
         params.init.check(&params.weights)?;
-        if params.init == Init::TrainCam {
-            return Err(Error::Config("init: train-cam cannot start from itself; use random or weights".into()));
-        }
         params.r#loop.check()?;
         params.optimizer.check()?;
         params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
@@ -177,7 +183,7 @@ impl Stage for TrainCam {
         let mut sgd = Sgd::new(&learner.main_vs, &context.params.optimizer);
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
         let run = Fit {
-            name: "train-cam",
+            name: NAME,
             settings: context.params.r#loop.clone(),
             optimizer: context.params.optimizer.clone(),
             images: count,
@@ -225,7 +231,10 @@ impl CamLearner {
             CamNetConfig { backbone: params.backbone.clone(), features: params.features, classes: classes as i64 };
         let main_vs = nn::VarStore::new(context.device);
         let main = CamNet::new(&main_vs.root(), &config);
-        params.init.fill(&main_vs, &params.weights, None)?;
+        match context.optional_input(NAME) {
+            Some(earlier) => fill_cam_net(&main_vs, earlier),
+            None => params.init.fill(&main_vs, &params.weights, None).map(drop),
+        }?;
         let supported = params.variant.rcm() || params.variant.attention().is_some();
         let (mut support_vs, mut support) = (None, None);
         if supported && params.support.update == Update::Ema {

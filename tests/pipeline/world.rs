@@ -9,16 +9,26 @@ use tempfile::TempDir;
 
 pub struct World {
     directory: TempDir,
+    manifest: PathBuf,
 }
 
 /// The manifest of these tests.
-pub fn manifest() -> PathBuf {
+fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/pipeline/tiny.toml")
 }
 
 impl World {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self { directory: tempfile::tempdir().unwrap(), manifest: tiny() }
+    }
+
+    /// The tiny manifest with further tables laid over it.
+    pub fn with_experiments(tables: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = directory.path().join("pipeline.toml");
+        let tiny = tiny().canonicalize().unwrap();
+        std::fs::write(&manifest, format!("extends = {tiny:?}\n{tables}")).unwrap();
+        Self { directory, manifest }
     }
 
     pub fn path(&self) -> &Path {
@@ -31,8 +41,18 @@ impl World {
 
     /// `camflow run` in this process.
     pub fn run(&self, sets: &[&str]) -> Summary {
+        self.run_source(sets, Vec::new())
+    }
+
+    /// The same of one experiment.
+    pub fn run_experiment(&self, experiment: &str, sets: &[&str]) -> Summary {
+        self.run_source(sets, vec![experiment.to_owned()])
+    }
+
+    fn run_source(&self, sets: &[&str], experiments: Vec<String>) -> Summary {
         let source = Source {
-            manifest: manifest(),
+            experiments,
+            manifest: self.manifest.clone(),
             sets: sets.iter().map(|set| (*set).to_owned()).collect(),
             store: Some(self.store()),
             bin_dir: Some(Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap().to_owned()),
@@ -48,7 +68,7 @@ impl World {
     pub fn stage(&self, stage: &str, arguments: &[&str]) -> Command {
         let directory = Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap();
         let mut command = Command::new(directory.join(stage));
-        command.arg("--manifest").arg(manifest()).arg("--store").arg(self.store()).args(arguments);
+        command.arg("--manifest").arg(&self.manifest).arg("--store").arg(self.store()).args(arguments);
         command
     }
 
@@ -65,7 +85,11 @@ impl World {
     }
 
     pub fn latest(&self, stage: &str) -> Artifact {
-        Store::open(&self.store()).unwrap().latest(stage, None).unwrap().expect("committed")
+        self.latest_of(stage, None)
+    }
+
+    pub fn latest_of(&self, stage: &str, experiment: Option<&str>) -> Artifact {
+        Store::open(&self.store()).unwrap().latest(stage, experiment).unwrap().expect("committed")
     }
 }
 

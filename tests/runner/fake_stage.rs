@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use artifact::store::{Claim, LOG_FILE};
 use artifact::table::CurveRow;
-use artifact::{Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, Store};
+use artifact::{
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store,
+};
 use clap::Parser;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,7 +79,8 @@ fn description(stage: &str) -> Description {
         name: stage.to_owned(),
         version: 1,
         inputs: names(inputs),
-        optional_inputs: Vec::new(),
+        optional_inputs: if stage == "train-cam" { names(&["train-cam"]) } else { Vec::new() },
+        inputs_by_param: Vec::new(),
         outputs: names(&["curve"]),
         seeded: stage.starts_with("train"),
         tensors: false,
@@ -119,7 +122,7 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     }
     let store = Store::open(&options.store)?;
     let fingerprints = Fingerprints::open(store.root());
-    let (preimage, inputs) = resolve(stage, &experiment, &store, &fingerprints)?;
+    let (preimage, inputs) = resolve(plan, &experiment, &store, &fingerprints)?;
     let committed = || store.find_whole(stage, &preimage.key()).map(|(found, _)| found.is_some() && !options.force);
     if committed()? {
         return Ok(ExitCode::SUCCESS);
@@ -176,19 +179,18 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
 
 /// The preimage of a stage and its committed inputs.
 fn resolve(
-    stage: &str,
+    plan: &StagePlan,
     experiment: &ExperimentPlan,
     store: &Store,
     fingerprints: &Fingerprints,
 ) -> Result<(Preimage, BTreeMap<String, Artifact>)> {
-    let plan = experiment.stage(stage)?;
     let mut inputs = BTreeMap::new();
     for need in &plan.needs {
-        let (preimage, _) = resolve(need, experiment, store, fingerprints)?;
-        let found = store.find(need, &preimage.key())?;
-        let missing = || Error::NotCommitted(format!("the input '{need}' is not committed"));
-        inputs.insert(need.clone(), found.ok_or_else(missing)?);
+        let (preimage, _) = resolve(experiment.need(need), experiment, store, fingerprints)?;
+        let found = store.find(&need.stage, &preimage.key())?;
+        let missing = || Error::NotCommitted(format!("the input '{}' is not committed", need.stage));
+        inputs.insert(need.stage.clone(), found.ok_or_else(missing)?);
     }
     let digests = inputs.iter().map(|(name, input)| (name.clone(), input.record().digest.clone())).collect();
-    Ok((description(stage).preimage(plan, digests, fingerprints)?, inputs))
+    Ok((description(&plan.stage).preimage(plan, digests, fingerprints)?, inputs))
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod failure;
+mod matrix;
 mod selection;
 mod staleness;
 mod world;

@@ -139,6 +139,12 @@ impl World {
         fs::write(file, text.replacen(from, to, 1)).expect("the manifest is written");
     }
 
+    /// Puts other tables in the place of the manifest's experiments.
+    pub fn experiments(&self, tables: &str) {
+        let stages = MANIFEST.split("[experiment.").next().expect("the manifest has stages");
+        fs::write(self.path("pipeline.toml"), format!("{stages}{tables}")).expect("the manifest is written");
+    }
+
     /// The line of the manifest that reads so, after the header of its table.
     #[track_caller]
     pub fn line(&self, header: &str, line: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::manifest::StagePlan;
+use crate::manifest::{StageId, StagePlan};
 use crate::{Error, Fingerprints, Preimage, Result};
 
 /// A stage's contract, printed as JSON by `<stage> --describe`.
@@ -21,6 +21,9 @@ pub struct Description {
     /// Stages whose artifacts it uses if the manifest says `needs` them.
     #[serde(default)]
     pub optional_inputs: Vec<String>,
+    /// Inputs that it uses by the value of a parameter.
+    #[serde(default)]
+    pub inputs_by_param: Vec<InputByParam>,
     /// Tables it writes, the first into `data/`.
     pub outputs: Vec<String>,
     /// Does it draw random numbers (the seed is then in its key)?
@@ -34,6 +37,18 @@ pub struct Description {
     /// Parameters that have no effect while another has certain values: not in the key then.
     #[serde(default)]
     pub unused_params: Vec<Unused>,
+}
+
+/// "While `param` is `value`, and only then, it uses the optional input `input`."
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputByParam {
+    /// The deciding parameter.
+    pub param: String,
+    /// Its value.
+    pub value: Value,
+    /// The stage whose artifact it uses.
+    pub input: String,
 }
 
 /// "While `param` is one of `values`, `unused` have no effect."
@@ -56,6 +71,7 @@ impl Description {
             version,
             inputs: vec![],
             optional_inputs: vec![],
+            inputs_by_param: vec![],
             outputs: vec![],
             seeded: false,
             tensors: false,
@@ -65,7 +81,8 @@ impl Description {
         }
     }
 
-    /// The preimage of this stage under `plan`, with `inputs` the content digest of each input artifact.
+    /// The preimage of this stage under `plan`, with `inputs` the content digest of each input artifact by the name of
+    /// its stage.
     pub fn preimage(
         &self,
         plan: &StagePlan,
@@ -111,19 +128,39 @@ impl Description {
 
     /// Checks the manifest's `needs` against what the stage can use.
     pub fn check_needs(&self, plan: &StagePlan) -> Result<()> {
-        let missing: Vec<_> = self.inputs.iter().filter(|input| !plan.needs.contains(input)).collect();
-        if let Some(input) = missing.first() {
+        let has = |input: &String| plan.needs.iter().any(|need| need.stage == *input);
+        if let Some(input) = self.inputs.iter().find(|input| !has(input)) {
             return Err(Error::Config(format!("{}: '{}' needs '{input}'; add it", plan.place("needs"), self.name)));
         }
-        let known = |need: &&String| !self.inputs.contains(need) && !self.optional_inputs.contains(need);
-        if let Some(need) = plan.needs.iter().find(known) {
+        let unknown =
+            |need: &&StageId| !self.inputs.contains(&need.stage) && !self.optional_inputs.contains(&need.stage);
+        if let Some(need) = plan.needs.iter().find(unknown) {
             let all: Vec<_> = self.inputs.iter().chain(&self.optional_inputs).map(String::as_str).collect();
             return Err(Error::Config(format!(
-                "{}: '{}' has no use for '{need}'; it takes {}",
+                "{}: '{}' has no use for '{}'; it takes {}",
                 plan.place("needs"),
                 self.name,
+                need.seen_from(&plan.experiment),
                 if all.is_empty() { "no input".to_owned() } else { all.join(", ") },
             )));
+        }
+        for InputByParam { param, value, input } in &self.inputs_by_param {
+            let (name, place) = (&self.name, plan.place(param));
+            match (plan.params.get(param) == Some(value), has(input)) {
+                (true, false) => {
+                    return Err(Error::Config(format!(
+                        "{place}: {name}.{param} = {value}, but its needs lack '{input}'; add '{input}@EXPERIMENT', or set \
+                         another {param}"
+                    )));
+                }
+                (false, true) => {
+                    let needs = plan.place("needs");
+                    return Err(Error::Config(format!(
+                        "{needs}: '{name}' uses '{input}' for {param} = {value} only; leave it out, or set {param} ({place})"
+                    )));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

@@ -26,6 +26,6 @@ pub use error::{Error, Result};
 pub use fingerprint::Fingerprints;
 pub use id::{ClassId, ImageId};
 pub use key::{Change, Key, Preimage};
-pub use manifest::{ExperimentPlan, Manifest, StagePlan};
+pub use manifest::{ExperimentPlan, Manifest, StageId, StagePlan};
 pub use store::{Artifact, Part, Store, Work};
 pub use table::Row;

@@ -43,11 +43,12 @@ pub fn explain(source: &Source, stage: &str, json: bool, out: &mut dyn Write) ->
     let pipeline = Pipeline::open(&source)?;
     pipeline.check_stage(stage)?;
     let plan = pipeline.plan(&Selection::default())?;
-    let before = with_inputs(&pipeline.experiments[0], stage);
+    let experiment = &pipeline.experiments[0];
+    let (before, asked) = (with_inputs(experiment, stage), experiment.stage(stage)?.id());
     let mut upstream = Vec::new();
     let mut wanted = None;
-    for step in plan.steps.iter().filter(|step| before.contains(&step.stage)) {
-        if step.stage == stage {
+    for step in plan.steps.iter().filter(|step| before.contains(&step.plan.id())) {
+        if step.is(&asked) {
             wanted = Some(explain_step(&pipeline, step)?);
         } else if !step.is_cached() {
             upstream.push(explain_step(&pipeline, step)?);

@@ -25,10 +25,9 @@ impl Pipeline {
         let manifest = Manifest::load(&source.manifest, &sets)?;
         let mut names = manifest.experiments()?;
         if !source.experiments.is_empty() {
-            for asked in &source.experiments {
-                manifest.experiment(asked)?;
-            }
-            names.retain(|name| source.experiments.contains(name));
+            let asked =
+                source.experiments.iter().map(|name| manifest.select(name)).collect::<Result<Vec<_>>>()?.concat();
+            names.retain(|name| asked.contains(name));
         }
         let experiments = names.iter().map(|name| manifest.experiment(name)).collect::<Result<Vec<_>>>()?;
         let root: PathBuf = source.store.clone().map_or_else(|| manifest.store(), Ok)?;
@@ -69,7 +68,8 @@ impl Pipeline {
 
     /// Refuses a stage that none of the experiments in question has.
     pub(crate) fn check_stage(&self, name: &str) -> Result<()> {
-        let known: BTreeSet<_> = self.experiments.iter().flat_map(|e| &e.stages).map(|p| p.stage.as_str()).collect();
+        let seen = |e: &ExperimentPlan| e.stages.iter().map(|plan| plan.id().seen_from(&e.name)).collect::<Vec<_>>();
+        let known: BTreeSet<_> = self.experiments.iter().flat_map(seen).collect();
         if known.contains(name) {
             return Ok(());
         }

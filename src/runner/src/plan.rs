@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use artifact::{Artifact, Error, ExperimentPlan, Key, Preimage, Result, StagePlan};
+use artifact::{Artifact, Error, ExperimentPlan, Key, Preimage, Result, StageId, StagePlan};
 use serde::Serialize;
 
 use crate::options::Selection;
@@ -12,7 +12,8 @@ use crate::reason::{self, PENDING, Reason};
 /// Every stage of the experiments in question, in the order in which they would run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// The steps, experiment after experiment, the main one last.
+    /// The steps, experiment after experiment, the main one last; a stage that another experiment needs comes before
+    /// that one.
     pub steps: Vec<Step>,
 }
 
@@ -27,6 +28,9 @@ pub struct Step {
     pub stage: String,
     /// May it run, by `--from`, `--until` and `--only`?
     pub selected: bool,
+    /// Does it run although it is committed, by `--force`?
+    #[serde(skip)]
+    pub forced: bool,
     /// Whether it is committed.
     #[serde(flatten)]
     pub state: State,
@@ -80,16 +84,16 @@ impl Step {
         self.selected && !self.is_cached()
     }
 
-    /// The name of `latest` links: `None` for the main experiment.
-    pub fn link(&self) -> Option<&str> {
-        (!self.main).then_some(self.experiment.as_str())
+    /// Which stage of which experiment it is.
+    pub fn is(&self, id: &StageId) -> bool {
+        self.stage == id.stage && self.experiment == id.experiment
     }
 }
 
 impl Plan {
     /// The step of a stage of an experiment.
-    pub fn step(&self, experiment: &str, stage: &str) -> Option<&Step> {
-        self.steps.iter().find(|step| step.experiment == experiment && step.stage == stage)
+    pub fn step(&self, id: &StageId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.is(id))
     }
 
     /// The steps that will run, each computation once.
@@ -101,9 +105,8 @@ impl Plan {
     pub fn check_inputs(&self) -> Result<()> {
         for step in self.steps.iter().filter(|step| step.will_run()) {
             for need in &step.plan.needs {
-                let input = self.step(&step.experiment, need);
-                if let Some(input) = input.filter(|input| !input.is_cached() && !input.selected) {
-                    let (stage, experiment) = (&step.stage, &step.experiment);
+                if let Some(input) = self.step(need).filter(|input| !input.is_cached() && !input.selected) {
+                    let (stage, experiment, need) = (&step.stage, &step.experiment, need.seen_from(&step.experiment));
                     return Err(Error::NotCommitted(format!(
                         "{stage} ({experiment}) needs {need}, which is not committed ({}) and not selected; \
                          leave out --from / --only, or run `camflow run --until {need}` first",
@@ -123,41 +126,40 @@ impl Pipeline {
         for stage in named.into_iter().flatten().chain(&selection.force) {
             self.check_stage(stage)?;
         }
+        let asked = Asked::of(&self.experiments, selection);
         let mut steps: Vec<Step> = Vec::new();
+        let mut resolved: BTreeMap<StageId, String> = BTreeMap::new();
         let mut computed: BTreeMap<(String, Key), String> = BTreeMap::new();
-        for experiment in &self.experiments {
-            let selected = selected(experiment, selection);
-            let mut resolved: BTreeMap<String, String> = BTreeMap::new();
-            for plan in &experiment.stages {
-                let asked = Asked {
-                    main: experiment.main,
-                    selected: selected.contains(&plan.stage),
-                    forced: selection.force.contains(&plan.stage) && selected.contains(&plan.stage),
-                };
-                let mut step = self.step(plan, &asked, &resolved)?;
-                let identity = step.preimage.key();
-                resolved.insert(
-                    plan.stage.clone(),
-                    match &step.artifact {
-                        Some(artifact) if step.is_cached() => artifact.record().digest.clone(),
-                        _ => format!("{PENDING}{}", identity.as_str()),
-                    },
-                );
-                if step.will_run() {
-                    let first = computed.entry((plan.stage.clone(), identity)).or_insert(plan.experiment.clone());
-                    step.shared_with = (*first != plan.experiment).then(|| first.clone());
-                }
-                steps.push(step);
+        for plan in self.experiments.iter().flat_map(|experiment| &experiment.stages) {
+            let id = plan.id();
+            if resolved.contains_key(&id) {
+                continue;
             }
+            let mut step = self.step(plan, &asked, &resolved)?;
+            let identity = step.preimage.key();
+            resolved.insert(
+                id,
+                match &step.artifact {
+                    Some(artifact) if step.is_cached() => artifact.record().digest.clone(),
+                    _ => format!("{PENDING}{}", identity.as_str()),
+                },
+            );
+            if step.will_run() {
+                let first = computed.entry((plan.stage.clone(), identity)).or_insert(plan.experiment.clone());
+                step.shared_with = (*first != plan.experiment).then(|| first.clone());
+            }
+            steps.push(step);
         }
         Ok(Plan { steps })
     }
 
-    fn step(&self, plan: &StagePlan, asked: &Asked, resolved: &BTreeMap<String, String>) -> Result<Step> {
-        let digest = |need: &String| (need.clone(), resolved.get(need).cloned().unwrap_or_default());
-        let preimage = self.preimage(plan, plan.needs.iter().map(digest).collect())?;
-        let pending = preimage.inputs.iter().filter(|(_, digest)| digest.starts_with(PENDING));
-        let on: Vec<_> = pending.map(|(stage, _)| stage.clone()).collect();
+    fn step(&self, plan: &StagePlan, asked: &Asked, resolved: &BTreeMap<StageId, String>) -> Result<Step> {
+        let (selected, forced) = (asked.selected.contains(&plan.id()), asked.forced.contains(&plan.id()));
+        let digest = |need: &StageId| resolved.get(need).cloned().unwrap_or_default();
+        let inputs = plan.needs.iter().map(|need| (need.stage.clone(), digest(need))).collect();
+        let preimage = self.preimage(plan, inputs)?;
+        let pending = plan.needs.iter().filter(|need| digest(need).starts_with(PENDING));
+        let on: Vec<_> = pending.map(|need| need.seen_from(&plan.experiment)).collect();
         let key = on.is_empty().then(|| preimage.key());
         let (artifact, damage) = match &key {
             Some(key) => self.look(&plan.stage, key)?,
@@ -167,14 +169,14 @@ impl Pipeline {
         let state = match (&artifact, damage) {
             _ if !on.is_empty() => State::Waiting { on },
             (_, Some(what)) => State::Damaged { what },
-            (Some(_), None) if !asked.forced => State::Cached,
+            (Some(_), None) if !forced => State::Cached,
             _ => State::Ready,
         };
         let mut last_seconds = artifact.as_ref().map(|artifact| artifact.record().provenance.seconds);
         match &state {
             State::Cached => {}
             State::Damaged { what } => reasons.push(Reason::Damaged { what: what.clone() }),
-            _ if asked.forced => reasons.push(Reason::Forced),
+            _ if forced => reasons.push(Reason::Forced),
             _ => {}
         }
         if artifact.is_none() && !matches!(state, State::Damaged { .. }) {
@@ -184,9 +186,10 @@ impl Pipeline {
         }
         Ok(Step {
             experiment: plan.experiment.clone(),
-            main: asked.main,
+            main: plan.main,
             stage: plan.stage.clone(),
-            selected: asked.selected,
+            selected,
+            forced,
             state,
             key,
             reasons,
@@ -212,49 +215,64 @@ impl Pipeline {
     }
 }
 
-/// What the command asks of a step.
+/// The stages that a command lets run, and those that it makes run.
+#[derive(Default)]
 struct Asked {
-    main: bool,
-    selected: bool,
-    forced: bool,
+    selected: BTreeSet<StageId>,
+    forced: BTreeSet<StageId>,
 }
 
-fn selected(experiment: &ExperimentPlan, selection: &Selection) -> BTreeSet<String> {
-    let mut selected: BTreeSet<_> = experiment.stages.iter().map(|plan| plan.stage.clone()).collect();
+impl Asked {
+    /// A selection names stages as each experiment sees them: `train-cam` is its own, `train-cam@rcm` that of another.
+    fn of(experiments: &[ExperimentPlan], selection: &Selection) -> Self {
+        let mut asked = Self::default();
+        for experiment in experiments {
+            let selected = selected(experiment, selection);
+            let forced = experiment.stages.iter().map(StagePlan::id).filter(|id| selected.contains(id));
+            asked.forced.extend(forced.filter(|id| selection.force.contains(&id.seen_from(&experiment.name))));
+            asked.selected.extend(selected);
+        }
+        asked
+    }
+}
+
+fn selected(experiment: &ExperimentPlan, selection: &Selection) -> BTreeSet<StageId> {
+    let mut selected: BTreeSet<_> = experiment.stages.iter().map(StagePlan::id).collect();
     if let Some(only) = &selection.only {
-        selected.retain(|stage| stage == only);
+        selected.retain(|id| id.seen_from(&experiment.name) == *only);
     }
     if let Some(from) = &selection.from {
         let below = with_dependents(experiment, from);
-        selected.retain(|stage| below.contains(stage));
+        selected.retain(|id| below.contains(id));
     }
     if let Some(until) = &selection.until {
         let above = with_inputs(experiment, until);
-        selected.retain(|stage| above.contains(stage));
+        selected.retain(|id| above.contains(id));
     }
     selected
 }
 
 /// A stage and all that depend on it.
-fn with_dependents(experiment: &ExperimentPlan, stage: &str) -> BTreeSet<String> {
+fn with_dependents(experiment: &ExperimentPlan, stage: &str) -> BTreeSet<StageId> {
     let mut found = BTreeSet::new();
     for plan in &experiment.stages {
-        if plan.stage == stage || plan.needs.iter().any(|need| found.contains(need)) {
-            found.insert(plan.stage.clone());
+        let id = plan.id();
+        if id.seen_from(&experiment.name) == stage || plan.needs.iter().any(|need| found.contains(need)) {
+            found.insert(id);
         }
     }
     found
 }
 
 /// A stage and all that it depends on.
-pub(crate) fn with_inputs(experiment: &ExperimentPlan, stage: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::from([stage.to_owned()]);
+pub(crate) fn with_inputs(experiment: &ExperimentPlan, stage: &str) -> BTreeSet<StageId> {
+    let mut found = BTreeSet::new();
     for plan in experiment.stages.iter().rev() {
-        if found.contains(&plan.stage) {
+        let id = plan.id();
+        if found.contains(&id) || id.seen_from(&experiment.name) == stage {
+            found.insert(id);
             found.extend(plan.needs.iter().cloned());
         }
     }
-    // An experiment without the stage has nothing to select.
-    found.retain(|name| experiment.stages.iter().any(|plan| plan.stage == *name));
     found
 }

@@ -96,8 +96,7 @@ pub(crate) fn of_absence(
     plan: &StagePlan,
     preimage: &Preimage,
 ) -> Result<(Vec<Reason>, Option<Artifact>)> {
-    let main = pipeline.manifest.main()? == plan.experiment;
-    let previous = previous(&pipeline.store, plan, main)?;
+    let previous = previous(&pipeline.store, plan)?;
     let reasons = match &previous {
         Some(old) => compare(pipeline, plan, preimage, &old.record().preimage),
         None => vec![Reason::FirstRun],
@@ -106,9 +105,8 @@ pub(crate) fn of_absence(
 }
 
 /// The artifact that this stage of this experiment last was, or the newest of the stage.
-fn previous(store: &Store, plan: &StagePlan, main: bool) -> Result<Option<Artifact>> {
-    let experiment = (!main).then_some(plan.experiment.as_str());
-    match store.latest(&plan.stage, experiment) {
+fn previous(store: &Store, plan: &StagePlan) -> Result<Option<Artifact>> {
+    match store.latest(&plan.stage, plan.link()) {
         Ok(Some(artifact)) => Ok(Some(artifact)),
         // No link, or one to something damaged: anything else of the stage will do for a comparison.
         _ => Ok(store.artifacts(&plan.stage)?.into_iter().next()),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use artifact::store::LOG_FILE;
-use artifact::{Artifact, Error, Key, Result};
+use artifact::{Artifact, Error, Key, Result, StageId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -135,20 +135,19 @@ impl Run<'_> {
     fn execute(&mut self, plan: Plan) -> Result<Vec<Outcome>, RunError> {
         let total = self.announced + plan.to_run().count();
         let mut outcomes = Vec::new();
-        let mut committed: BTreeMap<(String, String), Artifact> = BTreeMap::new();
+        let mut committed: BTreeMap<StageId, Artifact> = BTreeMap::new();
         for step in plan.steps {
-            let at = (step.experiment.clone(), step.stage.clone());
             let artifact = match &step.artifact {
                 Some(artifact) if step.is_cached() => artifact.clone(),
                 _ if !step.selected => continue,
                 _ => self.resolve(&step, &committed, total)?,
             };
             let record = artifact.record();
-            self.pipeline.store.point_latest(&step.stage, step.link(), &record.key)?;
+            self.pipeline.store.point_latest(&step.stage, step.plan.link(), &record.key)?;
             if step.selected {
                 outcomes.push(self.outcome(&step, &artifact, &outcomes));
             }
-            committed.insert(at, artifact);
+            committed.insert(step.plan.id(), artifact);
         }
         Ok(outcomes)
     }
@@ -172,21 +171,23 @@ impl Run<'_> {
     fn resolve(
         &mut self,
         step: &Step,
-        committed: &BTreeMap<(String, String), Artifact>,
+        committed: &BTreeMap<StageId, Artifact>,
         total: usize,
     ) -> Result<Artifact, RunError> {
         self.options.interrupt.check()?;
-        let digest = |need: &String| {
-            let artifact = committed.get(&(step.experiment.clone(), need.clone()));
-            let artifact = artifact
-                .ok_or_else(|| Error::NotCommitted(format!("{} needs {need}, which is not committed", step.stage)))?;
-            Ok((need.clone(), artifact.record().digest.clone()))
+        let digest = |need: &StageId| {
+            let missing = || {
+                let need = need.seen_from(&step.experiment);
+                Error::NotCommitted(format!("{} needs {need}, which is not committed", step.stage))
+            };
+            let artifact = committed.get(need).ok_or_else(missing)?;
+            Ok((need.stage.clone(), artifact.record().digest.clone()))
         };
         let inputs = step.plan.needs.iter().map(digest).collect::<Result<_>>()?;
         let preimage = self.pipeline.preimage(&step.plan, inputs)?;
         let key = preimage.key();
         let ran = self.computed.contains_key(&(step.stage.clone(), key.clone()));
-        let force = !ran && self.options.selection.force.contains(&step.stage);
+        let force = !ran && step.forced;
         let (found, damage) = self.pipeline.store.find_whole(&step.stage, &key)?;
         let named = format!("{} ({})", step.stage, step.experiment);
         if step.shared_with.is_none() {

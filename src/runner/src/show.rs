@@ -21,13 +21,13 @@ pub use graph::{dag, dot};
 
 /// The source narrowed to one experiment: the one it names, else the main one.
 pub(crate) fn single(source: &Source) -> Result<Source> {
-    let mut source = source.clone();
-    match source.experiments.len() {
-        0 => source.experiments = vec![Manifest::load(&source.manifest, &source.all_sets())?.main()?],
-        1 => {}
+    let manifest = Manifest::load(&source.manifest, &source.all_sets())?;
+    let name = match source.experiments.as_slice() {
+        [] => manifest.main()?,
+        [name] => manifest.select_one(name)?,
         _ => return Err(Error::Config("this command answers for one --experiment at a time".into())),
-    }
-    Ok(source)
+    };
+    Ok(Source { experiments: vec![name], ..source.clone() })
 }
 
 /// `camflow plan`: what would run, why, and what it cost last time.
@@ -118,7 +118,8 @@ fn step(source: &Source, stage: &str) -> Result<(Pipeline, Step)> {
     let pipeline = Pipeline::open(&single(source)?)?;
     pipeline.check_stage(stage)?;
     let plan = pipeline.plan(&Selection::default())?;
-    let step = plan.steps.into_iter().find(|step| step.stage == stage).expect("check_stage found it");
+    let asked = pipeline.experiments[0].stage(stage)?.id();
+    let step = plan.steps.into_iter().find(|step| step.is(&asked)).expect("a plan has every stage");
     Ok((pipeline, step))
 }
 
@@ -139,7 +140,7 @@ pub fn logs(source: &Source, stage: &str, out: &mut dyn Write) -> Result<()> {
     let (pipeline, step) = step(source, stage)?;
     let dir = match (&step.artifact, &step.key) {
         (Some(artifact), _) => Some(artifact.dir().to_owned()),
-        (None, Some(key)) => Some(pipeline.store.work_dir(stage, key)),
+        (None, Some(key)) => Some(pipeline.store.work_dir(&step.stage, key)),
         (None, None) => None,
     };
     let file = dir.map(|dir| dir.join(LOG_FILE)).filter(|file| file.is_file());

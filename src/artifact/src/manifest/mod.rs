@@ -7,27 +7,37 @@
 //! [stage.train-cam]                 # needs = [stages], and every parameter of the stage
 //! [experiment."rcm+mam"]            # optional `targets`, `seed`; other entries are laid over [stage.*]
 //! train-cam.rcm.weight = 1.0
+//! [matrix]                          # each variant at each seed is an experiment: `mam~1`, `mam~2`
+//! seeds = [1, 2]                    # optional `targets`, of every variant that has none itself
+//! [matrix.variant.mam]              # as [experiment.*]; of the same name as one: laid over it, and in its place
+//! train-cam.variant = "mam"
 //! ```
 //!
-//! `"${experiment}"` and `"${seed}"` stand for the experiment's name and seed. Relative paths are relative to where
-//! the program runs. `--set` wins over everything: `--set train-cam.epochs=3`, `--set data.root=DIR`,
-//! `--set pipeline.seed=2`.
+//! A need may be another experiment's: `needs = ["prepare-data", "train-cam@rcm"]`; among variants, `@rcm` is `rcm` at
+//! the same seed. `"${experiment}"` and `"${seed}"` stand for the experiment's name (of a variant without the seed) and
+//! seed. Relative paths are relative to where the program runs. `--set` wins over everything:
+//! `--set train-cam.epochs=3`, `--set data.root=DIR`, `--set pipeline.seed=2`.
+//!
+//! ```text
+//! tree      values that know the line they come from
+//! matrix    which experiments there are, and what each lays over the stages
+//! plan      one experiment with every value in place, and the order of its stages
+//! ```
 
+mod matrix;
+mod plan;
 mod tree;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+pub use plan::{ExperimentPlan, StageId, StagePlan};
 pub use tree::{Node, Origin};
 
 use crate::{Error, Result};
 
-/// The stage that reads files from outside; `[data]` holds its parameters.
-pub const DATA_STAGE: &str = "prepare-data";
 const TOP_LEVEL: [&str; 6] = ["extends", "pipeline", "data", "stage", "experiment", "matrix"];
 const PIPELINE: [&str; 5] = ["name", "seed", "store", "device", "main"];
 
@@ -37,35 +47,6 @@ pub struct Manifest {
     path: PathBuf,
     root: Node,
     stage_sets: Vec<(String, Node)>,
-}
-
-/// One stage of one experiment, every value in place.
-#[derive(Clone, Debug)]
-pub struct StagePlan {
-    /// Name of the stage.
-    pub stage: String,
-    /// Name of the experiment.
-    pub experiment: String,
-    /// The stages whose artifacts it reads.
-    pub needs: Vec<String>,
-    /// Its parameters.
-    pub params: Value,
-    /// Seed of the experiment.
-    pub seed: u64,
-    /// `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    tree: Node,
-}
-
-/// The stages of one experiment, inputs before those that need them.
-#[derive(Clone, Debug)]
-pub struct ExperimentPlan {
-    /// Name of the experiment.
-    pub name: String,
-    /// Is it the one that `latest` means?
-    pub main: bool,
-    /// Its stages in an order in which they can run.
-    pub stages: Vec<StagePlan>,
 }
 
 impl Manifest {
@@ -106,38 +87,9 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<()> {
-        let refuse = |node: &Node, name: &str, known: &[&str]| {
-            let known = known.join(", ");
-            Err(Error::Config(format!("{}: unknown entry '{name}'; known are {known}", node.origin())))
-        };
-        for (name, node) in self.root.entries() {
-            if !TOP_LEVEL.contains(&name.as_str()) {
-                return refuse(node, name, &TOP_LEVEL);
-            }
-        }
-        for (name, node) in self.root.get("pipeline").into_iter().flat_map(Node::entries) {
-            if !PIPELINE.contains(&name.as_str()) {
-                return refuse(node, name, &PIPELINE);
-            }
-        }
-        let stages = self.stages();
-        let stages: Vec<_> = stages.iter().map(String::as_str).collect();
-        for (_, experiment) in self.root.get("experiment").into_iter().flat_map(Node::entries) {
-            for (name, node) in experiment.entries() {
-                if !stages.contains(&name.as_str()) && name != "targets" && name != "seed" {
-                    return refuse(node, name, &stages);
-                }
-            }
-        }
-        let (main, experiments) = (self.main()?, self.experiments()?);
-        if !experiments.contains(&main) {
-            let known = experiments.join(", ");
-            return Err(Error::Config(format!(
-                "{}: no experiment '{main}'; there are {known}",
-                self.place("pipeline.main")
-            )));
-        }
-        Ok(())
+        known_entries(&self.root, &TOP_LEVEL)?;
+        self.root.get("pipeline").map_or(Ok(()), |pipeline| known_entries(pipeline, &PIPELINE))?;
+        self.check_experiments()
     }
 
     /// The file it was read from.
@@ -155,89 +107,9 @@ impl Manifest {
         self.value("pipeline.store")
     }
 
-    /// The experiment that `latest` means.
-    pub fn main(&self) -> Result<String> {
-        match self.root.get("pipeline.main") {
-            Some(_) => self.value("pipeline.main"),
-            None => Ok("main".to_owned()),
-        }
-    }
-
     /// Names of the stages.
     pub fn stages(&self) -> Vec<String> {
         self.root.get("stage").into_iter().flat_map(Node::entries).map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Names of the experiments, the main one last.
-    pub fn experiments(&self) -> Result<Vec<String>> {
-        let main = self.main()?;
-        let mut names: Vec<_> =
-            self.root.get("experiment").into_iter().flat_map(Node::entries).map(|(name, _)| name.clone()).collect();
-        if names.is_empty() {
-            names.push(main.clone());
-        }
-        names.sort_by_key(|name| *name == main);
-        Ok(names)
-    }
-
-    /// File and line of the seed of an experiment.
-    pub fn seed_place(&self, experiment: &str) -> String {
-        let all = self.root.get("experiment").into_iter().flat_map(Node::entries);
-        let own = all.filter(|(name, _)| *name == experiment).find_map(|(_, node)| node.get("seed"));
-        own.map_or_else(|| self.place("pipeline.seed"), |node| node.origin().to_string())
-    }
-
-    /// One experiment with every value in place.
-    pub fn experiment(&self, name: &str) -> Result<ExperimentPlan> {
-        let experiments = self.experiments()?;
-        if !experiments.iter().any(|known| known == name) {
-            let known = experiments.join(", ");
-            return Err(Error::Config(format!("no experiment '{name}' in {}; there are {known}", self.path.display())));
-        }
-        let over = self.root.get("experiment").and_then(|all| match all {
-            Node::Table(map, _) => map.get(name),
-            Node::Leaf(..) => None,
-        });
-        let seed: u64 = match over.and_then(|over| over.get("seed")) {
-            Some(node) => typed(node, "seed")?,
-            None => self.value("pipeline.seed")?,
-        };
-        let mut all = Vec::new();
-        for stage in self.stages() {
-            all.push(self.stage(&stage, name, over, seed)?);
-        }
-        let targets: Vec<String> = match over.and_then(|over| over.get("targets")) {
-            Some(node) => typed(node, "targets")?,
-            None => self.stages(),
-        };
-        let stages = order(&all, &targets, &self.path)?;
-        Ok(ExperimentPlan { name: name.to_owned(), main: self.main()? == name, stages })
-    }
-
-    fn stage(&self, stage: &str, experiment: &str, over: Option<&Node>, seed: u64) -> Result<StagePlan> {
-        let mut tree = Node::empty();
-        if stage == DATA_STAGE {
-            self.root.get("data").into_iter().for_each(|data| tree.merge(data));
-        }
-        let stages = self.root.get("stage").into_iter().flat_map(Node::entries);
-        stages.filter(|(name, _)| *name == stage).for_each(|(_, node)| tree.merge(node));
-        over.and_then(|over| over.get(stage)).into_iter().for_each(|node| tree.merge(node));
-        self.stage_sets.iter().filter(|(name, _)| name == stage).for_each(|(_, node)| tree.merge(node));
-        tree.substitute("experiment", &Value::String(experiment.to_owned()));
-        tree.substitute("seed", &Value::from(seed));
-        let mut params = tree.clone();
-        let needs = match params.remove("needs") {
-            Some(node) => typed(&node, "needs")?,
-            None => Vec::new(),
-        };
-        let device: String = self.value("pipeline.device")?;
-        let index = device.strip_prefix("cuda:").map(str::parse::<u32>);
-        if device != "cpu" && device != "cuda" && !matches!(index, Some(Ok(_))) {
-            let place = self.place("pipeline.device");
-            return Err(Error::Config(format!("{place}: '{device}' is no device; use cpu, cuda or cuda:N")));
-        }
-        let (stage, experiment) = (stage.to_owned(), experiment.to_owned());
-        Ok(StagePlan { stage, experiment, needs, params: params.to_json(), seed, device, tree })
     }
 
     fn value<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
@@ -248,50 +120,6 @@ impl Manifest {
     /// File and line of a value outside the stages, such as `pipeline.device`; the file alone where it has none.
     pub fn place(&self, name: &str) -> String {
         self.root.get(name).map_or_else(|| self.path.display().to_string(), |node| node.origin().to_string())
-    }
-}
-
-impl ExperimentPlan {
-    /// The plan of a stage.
-    pub fn stage(&self, name: &str) -> Result<&StagePlan> {
-        self.stages.iter().find(|plan| plan.stage == name).ok_or_else(|| {
-            let known: Vec<_> = self.stages.iter().map(|plan| plan.stage.as_str()).collect();
-            Error::Config(format!("experiment '{}' has no stage '{name}'; it has {}", self.name, known.join(", ")))
-        })
-    }
-}
-
-impl StagePlan {
-    /// The parameters as the stage's own type; an error names the parameter, its file and line.
-    pub fn parse<P: DeserializeOwned>(&self) -> Result<P> {
-        serde_path_to_error::deserialize(&self.params).map_err(|error| {
-            let path = error.path().to_string();
-            let reason = error.into_inner();
-            let place = if path == "." { self.place("") } else { self.place(&path) };
-            let name = if path == "." { self.stage.clone() } else { format!("{}.{path}", self.stage) };
-            Error::Config(format!("{place}: {name}: {reason}"))
-        })
-    }
-
-    /// File and line of a parameter, or of the nearest table above it.
-    pub fn place(&self, name: &str) -> String {
-        let mut name = name;
-        loop {
-            if let Some(node) = self.tree.get(name) {
-                return node.origin().to_string();
-            }
-            match name.rsplit_once('.') {
-                Some((above, _)) => name = above,
-                None => break,
-            }
-        }
-        let first = self.tree.entries().next();
-        first.map_or_else(|| format!("[stage.{}]", self.stage), |(_, node)| node.origin().to_string())
-    }
-
-    /// `cpu` or `cuda`, without the index.
-    pub fn device_class(&self) -> &str {
-        self.device.split(':').next().unwrap_or("cpu")
     }
 }
 
@@ -315,41 +143,13 @@ fn typed<T: DeserializeOwned>(node: &Node, name: &str) -> Result<T> {
     serde_json::from_value(node.to_json()).map_err(|error| Error::Config(format!("{}: {name}: {error}", node.origin())))
 }
 
-/// The targets and all they need, each after what it needs.
-fn order(all: &[StagePlan], targets: &[String], manifest: &Path) -> Result<Vec<StagePlan>> {
-    fn visit<'a>(
-        name: &str,
-        asked_by: &str,
-        all: &'a [StagePlan],
-        path: &mut Vec<String>,
-        done: &mut BTreeSet<String>,
-        out: &mut Vec<&'a StagePlan>,
-    ) -> Result<()> {
-        if done.contains(name) {
-            return Ok(());
+/// Refuses a table with an entry that is not among `known`.
+fn known_entries(table: &Node, known: &[&str]) -> Result<()> {
+    match table.entries().find(|(name, _)| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some((name, node)) => {
+            let known = known.join(", ");
+            Err(Error::Config(format!("{}: unknown entry '{name}'; known are {known}", node.origin())))
         }
-        let plan = all.iter().find(|plan| plan.stage == name).ok_or_else(|| {
-            Error::Config(format!("{asked_by} names stage '{name}', but the manifest has no [stage.{name}]"))
-        })?;
-        if path.iter().any(|above| above == name) {
-            let circle = path.join(" -> ");
-            return Err(Error::Config(format!(
-                "{}: the stages need each other: {circle} -> {name}",
-                plan.place("needs")
-            )));
-        }
-        path.push(name.to_owned());
-        for need in &plan.needs {
-            visit(need, &plan.place("needs"), all, path, done, out)?;
-        }
-        path.pop();
-        done.insert(name.to_owned());
-        out.push(plan);
-        Ok(())
     }
-    let (mut done, mut out) = (BTreeSet::new(), Vec::new());
-    for target in targets {
-        visit(target, &manifest.display().to_string(), all, &mut Vec::new(), &mut done, &mut out)?;
-    }
-    Ok(out.into_iter().cloned().collect())
 }

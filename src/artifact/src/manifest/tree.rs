@@ -100,6 +100,14 @@ impl Node {
         })
     }
 
+    /// The entry of a table; its name may hold dots.
+    pub fn entry(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Table(map, _) => map.get(name),
+            Self::Leaf(..) => None,
+        }
+    }
+
     /// `over` wins, tables are merged.
     pub fn merge(&mut self, over: &Self) {
         match (self, over) {

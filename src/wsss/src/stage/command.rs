@@ -137,7 +137,7 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let digests = inputs.iter().map(|(stage, input)| (stage.clone(), input.record().digest.clone())).collect();
     let preimage = description.preimage(&plan, digests, &fingerprints)?;
     let key = preimage.key();
-    let (stage, latest) = (description.name.as_str(), (!experiment.main).then_some(experiment.name.as_str()));
+    let (stage, latest) = (description.name.as_str(), plan.link());
     let committed = || -> Result<bool> {
         let (artifact, damage) = store.find_whole(stage, &key)?;
         if let Some(damage) = damage {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StagePlan, Store};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StageId, StagePlan, Store};
 use serde_json::Value;
 
 /// The input artifacts of `stage`, by stage name.
@@ -18,7 +18,7 @@ pub fn inputs(
     let mut resolver = Resolver { plan, store, fingerprints, found: BTreeMap::new() };
     let mut inputs = BTreeMap::new();
     for need in &stage.needs {
-        inputs.insert(need.clone(), resolver.find(need)?);
+        inputs.insert(need.stage.clone(), resolver.find(need)?);
     }
     Ok(inputs)
 }
@@ -27,23 +27,23 @@ struct Resolver<'a> {
     plan: &'a ExperimentPlan,
     store: &'a Store,
     fingerprints: &'a Fingerprints,
-    found: BTreeMap<String, Artifact>,
+    found: BTreeMap<StageId, Artifact>,
 }
 
 impl Resolver<'_> {
-    fn find(&mut self, stage: &str) -> Result<Artifact> {
-        if let Some(artifact) = self.found.get(stage) {
+    fn find(&mut self, id: &StageId) -> Result<Artifact> {
+        if let Some(artifact) = self.found.get(id) {
             return Ok(artifact.clone());
         }
-        let plan = self.plan.stage(stage)?;
-        let experiment = (!self.plan.main).then_some(self.plan.name.as_str());
-        let latest = self.store.latest(stage, experiment).ok().flatten();
+        let plan = self.plan.need(id);
+        let StageId { stage, experiment } = id;
+        let latest = self.store.latest(stage, plan.link()).ok().flatten();
         let others = self.store.artifacts(stage)?;
         let mut nearest = None;
         for artifact in latest.into_iter().chain(others) {
             match self.mismatch(plan, &artifact.record().preimage)? {
                 None => {
-                    self.found.insert(stage.to_owned(), artifact.clone());
+                    self.found.insert(id.clone(), artifact.clone());
                     return Ok(artifact);
                 }
                 Some(reason) => nearest = nearest.or(Some((artifact.record().key.clone(), reason))),
@@ -52,11 +52,9 @@ impl Resolver<'_> {
         let seen =
             nearest.map_or_else(String::new, |(key, reason)| format!(" (the nearest, {key}, differs: {reason})"));
         Err(Error::NotCommitted(format!(
-            "the input '{stage}' of experiment '{}' is not committed in {}{seen}; \
-             compute it with: camflow run --experiment '{}' --until {stage}",
-            self.plan.name,
+            "the input '{stage}' of experiment '{experiment}' is not committed in {}{seen}; \
+             compute it with: camflow run --experiment '{experiment}' --until {stage}",
             self.store.root().display(),
-            self.plan.name,
         )))
     }
 
@@ -78,11 +76,12 @@ impl Resolver<'_> {
                 return Ok(Some(format!("{name} (content of '{path}')")));
             }
         }
-        if !preimage.inputs.keys().eq(plan.needs.iter().collect::<std::collections::BTreeSet<_>>()) {
+        let needed: BTreeMap<_, _> = plan.needs.iter().map(|need| (&need.stage, need)).collect();
+        if !preimage.inputs.keys().eq(needed.keys().copied()) {
             return Ok(Some("needs".into()));
         }
         for (input, digest) in &preimage.inputs {
-            match self.find(input) {
+            match self.find(needed[input]) {
                 Ok(artifact) if artifact.record().digest == *digest => {}
                 Ok(_) | Err(Error::NotCommitted(_)) => return Ok(Some(format!("its input {input}"))),
                 Err(error) => return Err(error),
