@@ -92,7 +92,7 @@ impl Stage for PrepareData {
                 let directory = context.work.file("voc");
                 let config = context.params.shapes()?;
                 shapes::write_voc_layout(&directory, config)?;
-                embedded(directory)
+                embedded(directory, config)
             }
             Source::Voc => context.params.voc()?,
         };
@@ -118,12 +118,16 @@ impl Stage for PrepareData {
 }
 
 /// What the embedded data set is in VOC's terms.
-fn embedded(root: PathBuf) -> VocSource {
+fn embedded(root: PathBuf, config: &ShapesConfig) -> VocSource {
     let list = |split: &str| (split.to_owned(), format!("ImageSets/Segmentation/{split}.txt"));
     VocSource {
         root,
         classes: shapes::CLASSES.map(str::to_owned).into(),
-        splits: [list("train"), list("val")].into(),
+        splits: ["train", "val"]
+            .into_iter()
+            .chain((config.images_closeup > 0).then_some("closeup"))
+            .map(list)
+            .collect(),
         unlabelled: vec![],
         masks: Some("SegmentationClass".into()),
         mask_classes: None,

@@ -18,7 +18,7 @@ const RUNS: usize = 5;
 
 /// A drawn photograph of VOC's size.
 fn picture(directory: &Path) -> Rgb {
-    let config = ShapesConfig { seed: 1, images_train: 16, images_val: 1, size: SIZE };
+    let config = ShapesConfig { seed: 1, images_train: 16, images_val: 1, images_closeup: 0, size: SIZE };
     write_voc_layout(directory, &config).expect("drawn pictures");
     let files = std::fs::read_dir(directory.join("JPEGImages")).expect("pictures");
     let mut files: Vec<_> = files.map(|file| file.expect("a picture").path()).collect();

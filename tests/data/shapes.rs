@@ -8,7 +8,8 @@ use wsss::data::{
     voc::{self, Unknown, VocSource},
 };
 
-const SMALL: ShapesConfig = ShapesConfig { seed: 5, images_train: 24, images_val: 6, size: [48, 64] };
+const SMALL: ShapesConfig =
+    ShapesConfig { seed: 5, images_train: 24, images_val: 6, images_closeup: 10, size: [48, 64] };
 
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -27,7 +28,7 @@ fn one_seed_gives_one_data_set() {
     write_voc_layout(a.path(), &SMALL).unwrap();
     write_voc_layout(b.path(), &SMALL).unwrap();
     write_voc_layout(c.path(), &ShapesConfig { seed: 6, ..SMALL }).unwrap();
-    assert_eq!(files(a.path()).len(), 30 * 3 + 2);
+    assert_eq!(files(a.path()).len(), 40 * 3 + 3);
     assert!(files(a.path()) == files(b.path()), "the same seed gave other bytes");
     assert!(files(a.path()) != files(c.path()), "another seed gave the same bytes");
 }
@@ -40,15 +41,18 @@ fn it_is_a_voc_data_set() {
     let source = VocSource {
         root: directory.path().to_owned(),
         classes: CLASSES.map(String::from).to_vec(),
-        splits: [split("train"), split("val")].into(),
+        splits: [split("train"), split("val"), split("closeup")].into(),
         unlabelled: vec![],
         masks: Some("SegmentationClass".into()),
         mask_classes: None,
         unknown_classes: Unknown::Refuse,
     };
     let records = voc::read(&source, &|_, _| {}).unwrap();
-    assert_eq!(records.len(), 30);
+    assert_eq!(records.len(), 40);
     assert_eq!(records.iter().filter(|r| r.splits == ["train"]).count(), 24);
+    for closeup in records.iter().filter(|r| r.splits == ["closeup"]) {
+        assert_eq!((closeup.width, closeup.height, closeup.labels.len()), (31, 31, 1));
+    }
     for record in &records {
         let mask = decode_mask(record.mask.as_ref().unwrap()).unwrap();
         assert!(!record.labels.is_empty(), "{} shows nothing", record.image_id);

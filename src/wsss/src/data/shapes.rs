@@ -4,6 +4,9 @@
 //! body looks the same in two classes each. A classifier therefore learns the head, its CAM covers the head and bleeds
 //! over its rim, and a method that looks at pixels can grow it over the body, whose texture no background has.
 //!
+//! Close-ups, small pictures of one object each with its label, stand in for `ImageNet`: a backbone that has learnt them
+//! knows the textures, and its features are local, as those of a network trained on large scenes alone are not.
+//!
 //! ```text
 //! shapes/scene.rs     where things stand, and who hides whom
 //! shapes/figure.rs    one object: body, head, badge
@@ -25,13 +28,16 @@ use serde::{Deserialize, Serialize};
 use artifact::{ClassId, Error, Result};
 
 use super::{
-    codec::{encode_jpeg, encode_mask},
+    codec::{Rgb, encode_jpeg, encode_mask},
     random::Rng,
 };
 use scene::{Object, Scene};
 
 /// The classes, named after their badges, in the order of their indices from 1.
 pub const CLASSES: [&str; 6] = ["star", "ring", "cross", "moon", "diamond", "drop"];
+
+/// Side of a close-up, as a share of a picture's shorter side: an object fills it.
+const CLOSEUP: f64 = 0.64;
 
 /// How much is drawn; the parameters of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +49,8 @@ pub struct ShapesConfig {
     pub images_train: usize,
     /// Pictures in the split `val`.
     pub images_val: usize,
+    /// Pictures in the split `closeup`.
+    pub images_closeup: usize,
     /// Height and width in pixels; every other picture is turned, as photographs are. (Few sizes, because libtorch
     /// prepares its convolutions anew for each size that it meets.)
     pub size: [usize; 2],
@@ -50,7 +58,7 @@ pub struct ShapesConfig {
 
 impl ShapesConfig {
     /// The data set that `make pipeline` uses.
-    pub const DEFAULT: Self = Self { seed: 1, images_train: 240, images_val: 80, size: [88, 104] };
+    pub const DEFAULT: Self = Self { seed: 1, images_train: 240, images_val: 80, images_closeup: 600, size: [88, 104] };
 
     /// Says what is wrong with the values, and what they should be.
     pub fn check(&self) -> Result<(), String> {
@@ -71,21 +79,29 @@ pub fn write_voc_layout(directory: &Path, config: &ShapesConfig) -> Result<()> {
         let folder = directory.join(folder);
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     }
-    let total = config.images_train + config.images_val;
-    let ids: Vec<String> = (1..=total).map(|number| format!("shapes_{number:06}")).collect();
-    ids.par_iter().try_for_each(|id| write_picture(directory, config, id))?;
-    let (train, val) = ids.split_at(config.images_train);
-    for (split, ids) in [("train", train), ("val", val)] {
-        let list = ids.join("\n") + "\n";
+    let ids = |name: &str, count: usize| (1..=count).map(|number| format!("{name}_{number:06}")).collect::<Vec<_>>();
+    let (scenes, closeups) =
+        (ids("shapes", config.images_train + config.images_val), ids("closeup", config.images_closeup));
+    scenes.par_iter().try_for_each(|id| {
+        let mut rng = Rng::new(config.seed, 0, id);
+        let [h, w] = if rng.chance(0.5) { config.size } else { [config.size[1], config.size[0]] };
+        write_picture(directory, id, &Scene::draw(h, w, &mut rng))
+    })?;
+    closeups.par_iter().try_for_each(|id| {
+        let scale = config.size[0].min(config.size[1]);
+        let side = (scale as f64 * CLOSEUP).round() as usize;
+        write_picture(directory, id, &Scene::draw_close_up(side, scale as f64, &mut Rng::new(config.seed, 0, id)))
+    })?;
+    let (train, val) = scenes.split_at(config.images_train);
+    for (split, ids) in [("train", train), ("val", val), ("closeup", &closeups)] {
+        let list: String = ids.iter().flat_map(|id| [id, "\n"]).collect();
         write(&directory.join(format!("ImageSets/Segmentation/{split}.txt")), list.as_bytes())?;
     }
     Ok(())
 }
 
-fn write_picture(directory: &Path, config: &ShapesConfig, id: &str) -> Result<()> {
-    let mut rng = Rng::new(config.seed, 0, id);
-    let [h, w] = if rng.chance(0.5) { config.size } else { [config.size[1], config.size[0]] };
-    let scene = Scene::draw(h, w, &mut rng);
+fn write_picture(directory: &Path, id: &str, scene: &Scene) -> Result<()> {
+    let Rgb { height: h, width: w, .. } = scene.picture;
     write(&directory.join(format!("JPEGImages/{id}.jpg")), &encode_jpeg(&scene.picture, 92))?;
     write(&directory.join(format!("SegmentationClass/{id}.png")), &encode_mask(&scene.mask))?;
     write(&directory.join(format!("Annotations/{id}.xml")), annotation(id, h, w, &scene.objects).as_bytes())

@@ -43,8 +43,7 @@ mod tests {
         let options = (Kind::Float, Device::Cpu);
         let count = |shape: &[i64]| (Tensor::arange(shape.iter().product::<i64>(), options) * 0.7).sin().reshape(shape);
         let (map, weight) = (count(&[2, 3, 6, 8]), count(&[3, 1, 3, 3]));
-        let filter =
-            |x: &Tensor, d: i64| x.conv2d::<Tensor>(&weight, None, [1, 1], [d, d], [d, d], 3);
+        let filter = |x: &Tensor, d: i64| x.conv2d::<Tensor>(&weight, None, [1, 1], [d, d], [d, d], 3);
         let difference = (join(&filter(&split(&map), 1)) - filter(&map, 2)).abs().max().double_value(&[]);
         assert!(difference < 1e-6, "{difference}");
         assert_eq!(join(&split(&map)), map);

@@ -40,7 +40,7 @@ impl Figure {
             half: [long, wide],
             taper: rng.uniform(0.0, 0.3),
             tail: long * rng.uniform(0.35, 0.6),
-            head: side * rng.uniform(0.075, 0.095),
+            head: side * rng.uniform(0.105, 0.130),
         }
     }
 

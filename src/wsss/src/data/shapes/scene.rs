@@ -1,4 +1,4 @@
-//! One picture: a ground, one to three figures on it, and the mask that says whose each pixel is.
+//! One picture: a ground, one to three figures on it (one in a close-up), and the mask that says whose each pixel is.
 
 use artifact::ClassId;
 
@@ -35,12 +35,22 @@ pub(super) struct Object {
 }
 
 impl Scene {
-    /// Everything from `rng`.
+    /// One to three figures. Everything from `rng`.
     pub(super) fn draw(h: usize, w: usize, rng: &mut Rng) -> Self {
         let count = [1, 1, 2, 2, 3][rng.below(5)];
         let classes: Vec<usize> = (0..count).map(|_| rng.below(CLASSES.len())).collect();
+        Self::of(&classes, [h, w], h.min(w) as f64, 0.15, rng)
+    }
+
+    /// One figure in the middle of a square of `side` pixels, as large as in a picture whose shorter side is `scale`.
+    pub(super) fn draw_close_up(side: usize, scale: f64, rng: &mut Rng) -> Self {
+        Self::of(&[rng.below(CLASSES.len())], [side, side], scale, 0.35, rng)
+    }
+
+    /// Figures of these classes, their centres at least `margin` of either side away from the border.
+    fn of(classes: &[usize], [h, w]: [usize; 2], scale: f64, margin: f64, rng: &mut Rng) -> Self {
         let background = Background::draw(habitat(classes[0], rng), h, rng);
-        let figures = place(&classes, h, w, rng);
+        let figures = place(classes, [h, w], scale, margin, rng);
         Self {
             picture: render(&background, &figures, h, w),
             mask: mask(&figures, h, w),
@@ -57,13 +67,12 @@ fn habitat(class: usize, rng: &mut Rng) -> Ground {
 }
 
 /// Figures from back to front. Heads stay visible, and half of every figure does.
-fn place(classes: &[usize], h: usize, w: usize, rng: &mut Rng) -> Vec<Figure> {
-    let side = h.min(w) as f64;
+fn place(classes: &[usize], [h, w]: [usize; 2], scale: f64, margin: f64, rng: &mut Rng) -> Vec<Figure> {
     let mut figures: Vec<Figure> = vec![];
     for &class in classes {
         for _ in 0..TRIES {
-            let centre = [rng.uniform(0.15, 0.85) * w as f64, rng.uniform(0.15, 0.85) * h as f64];
-            figures.push(Figure::draw(class, centre, side, rng));
+            let centre = [w, h].map(|side| rng.uniform(margin, 1.0 - margin) * side as f64);
+            figures.push(Figure::draw(class, centre, scale, rng));
             if is_readable(&figures, h, w) {
                 break;
             }
