@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use artifact::Error;
 use tch::{Device, Kind, Tensor, nn};
-use wsss::model::weights::{content, load_safetensors};
+use wsss::model::weights::{Weights, load};
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+use wsss::train::init::Init;
 
 use crate::golden::noise;
 
@@ -60,7 +61,7 @@ fn a_backbones_file_fills_the_backbone() {
         let path = folder.file("backbone.safetensors");
         save(&path, kind, |name| name.strip_prefix("backbone.").map(|bare| format!("module.{bare}")));
         let vs = net();
-        let report = load_safetensors(&vs, &path, "backbone.", &["feature.", "classifier."]).unwrap();
+        let report = load(&vs, &path, "backbone.", &["feature.", "classifier."]).unwrap();
         assert_eq!(report.missing, ["classifier.weight", "feature.weight"]);
         assert!(report.unexpected.is_empty() && report.misshapen.is_empty());
         assert_eq!(report.filled, vs.len() - 2);
@@ -78,7 +79,7 @@ fn what_does_not_fit_is_named_and_nothing_is_filled() {
     save(&path, Kind::Float, |name| Some(name.replace("features.18.0", "features.19.0")));
     let vs = net();
     let before = vs.variables()["feature.weight"].copy();
-    let why = message(load_safetensors(&vs, &path, "backbone.", &[]));
+    let why = message(load(&vs, &path, "backbone.", &[]));
     for part in
         ["misfit.safetensors", "1 missing: backbone.features.18.0.weight", "1 unexpected: backbone.features.19.0"]
     {
@@ -87,8 +88,37 @@ fn what_does_not_fit_is_named_and_nothing_is_filled() {
     assert_eq!(vs.variables()["feature.weight"], before);
 
     Tensor::write_safetensors(&[("feature.weight", Tensor::zeros([2, 2], (Kind::Float, Device::Cpu)))], &path).unwrap();
-    let why = message(load_safetensors(&vs, &path, "", &["backbone.", "classifier."]));
+    let why = message(load(&vs, &path, "", &["backbone.", "classifier."]));
     assert!(why.contains("1 of another shape: feature.weight (expected [4, 320, 1, 1], found [2, 2])"), "{why}");
+}
+
+#[test]
+fn heads_may_be_foreign_but_the_backbone_is_whole() {
+    let folder = Folder::new("init");
+    let path = folder.file("init.safetensors");
+    let fill = || Init::Weights.fill(&net(), path.to_str().unwrap(), None);
+    // As torchvision saves it: a classifier of its own, and no head of ours.
+    let foreign =
+        |name: &str| name.strip_prefix("backbone.").map(ToOwned::to_owned).or(Some("classifier.1.bias".into()));
+    save(&path, Kind::Float, |name| foreign(name).filter(|_| name != "feature.weight"));
+    assert_eq!(fill().unwrap().unwrap().unexpected, ["backbone.classifier.1.bias"]);
+    // The head `feature` and the backbone's `features` are two things.
+    save(&path, Kind::Float, |name| name.strip_prefix("backbone.features.1").map(|rest| format!("features.1{rest}")));
+    let why = message(fill());
+    assert!(why.contains("missing: backbone.features.0.0.weight"), "{why}");
+}
+
+#[test]
+fn weights_of_integers_are_refused() {
+    let folder = Folder::new("integers");
+    let path = folder.file("integers.safetensors");
+    save(&path, Kind::Int, |name| Some(name.to_owned()));
+    let why = message(load(&net(), &path, "", &[]));
+    assert!(why.contains("tensor 'backbone.features.0.0.weight' is I32; weights are floats"), "{why}");
+    for kind in [Kind::Double, Kind::BFloat16] {
+        save(&path, kind, |name| Some(name.to_owned()));
+        assert!(load(&net(), &path, "", &[]).unwrap().fits());
+    }
 }
 
 #[test]
@@ -96,7 +126,7 @@ fn no_damaged_file_panics() {
     let folder = Folder::new("damaged");
     let whole = folder.file("whole.safetensors");
     save(&whole, Kind::Float, |name| Some(name.to_owned()));
-    assert_eq!(content(&whole).unwrap().len(), net().len());
+    assert_eq!(Weights::read(&whole).unwrap().tensors().len(), net().len());
     let bytes = std::fs::read(&whole).unwrap();
     let huge = [u64::MAX.to_le_bytes().as_slice(), &bytes[8..]].concat();
     let header = br#"{"a":{"dtype":"F32","shape":[4611686018427387904,16],"data_offsets":[0,16]}}"#;
@@ -112,8 +142,9 @@ fn no_damaged_file_panics() {
     ] {
         let path = folder.file(name);
         std::fs::write(&path, bytes).unwrap();
-        assert!(message(content(&path)).contains(name));
-        assert!(message(load_safetensors(&net(), &path, "", &[])).contains(name));
+        assert!(message(Weights::read(&path)).contains(name));
+        assert!(message(load(&net(), &path, "", &[])).contains(name));
     }
-    assert!(matches!(content(&folder.file("absent")), Err(Error::Io { .. })));
+    assert!(matches!(Weights::read(&folder.file("absent")), Err(Error::Io { .. })));
+    assert!(message(Weights::read(&folder.0)).contains("a directory"));
 }

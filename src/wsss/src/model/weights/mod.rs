@@ -93,9 +93,8 @@ impl Content {
     }
 
     /// Adds a tensor; the `module.` that `DataParallel` puts before every name is dropped.
-    fn insert(&mut self, name: String, tensor: Stored) -> cursor::Result<()> {
-        let name = name.strip_prefix("module.").map_or_else(|| name.clone(), ToOwned::to_owned);
-        match self.tensors.entry(name) {
+    fn insert(&mut self, name: &str, tensor: Stored) -> cursor::Result<()> {
+        match self.tensors.entry(name.strip_prefix("module.").unwrap_or(name).to_owned()) {
             Entry::Vacant(place) => {
                 place.insert(tensor);
                 Ok(())
@@ -158,7 +157,7 @@ impl Weights {
 
     /// The file's MD5, by which published files are known.
     pub fn md5(&self) -> String {
-        Md5::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:032x}", u128::from_be_bytes(Md5::digest(&self.bytes).into()))
     }
 }
 

@@ -127,7 +127,7 @@ fn state_dict(
         let stored = resolve(&made.storages[tensor.storage])
             .and_then(|storage| Stored::view(&storage, tensor.offset, &tensor.shape, &tensor.strides))
             .map_err(|why| format!("tensor '{name}': {why}"))?;
-        content.insert(name.to_owned(), stored)?;
+        content.insert(name, stored)?;
     }
     Ok(content)
 }
