@@ -55,8 +55,8 @@ impl Inputs {
 
     /// One step: the loss, the table of prototypes; the gradient is left at `main`.
     fn step(&mut self, form: Form) -> (Tensor, Tensor) {
-        let Self { main, support, regions, valid } = self;
-        main.zero_grad();
+        self.main.zero_grad();
+        let Self { main, support, regions, valid } = &*self;
         let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
         let loss = match form {
             Form::Plain => {
