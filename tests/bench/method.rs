@@ -1,18 +1,18 @@
 //! `make bench`: what is claimed to be fast, as ratios against a named peer measured in the same run.
 //!
 //! - The sparse random walk against squaring the dense matrix, as the original AffinityNet code does it.
-//! - RCM from stride-8 features against RCM on upsampled features, forward and backward.
+//! - RCM from stride-8 features against RCM on upsampled features: time and peak memory, see [`rcm`].
 //! - The one-pass sweep of 60 thresholds against one confusion a threshold.
+
+mod rcm;
 
 use std::time::Instant;
 
 use artifact::ClassId;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 use wsss::data::random::Rng;
-use wsss::method::cam::upsample;
 use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
 use wsss::method::random_walk::Transition;
-use wsss::method::rcm::{Prototypes, RcmForm, rcm_loss, rcm_loss_compact};
 
 /// Median seconds of `runs` calls, after one that is not counted.
 fn seconds(runs: usize, mut call: impl FnMut()) -> f64 {
@@ -52,22 +52,6 @@ fn random_walk(rng: &mut Rng) {
     row("random walk, 375 x 500, 3 classes, 64 steps", ours, "dense squaring (torch)", theirs);
 }
 
-fn rcm() {
-    let (b, k, d, h, w) = (4, 20, 256, 24, 24); // crop 192
-    let features = Tensor::rand([b, d, h, w], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-    let regions = Tensor::randint(k + 1, [b, h * 8, w * 8], (Kind::Int64, Device::Cpu));
-    let mut prototypes = Prototypes::new(k, d, 1, Device::Cpu);
-    prototypes.update_compact(&features, &regions, None);
-    let ours = seconds(3, || {
-        rcm_loss_compact(&features, &prototypes, &regions, None, RcmForm::InfoNce, 0.5).backward();
-    });
-    let theirs = seconds(1, || {
-        let full = upsample(&features, [h * 8, w * 8]);
-        rcm_loss(&full, &prototypes, &regions, None, RcmForm::InfoNce, 0.5).backward();
-    });
-    row("RCM, batch 4, crop 192, forward + backward", ours, "on 256 upsampled channels (torch)", theirs);
-}
-
 fn sweep(rng: &mut Rng) {
     let pixels = 375 * 500;
     let cams: Vec<Vec<u8>> =
@@ -97,8 +81,11 @@ fn sweep(rng: &mut Rng) {
 
 fn main() {
     tch::set_num_threads(1);
+    if rcm::measure_if_asked() {
+        return;
+    }
     let mut rng = Rng::new(1, 0, "bench");
     random_walk(&mut rng);
-    rcm();
+    rcm::compare();
     sweep(&mut rng);
 }

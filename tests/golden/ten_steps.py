@@ -17,7 +17,7 @@ B, K, D, WIDTH, SIZE = 4, 5, 16, 4, (64, 48)
 STEPS = 10
 THRESHOLD, TEMPERATURE, ALPHA = 0.2, 0.5, 0.9  # alpha of the moving average: ten steps must show it
 WEIGHTS = {"cls": 1.0, "rcm": 0.5, "mam": 2.0}
-LR, HEAD_LR, MOMENTUM, WEIGHT_DECAY, POWER = 0.02, 3.0, 0.9, 5e-4, 0.9
+LR, HEAD_LR, MOMENTUM, WEIGHT_DECAY, POWER = 0.005, 2.0, 0.9, 5e-4, 0.9
 # Whose final values are stored, of MainNet and of SupportNet.
 STORED = [
     "backbone.b3.conv_branch1.weight",

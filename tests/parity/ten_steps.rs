@@ -44,8 +44,8 @@ fn batch(golden: &Golden, step: u64) -> Batch {
         let _ = labels.get(image).get(class(1)).fill_(0.0);
         let cut = |side: i64, length: i64| (border.double_value(&[image, side]) * (length / 4) as f64) as i64;
         let [top, bottom, left, right] = [cut(0, height), cut(1, height), cut(2, width), cut(3, width)];
-        let shown = valid.get(image).narrow(0, top, height - top - bottom).narrow(1, left, width - left - right);
-        let _ = shown.shallow_clone().fill_(1);
+        let mut shown = valid.get(image).narrow(0, top, height - top - bottom).narrow(1, left, width - left - right);
+        let _ = shown.fill_(1);
     }
     let images = input("images", &[BATCH, 3, height, width]) * valid.unsqueeze(1);
     Batch { images, labels, valid }
