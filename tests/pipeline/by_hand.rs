@@ -115,9 +115,14 @@ fn the_threshold_is_chosen_on_the_split_that_is_named_or_on_none() {
     assert!(rows.iter().all(|row| row.split == "train" && !row.chosen_on_ground_truth));
     assert!(rows.iter().all(|row| row.chosen == ((row.threshold - 0.35).abs() < 1e-9)));
     // Then nobody's ground truth stands behind the scores either.
-    let sets = ["threshold-sweep.choose_on=0.35", "evaluate.cam_crf.iterations=0"];
+    let sets = [
+        "threshold-sweep.choose_on=0.35",
+        "evaluate.cam_crf.iterations=0",
+        "evaluate.chosen_on_ground_truth=[]",
+        "evaluate.needs=[\"prepare-data\", \"extract-msinf-cam\", \"threshold-sweep\"]",
+    ];
     let sets: Vec<_> = sets.iter().flat_map(|set| ["--set", set]).chain(variant).collect();
-    let scores = world.commit("evaluate", &[&sets[..], &["--experiment", "baseline"]].concat());
+    let scores = world.commit("evaluate", &sets);
     let scores = scores.rows::<ScoreRow>(&[]).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(scores.iter().map(|row| row.stage.as_str()).collect::<Vec<_>>(), ["cam", "cam"], "no CRF, no row");
     assert!(scores.iter().all(|row| !row.chosen_on_ground_truth && row.chosen.is_empty()));

@@ -19,6 +19,7 @@ fn training_reads_no_mask() {
                 .to_owned(),
             format!("data.masks=\"{masks}\""),
             "data.unknown_classes=refuse".to_owned(),
+            "random-walk.crf.iterations=1".to_owned(),
         ];
         let arguments: Vec<_> = sets.iter().flat_map(|set| ["--set", set]).collect();
         let stages =

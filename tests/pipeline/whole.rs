@@ -56,7 +56,7 @@ fn check_chosen(scores: &[ScoreRow]) {
     for row in scores {
         let expected = match row.stage.as_str() {
             "cam" => "threshold (train); train-cam.rcm.threshold",
-            "cam+crf" => "train-cam.rcm.threshold",
+            "cam+crf" => "train-cam.rcm.threshold; evaluate.cam_crf.alpha",
             _ => &labels,
         };
         assert_eq!((row.chosen.as_str(), row.chosen_on_ground_truth), (expected, true), "{} {}", row.stage, row.split);
