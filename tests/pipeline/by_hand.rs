@@ -1,6 +1,9 @@
 //! Stages run by hand: what they refuse, with which exit code, and what they say.
 
+use std::collections::BTreeSet;
 use std::fs;
+
+use artifact::table::{ScoreRow, SweepRow};
 
 use crate::world::{World, assert_refused};
 
@@ -18,6 +21,12 @@ fn a_bad_parameter_is_named_with_its_place() {
     assert_refused(&unknown, 78, &["lrr", "--set"]);
     let wrong = world.finish("train-cam", &["--check", "--set", "train-cam.optimizer.momentum=1.5"]);
     assert_refused(&wrong, 78, &["optimizer.momentum", "out of range"]);
+    let crf = world.finish("train-affinity", &["--check", "--set", "train-affinity.crf.bilateral.srgb=0.0"]);
+    assert_refused(&crf, 78, &["crf.bilateral.srgb", "no standard deviation"]);
+    for name in ["random-walk", "prepare-data.source", "evaluate.cam_crf.alfa"] {
+        let set = format!("evaluate.chosen_on_ground_truth=[\"{name}\"]");
+        assert_refused(&world.finish("evaluate", &["--check", "--set", &set]), 78, &["chosen_on_ground_truth", name]);
+    }
     let needs = world.finish("evaluate", &["--check", "--set", "evaluate.needs=[\"train-cam\"]"]);
     assert_refused(&needs, 78, &["needs", "prepare-data"]);
 }
@@ -78,4 +87,66 @@ fn shards_make_the_same_artifact_as_one_process() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(shared.latest("extract-msinf-cam").record().digest, expected.record().digest);
+}
+
+#[test]
+fn the_threshold_is_chosen_on_the_split_that_is_named_or_on_none() {
+    let world = World::new();
+    let variant = ["--set", "train-cam.variant=baseline"];
+    for stage in ["prepare-data", "train-cam", "extract-msinf-cam"] {
+        world.commit(stage, &variant);
+    }
+    let sweep = |choose_on: &str| {
+        let set = format!("threshold-sweep.choose_on={choose_on}");
+        let swept = world.commit("threshold-sweep", &[&variant[..], &["--set", &set]].concat());
+        swept.rows::<SweepRow>(&[]).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let rows = sweep("val");
+    assert_eq!(rows.iter().map(|row| row.split.as_str()).collect::<BTreeSet<_>>(), BTreeSet::from(["train", "val"]));
+    assert_eq!(rows[0].split, "train", "what was asked for comes first");
+    let chosen: Vec<_> = rows.iter().filter(|row| row.chosen).collect();
+    assert!(rows.iter().all(|row| row.chosen_on_ground_truth));
+    assert_eq!(chosen.len(), 2 * 7, "one threshold on both splits");
+    let best = rows.iter().filter(|row| row.split == "val").map(|row| row.miou).fold(0.0, f64::max);
+    let on_val = chosen.iter().find(|row| row.split == "val").unwrap();
+    assert!((on_val.miou - best).abs() < 1e-12);
+
+    let rows = sweep("0.35");
+    assert!(rows.iter().all(|row| row.split == "train" && !row.chosen_on_ground_truth));
+    assert!(rows.iter().all(|row| row.chosen == ((row.threshold - 0.35).abs() < 1e-9)));
+    // Then nobody's ground truth stands behind the scores either.
+    let sets = [
+        "threshold-sweep.choose_on=0.35",
+        "evaluate.cam_crf.iterations=0",
+        "evaluate.chosen_on_ground_truth=[]",
+        "evaluate.needs=[\"prepare-data\", \"extract-msinf-cam\", \"threshold-sweep\"]",
+    ];
+    let sets: Vec<_> = sets.iter().flat_map(|set| ["--set", set]).chain(variant).collect();
+    let scores = world.commit("evaluate", &sets);
+    let scores = scores.rows::<ScoreRow>(&[]).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    assert_eq!(scores.iter().map(|row| row.stage.as_str()).collect::<Vec<_>>(), ["cam", "cam"], "no CRF, no row");
+    assert!(scores.iter().all(|row| !row.chosen_on_ground_truth && row.chosen.is_empty()));
+
+    let output = world.finish("threshold-sweep", &["--check", "--set", "threshold-sweep.choose_on=0.355"]);
+    assert_refused(&output, 78, &["choose_on", "0.355", "steps of 0.01"]);
+}
+
+#[test]
+fn a_crf_that_is_done_is_not_done_again() {
+    let (whole, shared) = (World::new(), World::new());
+    let variant = ["--set", "train-cam.variant=baseline"];
+    for world in [&whole, &shared] {
+        for stage in ["prepare-data", "train-cam", "extract-msinf-cam"] {
+            world.commit(stage, &variant);
+        }
+    }
+    let expected = whole.commit("train-affinity", &variant);
+    for shard in ["0/2", "1/2"] {
+        let output = shared.finish("train-affinity", &[&variant[..], &["--shard", shard]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let trained = shared.commit("train-affinity", &variant);
+    assert_eq!(trained.record().digest, expected.record().digest);
+    let log = fs::read_to_string(trained.file("log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"images\":10").count(), 1, "{log}");
 }

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod finetune;
+mod masks;
 mod resume;
 mod weights;
 mod whole;

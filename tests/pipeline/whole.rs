@@ -1,7 +1,9 @@
 //! `camflow run` from images to scores, and what runs again after a change.
 
+use std::collections::BTreeMap;
+
 use artifact::Artifact;
-use artifact::table::{CamRow, ConfusionRow, CurveRow, LabelRow, ScoreRow, SweepRow};
+use artifact::table::{CamRow, ConfusionRow, CrfRow, CurveRow, LabelRow, ScoreRow, SweepRow};
 use runner::{OutcomeState, Summary};
 
 use crate::world::World;
@@ -17,6 +19,7 @@ fn from_images_to_scores_and_only_what_changed_runs_again() {
     let first = world.run(&[]);
     assert_eq!(first.ran, 12, "{:?}", ran(&first));
     check_tables(&world);
+    check_crf(&world);
 
     assert_eq!(world.run(&[]).ran, 0);
     let evaluated = world.run(&["evaluate.deeplab_flip=false"]);
@@ -46,6 +49,37 @@ fn rows<R: artifact::Row>(artifact: &Artifact) -> Vec<R> {
     artifact.rows::<R>(&[]).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
+/// Each row names what of it the manifest says was chosen on ground truth, and nothing else.
+fn check_chosen(scores: &[ScoreRow]) {
+    let mut labels = "train-cam.rcm.threshold; train-affinity.alpha_low; train-affinity.alpha_high".to_owned();
+    labels += "; random-walk.alpha; random-walk.logt";
+    for row in scores {
+        let expected = match row.stage.as_str() {
+            "cam" => "threshold (train); train-cam.rcm.threshold",
+            "cam+crf" => "train-cam.rcm.threshold; evaluate.cam_crf.alpha",
+            _ => &labels,
+        };
+        assert_eq!((row.chosen.as_str(), row.chosen_on_ground_truth), (expected, true), "{} {}", row.stage, row.split);
+    }
+}
+
+/// Both readings of every image, each of probabilities that sum to one but for rounding.
+fn check_crf(world: &World) {
+    let mut sums: BTreeMap<(String, String), (usize, Vec<u32>)> = BTreeMap::new();
+    for row in rows::<CrfRow>(&world.latest("train-affinity")) {
+        let (classes, sum) = sums
+            .entry((row.image_id.to_string(), row.alpha.clone()))
+            .or_insert_with(|| (0, vec![0; (row.width * row.height) as usize]));
+        *classes += 1;
+        sum.iter_mut().zip(&row.score).for_each(|(sum, score)| *sum += u32::from(*score));
+    }
+    assert_eq!(sums.len(), 2 * 10);
+    for ((image, alpha), (classes, sum)) in sums {
+        assert!(classes >= 2 && ["low", "high"].contains(&alpha.as_str()), "{image} {alpha}");
+        assert!(sum.iter().all(|sum| sum.abs_diff(255) <= classes as u32), "{image} {alpha}");
+    }
+}
+
 fn check_tables(world: &World) {
     let cams: Vec<CamRow> = rows(&world.latest("extract-msinf-cam"));
     assert!(!cams.is_empty());
@@ -68,8 +102,11 @@ fn check_tables(world: &World) {
     let evaluated = world.latest("evaluate");
     let scores: Vec<ScoreRow> = rows(&evaluated);
     let scored: Vec<_> = scores.iter().map(|row| format!("{} {}", row.stage, row.split)).collect();
-    assert_eq!(scored, ["cam train", "cam val", "label train", "deeplab val"]);
-    assert!(scores.iter().all(|row| row.experiment == "rcm+mam" && row.chosen_on_ground_truth == (row.stage == "cam")));
+    let expected =
+        ["cam train", "cam val", "cam+crf train", "cam+crf val", "label train", "deeplab val", "deeplab+crf val"];
+    assert_eq!(scored, expected);
+    assert!(scores.iter().all(|row| row.experiment == "rcm+mam" && row.threshold.is_some() == (row.stage == "cam")));
+    check_chosen(&scores);
     // Any table's mIoU is a group-by of the confusion rows.
     let confusions: Vec<ConfusionRow> = rows(&evaluated);
     for score in &scores {
