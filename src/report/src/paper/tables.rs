@@ -50,7 +50,10 @@ const TABLE_5_MEAN: [f64; 2] = [46.0, 61.2];
 const TABLE_5_DEVIATION: [f64; 2] = [3.4, 1.1];
 const TABLE_5_ALL: [f64; 2] = [48.4, 63.7];
 
-const MIOU: fn(&ScoreRow) -> f64 = |score| score.miou;
+/// One number of a score.
+type Measure = fn(&ScoreRow) -> f64;
+
+const MIOU: Measure = |score| score.miou;
 
 /// Every table for which there is at least one run.
 pub(super) fn all(runs: &[Run]) -> Vec<Table> {
@@ -115,7 +118,7 @@ fn grouped<'a>(runs: impl Iterator<Item = &'a Run>, by: impl Fn(&Run) -> (Value,
 
 impl Group<'_> {
     /// A measure of what was scored, over the runs that have it.
-    fn sample(&self, stage: &str, measure: fn(&ScoreRow) -> f64) -> Option<Sample> {
+    fn sample(&self, stage: &str, measure: Measure) -> Option<Sample> {
         let scores = self.runs.iter().filter_map(|run| run.score(stage));
         sample(scores.map(|score| (measure(score), score.chosen_on_ground_truth)))
     }
@@ -145,7 +148,7 @@ fn head(names: &[&str]) -> Vec<String> {
 fn rows<const N: usize>(
     usual: &Usual<'_>,
     table: &[(&str, Kind, [f64; N])],
-    measures: [(&str, fn(&ScoreRow) -> f64); N],
+    measures: [(&str, Measure); N],
 ) -> Vec<(String, Vec<Cell>)> {
     let mut rows = Vec::new();
     for (row, kind, paper) in table {
@@ -175,7 +178,7 @@ fn table_1(usual: &Usual<'_>) -> Option<Table> {
 }
 
 fn table_2(usual: &Usual<'_>) -> Option<Table> {
-    let measures: [(&str, fn(&ScoreRow) -> f64); 3] =
+    let measures: [(&str, Measure); 3] =
         [("cam", MIOU), ("cam", |score| score.precision), ("cam", |score| score.recall)];
     let rows = rows(usual, &TABLE_2, measures);
     (!rows.is_empty()).then(|| Table {
