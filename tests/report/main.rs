@@ -4,6 +4,7 @@
 
 mod drawing;
 mod page;
+mod paper;
 mod query;
 mod store;
 

@@ -32,24 +32,43 @@ fn id(n: u32) -> ImageId {
 }
 
 fn work(store: &Store, stage: &str, params: Value, inputs: &[&Artifact]) -> Work {
+    let seed = stage.starts_with("train").then_some(7);
+    work_at(store, stage, params, seed, inputs).unwrap_or_else(|_| panic!("{stage} is made once"))
+}
+
+/// Where to make an artifact, or the artifact if it is made already.
+pub fn work_at(
+    store: &Store,
+    stage: &str,
+    params: Value,
+    seed: Option<u64>,
+    inputs: &[&Artifact],
+) -> Result<Work, Box<Artifact>> {
     let inputs = inputs.iter().map(|a| (a.record().preimage.stage.clone(), a.record().digest.clone())).collect();
-    let tensors = stage.starts_with("train");
     let preimage = Preimage {
         stage: stage.to_owned(),
         version: 1,
         params,
-        seed: tensors.then_some(7),
+        seed,
         inputs,
         files: BTreeMap::new(),
-        device: tensors.then(|| "cpu f32".to_owned()),
+        device: stage.starts_with("train").then(|| "cpu f32".to_owned()),
     };
-    store.lease(&preimage, Claim::Alone, || {}).unwrap().open().unwrap()
+    match store.find(stage, &preimage.key()).unwrap() {
+        Some(artifact) => Err(Box::new(artifact)),
+        None => Ok(store.lease(&preimage, Claim::Alone, || {}).unwrap().open().unwrap()),
+    }
 }
 
 fn publish(store: &Store, work: Work, experiment: &str) -> Artifact {
-    let artifact = work.publish(&[], BTreeMap::new(), experiment).unwrap();
+    let artifact = publish_as(work, experiment);
     link(store, &artifact, experiment);
     artifact
+}
+
+/// Publishes without a link.
+pub fn publish_as(work: Work, experiment: &str) -> Artifact {
+    work.publish(&[], BTreeMap::new(), experiment).unwrap()
 }
 
 fn link(store: &Store, artifact: &Artifact, experiment: &str) {

@@ -55,6 +55,11 @@ pub struct Source {
     pub artifact: Artifact,
 }
 
+/// The name of an experiment without the seed at which a matrix runs it: `rcm` of `rcm~2`.
+pub fn title_of(experiment: &str) -> &str {
+    experiment.rsplit_once('~').map_or(experiment, |(variant, _)| variant)
+}
+
 /// What a store holds.
 #[derive(Debug)]
 pub struct Catalog {
@@ -160,7 +165,7 @@ impl Catalog {
     fn name_main(&mut self) {
         let others: BTreeSet<_> = self.sources.iter().filter(|s| !s.main).map(|s| s.experiment.clone()).collect();
         let main = self.sources.iter().filter(|source| source.main);
-        let told = main.clone().find_map(|s| s.artifact.record().preimage.params.get("experiment")?.as_str());
+        let told = main.clone().find_map(|source| told(source, &others));
         let mut made_for: BTreeMap<&str, usize> = BTreeMap::new();
         for source in main {
             let name = source.artifact.record().provenance.experiment.as_str();
@@ -168,13 +173,31 @@ impl Catalog {
                 *made_for.entry(name).or_default() += 1;
             }
         }
-        let likeliest = made_for.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name);
-        let name = told.or(likeliest).unwrap_or(MAIN).to_owned();
+        let likeliest = made_for.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned());
+        let name = told.or(likeliest).unwrap_or_else(|| MAIN.to_owned());
         let of_main: BTreeSet<_> = self.sources.iter().filter(|s| s.main).map(|s| s.stage.clone()).collect();
         // A link of the time when the main experiment was another one.
         self.sources.retain(|s| s.main || s.experiment != name || !of_main.contains(&s.stage));
         for source in self.sources.iter_mut().filter(|source| source.main) {
             source.experiment.clone_from(&name);
+        }
+    }
+
+    /// Leaves out the experiments that are not among `names`, but for the main one; returns those that it left out.
+    pub fn keep(&mut self, names: &[String]) -> BTreeSet<String> {
+        let kept = |source: &Source| source.main || names.contains(&source.experiment);
+        let (kept, left): (Vec<_>, Vec<_>) = self.sources.drain(..).partition(kept);
+        self.sources = kept;
+        left.into_iter().map(|source| source.experiment).collect()
+    }
+
+    /// The artifact of a stage that has this content: an experiment's own, else any in the store.
+    pub(crate) fn with_content(&self, stage: &str, digest: &str, experiment: &str) -> Result<Option<Artifact>> {
+        let alike = |artifact: &Artifact| artifact.record().digest == digest;
+        let own = self.sources.iter().find(|s| s.stage == stage && s.experiment == experiment && alike(&s.artifact));
+        match own {
+            Some(own) => Ok(Some(own.artifact.clone())),
+            None => Ok(Store::open(&self.root)?.artifacts(stage)?.into_iter().find(alike)),
         }
     }
 
@@ -250,6 +273,18 @@ impl Catalog {
             _ => Ok(None),
         }
     }
+}
+
+/// What an evaluation's parameters call its experiment. At a seed of a matrix they lack the seed.
+fn told(source: &Source, others: &BTreeSet<String>) -> Option<String> {
+    let record = source.artifact.record();
+    let param = |name: &str| record.preimage.params.get(name);
+    let title = param("experiment")?.as_str()?;
+    let at_seed = param("seed").map(|seed| format!("{title}~{seed}"));
+    let of_matrix = |name: &String| {
+        record.provenance.experiment == *name || others.iter().any(|other| other != title && title_of(other) == title)
+    };
+    Some(at_seed.filter(of_matrix).unwrap_or_else(|| title.to_owned()))
 }
 
 fn has_column(table: &Declared, name: &str) -> bool {

@@ -4,6 +4,7 @@
 //! catalog   which tables the store holds, and their lazy scans
 //! query     SQL over the catalog (output: as table, CSV, JSON, Parquet)
 //! frame     typed reading of what a query gave
+//! paper     the paper's tables, with the runs of the store beside them
 //! page      the report: score tables, curves, pictures, provenance
 //! ```
 
@@ -11,6 +12,7 @@ pub mod catalog;
 mod frame;
 pub mod output;
 pub mod page;
+pub mod paper;
 pub mod query;
 
 use artifact::Error;

@@ -1,13 +1,15 @@
-//! `camflow report`: the store as one HTML page.
+//! `camflow report`: the store as one HTML page, or the paper's tables with its numbers as Markdown.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use artifact::{Manifest, Result};
+use artifact::{Error, Manifest, Result};
 use clap::Parser;
 use report::catalog::{Catalog, Scope};
 use report::output::save;
 use report::page::{self, Options};
+use report::paper;
 
 /// Writes what the store holds as one HTML file that needs nothing beside it.
 #[derive(Parser)]
@@ -22,9 +24,12 @@ struct Args {
     /// Images in the gallery.
     #[arg(long, value_name = "N", default_value_t = 12)]
     images: usize,
-    /// The manifest whose name is the title.
-    #[arg(long, value_name = "FILE", default_value = "pipeline.toml")]
-    manifest: PathBuf,
+    /// The manifest to whose experiments the report keeps, and whose name is the title.
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Print the paper's tables with the store's numbers beside them as Markdown, and write no page.
+    #[arg(long)]
+    tables: bool,
     /// Another title.
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
@@ -41,15 +46,42 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    let catalog = Catalog::open(&args.store, Scope::Latest)?;
+    let mut catalog = Catalog::open(&args.store, Scope::Latest)?;
+    // Without a manifest all that a store has is reported on; the default one only lends its name.
+    let manifest = match &args.manifest {
+        Some(path) => Some(Manifest::load(path, &[])?),
+        None => Manifest::load(Path::new("pipeline.toml"), &[]).ok(),
+    };
+    if let (Some(path), Some(manifest)) = (&args.manifest, &manifest) {
+        let left = catalog.keep(&manifest.experiments()?).into_iter().collect::<Vec<_>>().join(", ");
+        if !left.is_empty() {
+            eprintln!("camflow-report: left out, as {} does not have them: {left}", path.display());
+        }
+    }
     for warning in catalog.warnings() {
         eprintln!("camflow-report: {warning}");
     }
-    // The title only: a store is reported on without its manifest, too.
-    let named = || Manifest::load(&args.manifest, &[]).and_then(|manifest| manifest.name()).ok();
-    let title = args.title.or_else(named).unwrap_or_else(|| "camflow".to_owned());
+    if args.tables {
+        return print(&paper::markdown(&catalog)?);
+    }
+    let named = manifest.and_then(|manifest| manifest.name().ok());
+    let title = args.title.or(named).unwrap_or_else(|| "camflow".to_owned());
     let html = page::build(&catalog, &Options { title, images: args.images })?;
     save(&args.out, html.as_bytes())?;
     eprintln!("camflow-report: wrote {} ({} kB)", args.out.display(), html.len().div_ceil(1000));
     Ok(())
+}
+
+/// Prints the tables. A reader that has gone away is no failure.
+fn print(tables: &str) -> Result<()> {
+    if tables.is_empty() {
+        eprintln!("camflow-report: no evaluated experiment of this store is a row of the paper's tables");
+        return Ok(());
+    }
+    match std::io::stdout().write_all(tables.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "cannot print the tables".into(), source: error })
+        }
+        _ => Ok(()),
+    }
 }

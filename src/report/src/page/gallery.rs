@@ -10,8 +10,11 @@ use polars::prelude::{col, lit};
 use super::html::{escape, section as html_section};
 use super::picture::{self, Map};
 use super::{Shared, colour, shared_sources};
-use crate::catalog::{Catalog, Source};
+use crate::catalog::{Catalog, Source, title_of};
 use crate::frame::{Frame, columns, is_one_of};
+
+/// Columns of CAMs at most.
+const CAMS: usize = 6;
 
 /// What is known of an image without opening it.
 struct Candidate {
@@ -152,7 +155,7 @@ fn strips(catalog: &Catalog, dataset: &Source, chosen: &[Candidate], classes: &[
     let shown =
         photos.iter().filter_map(|(id, photo)| Some((id.clone(), (picture::data_uri(photo, false)?, String::new()))));
     let mut strips = vec![Strip { title: "Photograph".to_owned(), pictures: shown.collect() }];
-    let cams = shared_sources(catalog, "cam", None);
+    let cams = shown_cams(catalog);
     let alone = cams.len() < 2 && catalog.experiments().len() < 2;
     for shared in &cams {
         strips.push(Strip { title: titled("CAM", shared, alone), pictures: overlays(shared.source, &ids, &photos)? });
@@ -174,6 +177,21 @@ fn strips(catalog: &Catalog, dataset: &Source, chosen: &[Candidate], classes: &[
     // A column that no image of the group has tells nothing.
     strips.retain(|strip| !strip.pictures.is_empty());
     Ok(strips)
+}
+
+/// One seed of each experiment; of many experiments the first ones and the main one.
+fn shown_cams(catalog: &Catalog) -> Vec<Shared<'_>> {
+    let mut cams = shared_sources(catalog, "cam", None);
+    let mut seen = BTreeSet::new();
+    cams.reverse();
+    cams.retain(|shared| seen.insert(title_of(&shared.source.experiment).to_owned()));
+    cams.reverse();
+    if cams.len() > CAMS {
+        let last = cams.split_off(cams.len() - 1);
+        cams.truncate(CAMS - 1);
+        cams.extend(last);
+    }
+    cams
 }
 
 fn titled(what: &str, shared: &Shared<'_>, alone: bool) -> String {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! scores      headline, score table, IoU by class
+//! compared    the paper's tables with the numbers of the store beside them
 //! curves      scores over the threshold, losses over the steps (chart: a line chart as SVG)
 //! gallery     photographs with what became of them (picture: cells to pixels; colour: palettes)
 //! provenance  which artifact came from where
@@ -10,9 +11,10 @@
 
 mod chart;
 mod colour;
+mod compared;
 mod curves;
 mod gallery;
-mod html;
+pub(crate) mod html;
 mod picture;
 mod provenance;
 mod scores;
@@ -22,7 +24,7 @@ use std::fmt::Write as _;
 
 use artifact::Result;
 
-use crate::catalog::{Catalog, Declared, Source, declared_tables};
+use crate::catalog::{Catalog, Declared, Source, declared_tables, title_of};
 
 const STYLE: &str = include_str!("style.css");
 /// The stages in the order of the pipeline; others follow by name.
@@ -51,6 +53,7 @@ pub fn build(catalog: &Catalog, options: &Options) -> Result<String> {
     let experiments = Experiments::of(catalog);
     let sections = [
         scores::sections(catalog, &experiments)?,
+        compared::section(catalog)?,
         curves::thresholds(catalog, &experiments)?,
         gallery::section(catalog, options.images)?,
         curves::losses(catalog, &experiments)?,
@@ -64,6 +67,7 @@ pub fn build(catalog: &Catalog, options: &Options) -> Result<String> {
     let parts = [
         ("scores", "Scores"),
         ("classes", "Classes"),
+        ("paper", "Paper / here"),
         ("thresholds", "Threshold"),
         ("gallery", "Images"),
         ("training", "Training"),
@@ -87,7 +91,7 @@ pub fn build(catalog: &Catalog, options: &Options) -> Result<String> {
     ))
 }
 
-/// The experiments of a store, each with its place and colour.
+/// The experiments of a store, each with its place and colour; a variant at several seeds is one.
 struct Experiments {
     names: Vec<String>,
     main: Option<String>,
@@ -95,17 +99,21 @@ struct Experiments {
 
 impl Experiments {
     fn of(catalog: &Catalog) -> Self {
-        let main = catalog.sources().iter().find(|source| source.main).map(|source| source.experiment.clone());
-        Self { names: catalog.experiments(), main }
+        let main = catalog.sources().iter().find(|source| source.main).map(|source| &source.experiment);
+        let main = main.map(|name| title_of(name).to_owned());
+        let mut names: Vec<_> = catalog.experiments().iter().map(|name| title_of(name).to_owned()).collect();
+        names.sort_by_key(|name| (Some(name) == main.as_ref(), name.clone()));
+        names.dedup();
+        Self { names, main }
     }
 
     fn is_main(&self, name: &str) -> bool {
-        self.main.as_deref() == Some(name)
+        self.main.as_deref() == Some(title_of(name))
     }
 
     /// Its place in tables; an experiment that only a table's rows name comes last.
     fn rank(&self, name: &str) -> usize {
-        self.names.iter().position(|known| known == name).unwrap_or(self.names.len())
+        self.names.iter().position(|known| known == title_of(name)).unwrap_or(self.names.len())
     }
 
     /// The main experiment has the first colour, in every report.

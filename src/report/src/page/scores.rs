@@ -62,7 +62,10 @@ fn read(catalog: &Catalog, experiments: &Experiments) -> Result<Vec<Score>> {
         seed: seed[row],
     };
     let mut scores: Vec<_> = (0..experiment.len()).map(score).collect();
-    scores.sort_by_key(|s| (rank(&s.stage), s.stage.clone(), s.split.clone(), experiments.rank(&s.experiment)));
+    scores.sort_by(|a, b| {
+        let place = |s: &Score| (rank(&s.stage), s.stage.clone(), s.split.clone(), experiments.rank(&s.experiment));
+        place(a).cmp(&place(b)).then(a.seed.total_cmp(&b.seed))
+    });
     Ok(scores)
 }
 
@@ -74,15 +77,19 @@ fn title(stage: &str) -> String {
     SCORED.iter().find(|(name, _)| *name == stage).map_or_else(|| escape(stage), |(_, title)| (*title).to_owned())
 }
 
-/// One tile for each thing that was scored in the main experiment, with its gain over the first other experiment.
+/// One tile for each thing that was scored in the main experiment, with its gain over the first other experiment; of
+/// several seeds the mean.
 fn headline(scores: &[Score], experiments: &Experiments) -> String {
     let mut text = String::from("<div class=\"tiles\">\n");
-    for score in scores.iter().filter(|score| experiments.is_main(&score.experiment)) {
-        let base = scores.iter().find(|other| {
-            other.stage == score.stage && other.split == score.split && !experiments.is_main(&other.experiment)
-        });
-        let gain = base.map(|base| {
-            let (gain, name) = ((score.miou - base.miou) * 100.0, escape(&base.experiment));
+    for block in scores.chunk_by(|a, b| a.stage == b.stage && a.split == b.split) {
+        let mean = |name: &str| {
+            let of: Vec<_> = block.iter().filter(|score| score.experiment == name).map(|score| score.miou).collect();
+            of.iter().sum::<f64>() / of.len() as f64
+        };
+        let Some(score) = block.iter().find(|score| experiments.is_main(&score.experiment)) else { continue };
+        let miou = mean(&score.experiment);
+        let gain = block.iter().find(|other| !experiments.is_main(&other.experiment)).map(|base| {
+            let (gain, name) = ((miou - mean(&base.experiment)) * 100.0, escape(&base.experiment));
             let sign = if gain < 0.0 { "−" } else { "+" };
             format!("<span class=\"gain\">{sign}{:.1} over {name}</span>", gain.abs())
         });
@@ -92,7 +99,7 @@ fn headline(scores: &[Score], experiments: &Experiments) -> String {
              </div>",
             title(&score.stage),
             escape(&score.split),
-            percent(score.miou),
+            percent(miou),
             gain.unwrap_or_default()
         );
     }
@@ -151,7 +158,7 @@ fn table(scores: &[Score], experiments: &Experiments) -> String {
     text
 }
 
-/// Classes down, scored things across.
+/// Classes down, scored things across; the seeds of an experiment are averaged.
 fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
     let Some(scan) = catalog.scan(&declared("class_score"))? else { return Ok(String::new()) };
     let frame = Frame::collect(scan)?;
@@ -162,10 +169,10 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
         let (stage, split, experiment) = (stage[row].clone(), split[row].clone(), experiment[row].clone());
         (rank(&stage), stage, split, experiments.rank(&experiment), experiment)
     };
-    let mut cells: BTreeMap<_, BTreeMap<u8, f64>> = BTreeMap::new();
+    let mut cells: BTreeMap<_, BTreeMap<u8, Vec<f64>>> = BTreeMap::new();
     let mut names: BTreeMap<u8, &str> = BTreeMap::new();
     for row in 0..class.len() {
-        cells.entry(column(row)).or_default().insert(id[row] as u8, iou[row]);
+        cells.entry(column(row)).or_default().entry(id[row] as u8).or_default().push(iou[row]);
         names.insert(id[row] as u8, &class[row]);
     }
     let columns: Vec<_> = cells.iter().collect();
@@ -183,7 +190,9 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
     for (id, name) in &names {
         let _ = write!(text, "<tr><th>{}</th>", escape(name));
         for block in columns.chunk_by(|a, b| a.0.1 == b.0.1 && a.0.2 == b.0.2) {
-            let value = |cells: &BTreeMap<u8, f64>| cells.get(id).copied().unwrap_or(f64::NAN);
+            let value = |cells: &BTreeMap<u8, Vec<f64>>| {
+                cells.get(id).map_or(f64::NAN, |iou| iou.iter().sum::<f64>() / iou.len() as f64)
+            };
             let best = block.iter().map(|(_, cells)| value(cells)).fold(f64::NEG_INFINITY, f64::max);
             for (_, cells) in block {
                 text += &bar(value(cells), block.len() > 1 && value(cells) >= best);
@@ -192,5 +201,10 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
         text.push_str("</tr>\n");
     }
     text.push_str("</tbody></table></div>\n");
-    Ok(section("classes", "IoU by class", "Intersection over union of every class, in percent.", &text))
+    Ok(section(
+        "classes",
+        "IoU by class",
+        "Intersection over union of every class, in percent; of several seeds the mean.",
+        &text,
+    ))
 }

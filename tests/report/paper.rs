@@ -1,0 +1,232 @@
+//! The paper's tables: rows found by parameters, numbers over seeds, Markdown and the page's section.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use artifact::table::{CamRow, CurveRow, ScoreRow};
+use artifact::{Artifact, Store};
+use serde_json::{Value, json};
+
+use crate::store::{publish_as, work_at};
+use crate::{run, stderr, stdout};
+
+/// A training and its CAMs, as the stages' own parameters tell them.
+#[derive(Clone, Copy)]
+struct Setting {
+    experiment: &'static str,
+    variant: &'static str,
+    supervision: &'static str,
+    update: &'static str,
+    threshold: f64,
+    scales: &'static [f64],
+    /// mIoU at seed 1; 0.02 less at seed 2.
+    miou: f64,
+}
+
+const ALL: &[f64] = &[0.5, 1.0, 1.5, 2.0];
+const USUAL: Setting = Setting {
+    experiment: "rcm",
+    variant: "rcm",
+    supervision: "contrastive",
+    update: "ema",
+    threshold: 0.2,
+    scales: ALL,
+    miou: 0.5,
+};
+
+/// What is in the preimage of train-cam: parameters without effect are not.
+fn train_params(setting: &Setting) -> Value {
+    let mut params = json!({"variant": setting.variant, "optimizer": {"lr": 0.1}});
+    if setting.variant != "baseline" {
+        params["support"] = json!({"update": setting.update, "momentum": 0.99});
+    }
+    if setting.variant.contains("rcm") {
+        params["rcm"] = json!({"supervision": setting.supervision, "threshold": setting.threshold, "weight": 1.0});
+    }
+    params
+}
+
+/// Writes one experiment; an artifact that another one made already is used, as the stages do.
+fn write(store: &Store, setting: &Setting, seed: u64, params: Value, link: Option<&str>) {
+    let value = |params: &Value| params.to_string().bytes().map(f64::from).sum::<f64>() + seed as f64 * 1000.0;
+    let trained = committed(store, "train-cam", params.clone(), Some(seed), &[], |work| {
+        work.declare::<CurveRow>(1, BTreeMap::new());
+        work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value: value(&params) }]).unwrap();
+    });
+    let extract = json!({"scales": setting.scales, "flip": true});
+    let cams = committed(store, "extract-msinf-cam", extract, None, &[&trained], |work| {
+        work.declare::<CamRow>(1, BTreeMap::new());
+        let raw_max = (value(&params) + setting.scales.iter().sum::<f64>()) as f32;
+        work.write_all([CamRow { raw_max, ..CamRow::default() }]).unwrap();
+    });
+    let params = json!({"experiment": setting.experiment, "seed": seed});
+    let miou = setting.miou - 0.02 * (seed - 1) as f64;
+    let score = |stage: &str, split: &str, miou: f64| ScoreRow {
+        experiment: setting.experiment.into(),
+        stage: stage.into(),
+        split: split.into(),
+        miou,
+        precision: miou + 0.1,
+        recall: miou + 0.2,
+        chosen_on_ground_truth: stage == "cam",
+        seed,
+        ..ScoreRow::default()
+    };
+    let scores = [score("cam", "train", miou), score("cam", "val", 0.99), score("cam+crf", "train", miou + 0.05)];
+    let evaluated = committed(store, "evaluate", params, None, &[&cams], |work| {
+        work.declare::<ScoreRow>(1, BTreeMap::new());
+        work.write_all(scores).unwrap();
+    });
+    for artifact in [&trained, &cams, &evaluated] {
+        let record = artifact.record();
+        store.point_latest(&record.preimage.stage, link, &record.key).unwrap();
+    }
+}
+
+fn committed(
+    store: &Store,
+    stage: &str,
+    params: Value,
+    seed: Option<u64>,
+    inputs: &[&Artifact],
+    fill: impl FnOnce(&mut artifact::Work),
+) -> Artifact {
+    match work_at(store, stage, params, seed, inputs) {
+        Ok(mut work) => {
+            fill(&mut work);
+            publish_as(work, "rcm~1")
+        }
+        Err(artifact) => *artifact,
+    }
+}
+
+/// Two seeds of every setting; the main experiment is `rcm` at seed 1.
+fn store(settings: &[Setting]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for setting in settings {
+        for seed in [1, 2] {
+            let name = format!("{}~{seed}", setting.experiment);
+            let link = (name != "rcm~1").then_some(name.as_str());
+            write(&store, setting, seed, train_params(setting), link);
+        }
+    }
+    dir
+}
+
+fn tables(store: &Path) -> String {
+    stdout(&run("report", store, &["--tables"]))
+}
+
+#[test]
+fn rows_are_found_by_their_parameters_and_seeds_are_averaged() {
+    let dir = store(&[
+        USUAL,
+        Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL },
+        Setting { experiment: "c", supervision: "direct", miou: 0.42, ..USUAL },
+        Setting { experiment: "d", update: "shared", miou: 0.44, ..USUAL },
+        Setting { experiment: "e", variant: "rcm+mam", miou: 0.6, ..USUAL },
+    ]);
+    let text = tables(dir.path());
+    let lines = [
+        "**Table 1: the modules**",
+        "| Setting | n | mIoU paper | mIoU here | with CRF paper | with CRF here |",
+        "| Baseline | 2 | 48.4 | 39.0 ± 1.4 † | 54.4 | 44.0 ± 1.4 |",
+        "| RCM | 2 | 57.6 | 49.0 ± 1.4 † | 62.8 | 54.0 ± 1.4 |",
+        "| RCM + MAM | 2 | 63.7 | 59.0 ± 1.4 † | 67.7 | 64.0 ± 1.4 |",
+        "**Table 2: supervision and SupportNet**",
+        "| Direct, EMA | 2 | 52.3 | 41.0 ± 1.4 † | 68.7 | 51.0 ± 1.4 † | 70.5 | 61.0 ± 1.4 † |",
+        "| Contrastive, shared weights | 2 | 53.7 | 43.0 ± 1.4 † | 68.9 | 53.0 ± 1.4 † | 72.1 | 63.0 ± 1.4 † |",
+        "† Something of it was chosen on ground truth",
+    ];
+    for line in lines {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for absent in ["| SMM", "| MMM", "Table 5", "Figure 7", "99.0"] {
+        assert!(!text.contains(absent), "{absent} is in\n{text}");
+    }
+}
+
+#[test]
+fn single_scales_are_of_the_same_training() {
+    let mut settings = vec![USUAL];
+    for (variant, experiment, all) in [("baseline", "b", 0.4), ("rcm+mam", "e", 0.6)] {
+        settings.push(Setting { experiment, variant, miou: all, ..USUAL });
+        for (scales, less) in [(&[0.5][..], 0.04), (&[1.0], 0.02), (&[1.5], 0.02), (&[2.0], 0.04)] {
+            settings.push(Setting { experiment, variant, scales, miou: all - less, ..USUAL });
+        }
+    }
+    for (index, setting) in settings.iter_mut().enumerate().skip(1) {
+        setting.experiment = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"][index];
+    }
+    let text = tables(store(&settings).path());
+    let lines = [
+        "| 0.5 | 2 | 40.2 | 35.0 ± 1.4 † | 60.8 | 55.0 ± 1.4 † |",
+        "| 1.5 | 2 | 49.0 | 37.0 ± 1.4 † | 61.7 | 57.0 ± 1.4 † |",
+        "| mean of the four | 2 | 46.0 | 36.0 ± 1.4 † | 61.2 | 56.0 ± 1.4 † |",
+        "| deviation of the four | 2 | 3.4 | 1.0 ± 0.0 † | 1.1 | 1.0 ± 0.0 † |",
+        "| all together | 2 | 48.4 | 39.0 ± 1.4 † | 63.7 | 59.0 ± 1.4 † |",
+        // CAMs of one scale are no row of Table 1.
+        "| Baseline | 2 | 48.4 | 39.0 ± 1.4 † |",
+    ];
+    for line in lines {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn thresholds_of_the_masks_are_a_figure_and_other_settings_are_told_apart() {
+    let dir = store(&[
+        USUAL,
+        Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL },
+        Setting { experiment: "c", threshold: 0.1, miou: 0.45, ..USUAL },
+        Setting { experiment: "d", threshold: 0.3, miou: 0.52, ..USUAL },
+    ]);
+    let text = tables(dir.path());
+    for line in ["| 0.1 | 2 | 44.0 ± 1.4 † |", "| 0.2 | 2 | 49.0", "| 0.3 | 2 | 51.0", "| Baseline | 2 | 39.0"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("| RCM | 2 | 57.6 | 49.0"), "the main experiment's threshold is the usual one:\n{text}");
+
+    let slow = Setting { experiment: "slow", miou: 0.3, ..USUAL };
+    let mut params = train_params(&slow);
+    params["optimizer"]["lr"] = json!(0.01);
+    write(&Store::open(dir.path()).unwrap(), &slow, 1, params, Some("slow~1"));
+    let text = tables(dir.path());
+    for line in ["| RCM (rcm) | 2 | 57.6 | 49.0 ± 1.4 †", "| RCM (slow) | 1 | 57.6 | 30.0 † |"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_page_has_the_tables_and_keeps_to_the_manifests_experiments() {
+    let dir = store(&[USUAL, Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL }]);
+    let manifest = dir.path().join("some.toml");
+    let pipeline =
+        "[pipeline]\nname = \"some\"\nseed = 1\nstore = \"x\"\ndevice = \"cpu\"\nmain = \"rcm\"\n[stage.evaluate]\n";
+    std::fs::write(&manifest, format!("{pipeline}[matrix]\nseeds = [1, 2]\n[matrix.variant.rcm]\n")).unwrap();
+    let page = dir.path().join("report.html");
+    let args = |more: &[&str]| [&["--out", page.to_str().unwrap()], more].concat().join("\n");
+    let written = |args: &str| {
+        stdout(&run("report", dir.path(), &args.split('\n').collect::<Vec<_>>()));
+        std::fs::read_to_string(&page).unwrap()
+    };
+    let html = written(&args(&[]));
+    for part in ["<section id=\"paper\">", "<th>Baseline</th>", "39.0 ± 1.4<a class=\"dagger\" href=\"#dagger\">†</a>"]
+    {
+        assert!(html.contains(part), "{part} is not there");
+    }
+    let html = written(&args(&["--manifest", manifest.to_str().unwrap()]));
+    assert!(html.contains("<h1>some</h1>") && html.contains("<th>RCM</th>") && !html.contains("<th>Baseline</th>"));
+    let output = run("report", dir.path(), &["--manifest", manifest.to_str().unwrap(), "--tables"]);
+    assert!(stderr(&output).contains("left out") && stderr(&output).contains("b~1, b~2"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_store_without_such_runs_has_no_section() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::store::write(dir.path());
+    let output = run("report", dir.path(), &["--tables"]);
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("no evaluated experiment"), "{}", stderr(&output));
+}
