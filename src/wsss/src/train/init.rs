@@ -64,7 +64,7 @@ impl Init {
 
 /// Fills every variable of a CAM net, heads included, from the `MainNet` that train-cam trained: training goes on from it.
 pub fn fill_cam_net(vs: &nn::VarStore, trained: &Artifact) -> Result<()> {
-    load_safetensors(vs, &trained.file(CHECKPOINT), "", &[]).map(drop)
+    load(vs, &trained.file(CHECKPOINT), "", &[]).map(drop)
 }
 
 /// A parameter with which a network was trained, such as its `backbone`: read from the artifact, so that it stands in
