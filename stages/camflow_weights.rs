@@ -115,7 +115,7 @@ fn answer(file: &str, weights: &Weights) -> Result<Answer> {
         format: weights.format().to_string(),
         published: published(&md5),
         md5,
-        parameters: tensors.values().filter(|tensor| tensor.dtype().is_float()).map(|tensor| tensor.elements()).sum(),
+        parameters: tensors.values().filter(|tensor| tensor.dtype().is_float()).map(Stored::elements).sum(),
         tensors: tensors.iter().map(row).collect(),
         skipped: weights.skipped().to_vec(),
         backbones: BackboneName::ALL.into_iter().map(|name| fit(weights, name)).collect::<Result<_>>()?,

@@ -45,6 +45,13 @@ impl fmt::Display for Misshapen {
     }
 }
 
+/// A variable and the tensor of its name and shape.
+struct Match<'a> {
+    name: &'a str,
+    variable: &'a Tensor,
+    stored: &'a Stored,
+}
+
 impl LoadReport {
     /// Whether every variable has its tensor and every tensor its variable.
     pub fn fits(&self) -> bool {
@@ -106,14 +113,14 @@ impl Weights {
         if !required.fits() {
             return Err(Error::Data(format!("{} does not fit this network: {required}", self.source)));
         }
-        for (name, _, stored) in &matches {
+        for Match { name, stored, .. } in &matches {
             if !stored.dtype().is_float() {
                 let dtype = stored.dtype();
                 return Err(Error::Data(format!("{}: tensor '{name}' is {dtype}; weights are floats", self.source)));
             }
         }
         tch::no_grad(|| {
-            for (_, variable, stored) in matches {
+            for Match { variable, stored, .. } in matches {
                 let tensor = Tensor::from_slice(&self.values(stored)).reshape(variable.size());
                 variable.shallow_clone().copy_(&tensor);
             }
@@ -127,7 +134,7 @@ impl Weights {
         &'a self,
         variables: &'a BTreeMap<String, Tensor>,
         prefix: &str,
-    ) -> Result<(LoadReport, Vec<(&'a str, &'a Tensor, &'a Stored)>)> {
+    ) -> Result<(LoadReport, Vec<Match<'a>>)> {
         let mut tensors = BTreeMap::new();
         for (name, stored) in self.tensors().iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")) {
             let complete = name.starts_with(prefix) || variables.contains_key(name);
@@ -145,7 +152,7 @@ impl Weights {
             };
             let (expected, found) = (variable.size(), stored.shape().iter().map(|&n| n as i64).collect());
             if expected == found {
-                matches.push((name.as_str(), variable, stored));
+                matches.push(Match { name, variable, stored });
             } else {
                 report.misshapen.push(Misshapen { name: name.clone(), expected, found });
             }
