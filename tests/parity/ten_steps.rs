@@ -78,7 +78,12 @@ fn ten_steps_are_pytorchs() {
     let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
     for step in 0..STEPS {
         let loss = objective.step_loss(&main, &support, &batch(&golden, step), &mut prototypes, MamPhase::Active);
-        let terms = [("total", Some(&loss.total)), ("cls", Some(&loss.cls)), ("rcm", loss.rcm.as_ref()), ("mam", loss.mam.as_ref())];
+        let terms = [
+            ("total", Some(&loss.total)),
+            ("cls", Some(&loss.cls)),
+            ("rcm", loss.rcm.as_ref()),
+            ("mam", loss.mam.as_ref()),
+        ];
         for (name, found) in terms {
             let expected = golden.get(&format!("losses.{name}")).double_value(&[step as i64]);
             assert_scalar(&format!("{name} of step {step}"), found.expect("every term is on"), expected, TOLERANCE);

@@ -124,8 +124,7 @@ impl ResNet50 {
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
-        let through =
-            |x: Tensor, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
+        let through = |x: Tensor, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
         let x = self.bn1.forward(&self.conv1.forward(images), mode).relu_(); // [B, 64, H / 2, W / 2]
         let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, 64, H / 4, W / 4]
         let conv4 = through(through(x, 0), 1); // [B, 512, h, w]
