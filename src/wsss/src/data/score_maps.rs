@@ -12,7 +12,7 @@ const LEVEL: i32 = 1;
 
 /// Maps of one image, in the order in which they were added.
 #[derive(Debug, Default)]
-struct Maps {
+struct OfImage {
     height: usize,
     width: usize,
     maps: Vec<(ClassId, Vec<u8>)>,
@@ -21,7 +21,7 @@ struct Maps {
 /// Maps by image.
 #[derive(Debug, Default)]
 pub struct ScoreMaps {
-    images: BTreeMap<ImageId, Maps>,
+    images: BTreeMap<ImageId, OfImage>,
 }
 
 impl ScoreMaps {
@@ -37,7 +37,7 @@ impl ScoreMaps {
 
     /// The maps of an image, with their classes; none for an image that is not known.
     pub fn of(&self, image: &ImageId) -> Result<Vec<(ClassId, Mask)>> {
-        let Some(Maps { height, width, maps }) = self.images.get(image) else { return Ok(Vec::new()) };
+        let Some(OfImage { height, width, maps }) = self.images.get(image) else { return Ok(Vec::new()) };
         let unpack = |(class, packed): &(ClassId, Vec<u8>)| {
             let classes = zstd::bulk::decompress(packed, height * width)
                 .map_err(|why| Error::Failed(format!("cannot read back a score map of image '{image}': {why}")))?;
