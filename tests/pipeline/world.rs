@@ -27,7 +27,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let manifest = directory.path().join("pipeline.toml");
         let tiny = tiny().canonicalize().unwrap();
-        std::fs::write(&manifest, format!("extends = {tiny:?}\n{tables}")).unwrap();
+        std::fs::write(&manifest, format!("extends = '{}'\n{tables}", tiny.display())).unwrap();
         Self { directory, manifest }
     }
 

@@ -23,6 +23,9 @@ mod check;
 /// The stage whose metrics close a run.
 const LAST_STAGE: &str = "evaluate";
 
+/// Experiments that stand side by side in the table of metrics; more stand below one another.
+const SIDE_BY_SIDE: usize = 5;
+
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -275,6 +278,32 @@ impl Run<'_> {
     }
 }
 
+impl Summary {
+    /// Every metric in a line, every experiment in a column.
+    fn by_metric(&self) -> Table {
+        let names: BTreeSet<_> = self.metrics.values().flat_map(BTreeMap::keys).collect();
+        let experiments: Vec<_> = self.metrics.keys().map(String::as_str).collect();
+        let mut table = Table::new(&[&["metric"], experiments.as_slice()].concat());
+        for name in names {
+            let cells = self.metrics.values().map(|metrics| metrics.get(name).map(text::number).unwrap_or_default());
+            table.row(std::iter::once(name.clone()).chain(cells));
+        }
+        table
+    }
+
+    /// Every experiment in a line; of its metrics the mIoU.
+    fn by_experiment(&self) -> Table {
+        let names: BTreeSet<_> = self.metrics.values().flat_map(BTreeMap::keys).collect();
+        let names: Vec<_> = names.into_iter().map(String::as_str).filter(|name| name.ends_with("miou")).collect();
+        let mut table = Table::new(&[&["experiment"], names.as_slice()].concat());
+        for (experiment, metrics) in &self.metrics {
+            let cells = names.iter().map(|name| metrics.get(*name).map(text::number).unwrap_or_default());
+            table.row(std::iter::once(experiment.clone()).chain(cells));
+        }
+        table
+    }
+}
+
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.ran == 0 {
@@ -291,13 +320,7 @@ impl std::fmt::Display for Summary {
         if self.metrics.is_empty() {
             return Ok(());
         }
-        let names: BTreeSet<_> = self.metrics.values().flat_map(BTreeMap::keys).collect();
-        let experiments: Vec<_> = self.metrics.keys().map(String::as_str).collect();
-        let mut table = Table::new(&[&["metric"], experiments.as_slice()].concat());
-        for name in names {
-            let cells = self.metrics.values().map(|metrics| metrics.get(name).map(text::number).unwrap_or_default());
-            table.row(std::iter::once(name.clone()).chain(cells));
-        }
+        let table = if self.metrics.len() > SIDE_BY_SIDE { self.by_experiment() } else { self.by_metric() };
         write!(f, "\n{table}\nthe report: camflow report; questions: camflow query\n")
     }
 }
