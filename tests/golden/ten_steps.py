@@ -5,6 +5,9 @@
 Plain PyTorch: every equation of the paper's section 3 as it is written, on features upsampled to the image's grid. Norms
 are frozen and nothing is dropped out, so a step is deterministic. Images, labels, padding and first weights follow from
 their names (rule.py); the salt stands in the file's metadata.
+
+The ten steps are taken twice, in f32 and in f64. What is stored is f32; `rounding.*` is how far the two lie apart, since a
+pixel whose score rounds to the other side of the threshold changes every later step: no f32 program can be held to less.
 """
 
 import torch
@@ -112,7 +115,7 @@ def batch(salt, step):
     """Images [B, 3, H, W] that are zero in the padding, labels [B, K], where there is image [B, H, W]."""
     name = f"{salt}step{step}."
     height, width = SIZE
-    labels = (values(name + "labels", (B, K)) > 0).float()
+    labels = (values(name + "labels", (B, K)) > 0).to(torch.get_default_dtype())
     labels[torch.arange(B), (torch.arange(B) + step) % K] = 1.0
     labels[torch.arange(B), (torch.arange(B) + step + 1) % K] = 0.0
     # A quarter of a side at most, on each side: floor((u + 1) / 2 x side / 4).
@@ -122,7 +125,8 @@ def batch(salt, step):
         top, bottom = (int(border[b, i] * (height // 4)) for i in (0, 1))
         left, right = (int(border[b, i] * (width // 4)) for i in (2, 3))
         valid[b, top : height - bottom, left : width - right] = 1.0
-    return values(name + "images", (B, 3, height, width)) * valid[:, None], labels, valid.bool()
+    images = values(name + "images", (B, 3, height, width)).to(valid.dtype)
+    return images * valid[:, None], labels, valid.bool()
 
 
 def upsample(x):
@@ -181,10 +185,11 @@ def mam_loss(main, support, labels):
     return total
 
 
-def main():
-    asked = arguments(__doc__.splitlines()[0])
+def train(salt, dtype):
+    """Ten steps in one precision: losses of every step, some final weights, the prototypes."""
+    torch.set_default_dtype(dtype)
     main_net, support_net = CamNet(), CamNet()
-    fill(main_net, asked.salt)
+    fill(main_net, salt)
     support_net.load_state_dict(main_net.state_dict())
     parameters = {name: p for name, p in main_net.named_parameters() if trained(name, p)}
     for name, p in main_net.named_parameters():
@@ -197,7 +202,7 @@ def main():
     prototypes, losses = {}, {name: [] for name in ("total", "cls", "rcm", "mam")}
 
     for step in range(STEPS):
-        images, labels, valid = batch(asked.salt, step)
+        images, labels, valid = batch(salt, step)
         scales = [scaled(images, s) for s in (0.5, 1, 2)]
         with torch.no_grad():
             seen = [support_net(x) for x in scales]
@@ -223,15 +228,24 @@ def main():
         for name, loss in {"total": total, **terms}.items():
             losses[name].append(loss.item())
         counts = [int(((regions == k) & valid).sum()) for k in range(K + 1)]
-        print(f"step {step}:", *(f"{name} {losses[name][-1]:.6f}" for name in losses), "pixels of each class", counts)
+        print(f"{dtype} step {step}:", *(f"{name} {losses[name][-1]:.6f}" for name in losses), "pixels of each class", counts)
 
     tensors = {f"losses.{name}": torch.tensor(series) for name, series in losses.items()}
     for net, prefix in [(main_net, "main"), (support_net, "support")]:
         state = net.state_dict()
         tensors.update({f"{prefix}.{name}": state[name] for name in STORED})
     table = torch.stack([prototypes.get(k, torch.zeros(D)) for k in range(K + 1)])
-    tensors["prototypes"] = table
-    write(asked.out / "ten_steps.safetensors", tensors, asked.salt)
+    return {**tensors, "prototypes": table}
+
+
+def main():
+    asked = arguments(__doc__.splitlines()[0])
+    exact, tensors = train(asked.salt, torch.float64), train(asked.salt, torch.float32)
+    apart = {f"rounding.{name}": (tensors[name] - exact[name]).abs().float() for name in tensors}
+    for name in tensors:
+        if not name.startswith("losses."):
+            apart[f"rounding.{name}"] = apart[f"rounding.{name}"].max().reshape(1)
+    write(asked.out / "ten_steps.safetensors", {**tensors, **apart}, asked.salt)
 
 
 if __name__ == "__main__":
