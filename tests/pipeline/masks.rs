@@ -8,7 +8,7 @@ use crate::world::World;
 fn training_reads_no_mask() {
     let (with, without) = (World::new(), World::new());
     let root = with.path().join("voc");
-    let config = ShapesConfig { seed: 1, images_train: 10, images_val: 2, size: [64, 64] };
+    let config = ShapesConfig { seed: 1, images_train: 10, images_val: 2, images_closeup: 0, size: [64, 64] };
     write_voc_layout(&root, &config).unwrap();
     let digests = |world: &World, masks: &str| {
         let sets = [
