@@ -191,7 +191,7 @@ fn labels_follow_the_picture() {
     let left = |pixel: usize| pixel % width < width / 2;
     let pixels =
         (0..height * width).flat_map(|pixel| if left(pixel) { [200, 40, 40] } else { [30, 90, 160] }).collect();
-    let right = |pixel: usize| if left(pixel) != pixel.is_multiple_of(7) { 0.3 } else { 0.7 };
+    let right = |pixel: usize| if left(pixel) == pixel.is_multiple_of(7) { 0.7 } else { 0.3 };
     let p: Vec<f32> = (0..height * width).map(right).collect();
     let p = [p.iter().map(|p| 1.0 - p).collect(), p].concat();
     let q = DenseCrf::new(&Rgb { height, width, pixels }, &CAM).infer(&p, 10);

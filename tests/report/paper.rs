@@ -47,16 +47,16 @@ fn train_params(setting: &Setting) -> Value {
 }
 
 /// Writes one experiment; an artifact that another one made already is used, as the stages do.
-fn write(store: &Store, setting: &Setting, seed: u64, params: Value, link: Option<&str>) {
+fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Option<&str>) {
     let value = |params: &Value| params.to_string().bytes().map(f64::from).sum::<f64>() + seed as f64 * 1000.0;
     let trained = committed(store, "train-cam", params.clone(), Some(seed), &[], |work| {
         work.declare::<CurveRow>(1, BTreeMap::new());
-        work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value: value(&params) }]).unwrap();
+        work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value: value(params) }]).unwrap();
     });
     let extract = json!({"scales": setting.scales, "flip": true});
     let cams = committed(store, "extract-msinf-cam", extract, None, &[&trained], |work| {
         work.declare::<CamRow>(1, BTreeMap::new());
-        let raw_max = (value(&params) + setting.scales.iter().sum::<f64>()) as f32;
+        let raw_max = (value(params) + setting.scales.iter().sum::<f64>()) as f32;
         work.write_all([CamRow { raw_max, ..CamRow::default() }]).unwrap();
     });
     let params = json!({"experiment": setting.experiment, "seed": seed});
@@ -108,7 +108,7 @@ fn store(settings: &[Setting]) -> tempfile::TempDir {
         for seed in [1, 2] {
             let name = format!("{}~{seed}", setting.experiment);
             let link = (name != "rcm~1").then_some(name.as_str());
-            write(&store, setting, seed, train_params(setting), link);
+            write(&store, setting, seed, &train_params(setting), link);
         }
     }
     dir
@@ -191,7 +191,7 @@ fn thresholds_of_the_masks_are_a_figure_and_other_settings_are_told_apart() {
     let slow = Setting { experiment: "slow", miou: 0.3, ..USUAL };
     let mut params = train_params(&slow);
     params["optimizer"]["lr"] = json!(0.01);
-    write(&Store::open(dir.path()).unwrap(), &slow, 1, params, Some("slow~1"));
+    write(&Store::open(dir.path()).unwrap(), &slow, 1, &params, Some("slow~1"));
     let text = tables(dir.path());
     for line in ["| RCM (rcm) | 2 | 57.6 | 49.0 ± 1.4 †", "| RCM (slow) | 1 | 57.6 | 30.0 † |"] {
         assert!(text.contains(line), "{line} is not in\n{text}");

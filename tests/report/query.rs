@@ -127,7 +127,11 @@ fn all_means_every_committed_artifact() {
 fn the_tables_are_described() {
     let dir = made();
     let text = stdout(&run("query", dir.path(), &["--tables"]));
-    for part in ["confusion (192 rows from evaluate)", "What is scored: cam, cam+crf, label, deeplab, deeplab+crf.", "source_stage"] {
+    for part in [
+        "confusion (192 rows from evaluate)",
+        "What is scored: cam, cam+crf, label, deeplab, deeplab+crf.",
+        "source_stage",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
 }
