@@ -5,6 +5,7 @@
 //! `VmHWM` (Linux, /proc/self/status) grew over what it was with the inputs in place, and how long a second run took, and
 //! leaves its loss, gradient and prototypes in a file: the parent asserts that the two forms agree to 1e-5.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -117,7 +118,8 @@ pub fn compare() {
     let [plain, compact] = [Form::Plain, Form::Compact].map(|form| {
         let file = folder.path().join(format!("{form:?}.safetensors"));
         let measured = measure(form, &file);
-        (measured, Tensor::read_safetensors(&file).expect("the child's results"))
+        let results = Tensor::read_safetensors(&file).expect("the child's results");
+        (measured, results.into_iter().collect::<BTreeMap<_, _>>())
     });
     for ((name, expected), (same, found)) in plain.1.iter().zip(&compact.1) {
         assert_eq!(name, same);
