@@ -208,7 +208,9 @@ fn broken_png(error: &png::DecodingError) -> Malformed {
     Malformed::new(format!("no whole PNG ({error}); fetch the file again"))
 }
 
-fn write_png(encoder: png::Encoder<'_, &mut Vec<u8>>, data: &[u8]) {
+fn write_png(mut encoder: png::Encoder<'_, &mut Vec<u8>>, data: &[u8]) {
+    // Not `Balanced`: its DEFLATE, and so the bytes and their digest, depend on what else is built into the workspace.
+    encoder.set_compression(png::Compression::Fast);
     let written = encoder.write_header().and_then(|mut writer| {
         writer.write_image_data(data)?;
         writer.finish()
