@@ -63,7 +63,7 @@ test: build ## run every test
 	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
 
 golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
-	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --no-fail-fast
+	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --test weights --no-fail-fast
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check

@@ -51,6 +51,7 @@ impl Stage for TrainAffinity {
         Description {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
             optional_inputs: vec!["train-cam".into()],
+            inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into(), CrfRow::TABLE.into()],
             seeded: true,
             tensors: true,

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::describe::{InputByParam, Unused};
+use artifact::describe::Unused;
 use artifact::table::CurveRow;
 use artifact::{Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
@@ -137,11 +137,7 @@ impl Stage for TrainCam {
         Description {
             inputs: vec!["prepare-data".into()],
             optional_inputs: vec![NAME.into()],
-            inputs_by_param: vec![InputByParam {
-                param: "init".into(),
-                value: json!(Init::TrainCam),
-                input: NAME.into(),
-            }],
+            inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
             tensors: true,

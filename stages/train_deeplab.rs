@@ -41,6 +41,7 @@ impl Stage for TrainDeeplab {
         Description {
             inputs: vec!["prepare-data".into(), "random-walk".into()],
             optional_inputs: vec!["train-cam".into()],
+            inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
             tensors: true,

@@ -66,4 +66,9 @@ fn what_a_training_starts_from_and_what_it_needs_must_agree() {
     assert_refused(&unused, 78, &["uses 'train-cam' for init = \"train-cam\" only"]);
     let lacking = world.finish("train-cam", &["--check", "--experiment", "first", "--set", "train-cam.init=train-cam"]);
     assert_refused(&lacking, 78, &["init", "lack 'train-cam'", "'train-cam@EXPERIMENT'"]);
+    for stage in ["train-affinity", "train-deeplab"] {
+        let unused =
+            world.finish(stage, &["--check", "--experiment", "rcm+mam", "--set", &format!("{stage}.init=random")]);
+        assert_refused(&unused, 78, &[stage, "uses 'train-cam' for init = \"train-cam\" only"]);
+    }
 }

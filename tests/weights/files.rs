@@ -13,7 +13,9 @@ fn own() -> PathBuf {
 
 /// The bytes of the golden file `name`.
 pub fn golden(name: &str) -> Vec<u8> {
-    let given = std::env::var_os("CAMFLOW_GOLDEN").map(|set| PathBuf::from(set).join("weights").join(name));
+    // A relative folder is relative to the repository, as for the other vectors.
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let given = std::env::var_os("CAMFLOW_GOLDEN").map(|set| root.join(set).join("weights").join(name));
     let path = given.filter(|path| path.exists()).unwrap_or_else(|| own().join(name));
     fs::read(&path).unwrap_or_else(|why| panic!("cannot read {}: {why}", path.display()))
 }

@@ -30,7 +30,7 @@ fn no_global_but_those_of_a_state_dict() {
         ("", "OrderedDict"),
     ] {
         let expected = format!("names {module}.{name} at byte");
-        let called = Pickle::new().global(module, name).raw(b"(").text("touch /tmp/owned").raw(b"tR");
+        let called = Pickle::new().global(module, name).raw(b"(").text("touch owned").raw(b"tR");
         let why = said(called);
         assert!(why.contains(&format!("{expected} {}", OBJECT + 2)) && why.contains("nothing was run"), "{why}");
         // Also where it is only mentioned, and in an archive.

@@ -148,8 +148,10 @@ impl Description {
             let (name, place) = (&self.name, plan.place(param));
             match (plan.params.get(param) == Some(value), has(input)) {
                 (true, false) => {
+                    // A stage cannot need itself, but the same stage of another experiment.
+                    let other = if input == name { "@EXPERIMENT" } else { "" };
                     return Err(Error::Config(format!(
-                        "{place}: {name}.{param} = {value}, but its needs lack '{input}'; add '{input}@EXPERIMENT', or set \
+                        "{place}: {name}.{param} = {value}, but its needs lack '{input}'; add '{input}{other}', or set \
                          another {param}"
                     )));
                 }

@@ -72,12 +72,12 @@ impl Bottleneck {
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         let skip = match &self.downsample {
-            Some((conv, bn)) => bn.forward(&conv.forward(x), mode), // [B, to, h / stride, w / stride]
+            Some((conv, bn)) => conv.forward_normalized(bn, x, mode), // [B, to, h / stride, w / stride]
             None => x.shallow_clone(),
         };
-        let y = self.bn1.forward(&self.conv1.forward(x), mode).relu_(); // [B, planes, h, w]
-        let y = self.bn2.forward(&self.conv2.forward(&y), mode).relu_(); // [B, planes, h / stride, w / stride]
-        let y = self.bn3.forward(&self.conv3.forward(&y), mode); // [B, to, h / stride, w / stride]
+        let y = self.conv1.forward_normalized(&self.bn1, x, mode).relu_(); // [B, planes, h, w]
+        let y = self.conv2.forward_normalized(&self.bn2, &y, mode).relu_(); // [B, planes, h / stride, w / stride]
+        let y = self.conv3.forward_normalized(&self.bn3, &y, mode); // [B, to, h / stride, w / stride]
         (y + skip).relu_()
     }
 }
@@ -125,7 +125,7 @@ impl ResNet50 {
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
         let through = |x: Tensor, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
-        let x = self.bn1.forward(&self.conv1.forward(images), mode).relu_(); // [B, 64, H / 2, W / 2]
+        let x = self.conv1.forward_normalized(&self.bn1, images, mode).relu_(); // [B, 64, H / 2, W / 2]
         let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, 64, H / 4, W / 4]
         let conv4 = through(through(x, 0), 1); // [B, 512, h, w]
         let conv5 = through(conv4.shallow_clone(), 2); // [B, 1024, h, w]

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use artifact::describe::InputByParam;
 use artifact::{Artifact, Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::nn;
 
 use crate::model::weights::{FOREIGN_HEADS, LoadReport, load};
@@ -26,6 +28,11 @@ pub enum Init {
 }
 
 impl Init {
+    /// What every training stage says of its parameter `init`: train-cam is needed for [`Init::TrainCam`], and only then.
+    pub fn input() -> InputByParam {
+        InputByParam { param: "init".into(), value: json!(Self::TrainCam), input: "train-cam".into() }
+    }
+
     /// Fills the backbone in `vs`; heads keep what they were made with.
     pub fn fill(self, vs: &nn::VarStore, weights: &str, cam: Option<&Artifact>) -> Result<Option<LoadReport>> {
         // With their dot: the head `feature.` is no beginning of MobileNetV2's `features.0`.
