@@ -90,6 +90,7 @@ impl Stage for Evaluate {
                 .map(str::to_owned)
                 .into(),
             tensors: true,
+            sharded: true,
             ..Description::new("evaluate", 2)
         }
     }

@@ -48,6 +48,7 @@ impl Stage for ExtractMsinfCam {
             inputs: vec!["prepare-data".into(), "train-cam".into()],
             outputs: vec![CamRow::TABLE.into()],
             tensors: true,
+            sharded: true,
             ..Description::new("extract-msinf-cam", 2)
         }
     }

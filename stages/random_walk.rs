@@ -43,6 +43,7 @@ impl Stage for RandomWalk {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into(), "train-affinity".into()],
             outputs: vec![LabelRow::TABLE.into()],
             tensors: true,
+            sharded: true,
             ..Description::new("random-walk", 2)
         }
     }

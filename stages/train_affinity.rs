@@ -57,7 +57,7 @@ impl Stage for TrainAffinity {
             tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            ..Description::new("train-affinity", 2)
+            ..Description::new("train-affinity", 3)
         }
     }
 

@@ -47,7 +47,7 @@ impl Stage for TrainDeeplab {
             tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            ..Description::new("train-deeplab", 2)
+            ..Description::new("train-deeplab", 3)
         }
     }
 

@@ -60,7 +60,7 @@ impl World {
         };
         let mut told = Vec::new();
         let (selection, interrupt) = (Selection::default(), Interrupt::default());
-        let summary = runner::run(&RunOptions { source, selection, interrupt, json: false }, &mut told);
+        let summary = runner::run(&RunOptions { source, selection, jobs: 1, interrupt, json: false }, &mut told);
         summary.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&told)))
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use artifact::store::{Claim, LOG_FILE};
 use artifact::table::CurveRow;
 use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store,
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store, parent,
 };
 use clap::Parser;
 use serde::Deserialize;
@@ -36,6 +36,10 @@ struct Options {
     describe: bool,
     #[arg(long)]
     check: bool,
+    #[arg(long)]
+    expect_key: Option<String>,
+    #[arg(long)]
+    shard: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +88,7 @@ fn description(stage: &str) -> Description {
         outputs: names(&["curve"]),
         seeded: stage.starts_with("train"),
         tensors: false,
+        sharded: false,
         execution_params: names(&["steps", "fail", "verify"]),
         path_params: names(&["file"]),
         unused_params: Vec::new(),
@@ -93,6 +98,10 @@ fn description(stage: &str) -> Description {
 fn main() -> ExitCode {
     let called = PathBuf::from(std::env::args().next().unwrap_or_default());
     let stage = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Err(error) = parent::follow() {
+        eprintln!("{stage}: {error}");
+        return ExitCode::from(error.exit_code());
+    }
     match start(&stage, called.parent().unwrap_or(Path::new(".")), &Options::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -123,6 +132,9 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     let store = Store::open(&options.store)?;
     let fingerprints = Fingerprints::open(store.root());
     let (preimage, inputs) = resolve(plan, &experiment, &store, &fingerprints)?;
+    if options.expect_key.as_ref().is_some_and(|expected| *expected != preimage.key().as_str()) {
+        return Err(Error::Config("a parameter has changed since the run was planned".into()));
+    }
     let committed = || store.find_whole(stage, &preimage.key()).map(|(found, _)| found.is_some() && !options.force);
     if committed()? {
         return Ok(ExitCode::SUCCESS);

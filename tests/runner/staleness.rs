@@ -151,6 +151,7 @@ fn a_run_in_this_process_does_the_same() {
             ..Default::default()
         },
         selection: runner::Selection::default(),
+        jobs: 1,
         interrupt: runner::Interrupt::default(),
         json: false,
     };

@@ -30,6 +30,9 @@ pub struct Description {
     pub seeded: bool,
     /// Does it compute with tensors (device class and type are then in its key)?
     pub tensors: bool,
+    /// Does it work image by image, so that several processes may share it (`--shard I/N`)?
+    #[serde(default)]
+    pub sharded: bool,
     /// Parameters that never change bytes, such as `workers`: not in the key. Dotted names.
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
@@ -75,6 +78,7 @@ impl Description {
             outputs: vec![],
             seeded: false,
             tensors: false,
+            sharded: false,
             execution_params: vec![],
             path_params: vec![],
             unused_params: vec![],

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +35,7 @@ struct Entry {
     name: String,
     path: PathBuf,
     size: u64,
+    /// When content or attributes last changed: unlike the time of modification no program can set it.
     changed: SystemTime,
 }
 
@@ -76,7 +78,8 @@ impl Fingerprints {
 fn collect(path: &Path, name: &str, entries: &mut Vec<Entry>) -> Result<()> {
     let meta = fs::metadata(path).map_err(Error::io("read", path))?;
     if !meta.is_dir() {
-        let changed = meta.modified().map_err(Error::io("read the time of", path))?;
+        let since_1970 = Duration::new(meta.ctime().max(0) as u64, meta.ctime_nsec() as u32);
+        let changed = UNIX_EPOCH + since_1970;
         entries.push(Entry { name: name.to_owned(), path: path.to_owned(), size: meta.len(), changed });
         return Ok(());
     }

@@ -9,15 +9,19 @@
 //! fingerprint  content digests of files from outside
 //! describe     what a stage says of itself
 //! store        committed artifacts, and the work that becomes them
+//! parent       a stage does not outlive the runner that started it
+//! failpoint    where tests kill the process or make the disk refuse
 //! ```
 
 mod cell;
 pub mod describe;
 pub mod error;
+pub mod failpoint;
 pub mod fingerprint;
 pub mod id;
 pub mod key;
 pub mod manifest;
+pub mod parent;
 pub mod store;
 pub mod table;
 

@@ -41,6 +41,10 @@ enum Command {
         pipeline: Pipeline,
         #[command(flatten)]
         select: Select,
+        /// Run up to N stage processes at a time: independent stages side by side, and those that work image by image
+        /// as shards, with a GPU each (device = "cuda") or an even share of the cores
+        #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+        jobs: u16,
         #[command(flatten)]
         output: Output,
     },
@@ -182,10 +186,10 @@ pub fn main() -> Result<ExitCode> {
     };
     let out = &mut stdout();
     match cli.command {
-        Command::Run { pipeline, select, output } => {
-            let interrupt = Interrupt::on_signals()?;
+        Command::Run { pipeline, select, jobs, output } => {
+            let (source, selection, jobs) = (pipeline.into(), select.into(), usize::from(jobs));
             let options =
-                RunOptions { source: pipeline.into(), selection: select.into(), interrupt, json: output.json };
+                RunOptions { source, selection, jobs, interrupt: Interrupt::on_signals()?, json: output.json };
             runner::run(&options, out).map(drop)
         }
         Command::Plan { pipeline, select, output } => runner::plan(&pipeline.into(), &select.into(), output.json, out),

@@ -41,6 +41,8 @@ pub struct RunOptions {
     pub source: Source,
     /// The stages that may run.
     pub selection: Selection,
+    /// How many stage processes may run at a time; at least 1.
+    pub jobs: usize,
     /// How the run is told to stop.
     pub interrupt: Interrupt,
     /// Print the summary as JSON; progress and the stages' own output then go to standard error.

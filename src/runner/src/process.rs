@@ -1,4 +1,4 @@
-//! One child process at a time, and a request to stop passed on to it.
+//! A child process, and a request to stop passed on to it.
 //!
 //! A stage that is told to stop writes a checkpoint and exits with 75; the runner waits for that. Children stay in
 //! the runner's process group, so Ctrl-C and a cluster's SIGTERM reach them directly as well. To a stage a second
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use artifact::{Error, Result};
+use artifact::{Error, Result, parent};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
@@ -48,6 +48,7 @@ impl Interrupt {
     pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
         let program = command.get_program().to_owned();
         let program = Path::new(&program);
+        parent::announce(command);
         let mut child = command.spawn().map_err(Error::io("start", program))?;
         let mut told = false;
         loop {

@@ -1,30 +1,36 @@
-//! Check all that will run, run what is stale one stage at a time, and look anew after each: a stage whose inputs
-//! turn out to have the same rows as before is not run (early cutoff).
+//! Check all that will run, run what is stale, and look anew after each stage: one whose inputs turn out to have the same
+//! rows as before is not run (early cutoff).
+//!
+//! ```text
+//! run/check.rs      `--check` of every stage before the first one starts
+//! run/schedule.rs   which step may start when, and what became of it
+//! run/child.rs      the processes of one step
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use artifact::store::LOG_FILE;
-use artifact::{Artifact, Error, Key, Result, StageId};
+use artifact::{Artifact, Error, Key, Result};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::options::RunOptions;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
-use crate::process::stopped;
-use crate::reason::{self, Reason};
 use crate::text::{self, Table};
 
 mod check;
+mod child;
+mod schedule;
 
 /// The stage whose metrics close a run.
 const LAST_STAGE: &str = "evaluate";
 
 /// Experiments that stand side by side in the table of metrics; more stand below one another.
 const SIDE_BY_SIDE: usize = 5;
+
+/// How often a run plans again because a stage has found an input damaged: a disk that damages all is not to be fed on.
+const REPLANS: usize = 8;
 
 /// What a run did.
 #[derive(Clone, Debug, Serialize)]
@@ -73,14 +79,13 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     // Ctrl-C ends the checks too: that is no failure of theirs.
     options.interrupt.check()?;
     checked?;
-    let outcomes = match run.execute(plan) {
-        Err(RunError::DamagedInput(reason)) => {
-            run.say(&format!("{reason}; planning again"))?;
-            let plan = run.plan()?;
-            run.execute(plan)
-        }
-        other => other,
-    };
+    let mut outcomes = run.execute(plan);
+    for _ in 0..REPLANS {
+        let Err(RunError::DamagedInput(reason)) = outcomes else { break };
+        run.say(&format!("{reason}; planning again"))?;
+        let plan = run.plan()?;
+        outcomes = run.execute(plan);
+    }
     let summary = run.summary(outcomes.map_err(RunError::into_error)?);
     if options.json {
         text::emit_json(out, &summary)?;
@@ -135,26 +140,6 @@ impl Run<'_> {
         Ok(plan)
     }
 
-    fn execute(&mut self, plan: Plan) -> Result<Vec<Outcome>, RunError> {
-        let total = self.announced + plan.to_run().count();
-        let mut outcomes = Vec::new();
-        let mut committed: BTreeMap<StageId, Artifact> = BTreeMap::new();
-        for step in plan.steps {
-            let artifact = match &step.artifact {
-                Some(artifact) if step.is_cached() => artifact.clone(),
-                _ if !step.selected => continue,
-                _ => self.resolve(&step, &committed, total)?,
-            };
-            let record = artifact.record();
-            self.pipeline.store.point_latest(&step.stage, step.plan.link(), &record.key)?;
-            if step.selected {
-                outcomes.push(self.outcome(&step, &artifact, &outcomes));
-            }
-            committed.insert(step.plan.id(), artifact);
-        }
-        Ok(outcomes)
-    }
-
     /// Two experiments with one key are one computation: the first of them is the one that ran.
     fn outcome(&self, step: &Step, artifact: &Artifact, before: &[Outcome]) -> Outcome {
         let key = artifact.record().key.clone();
@@ -168,102 +153,6 @@ impl Run<'_> {
             digest: artifact.record().digest.clone(),
             seconds,
         }
-    }
-
-    /// The artifact of a step whose inputs are all committed by now, computed if need be.
-    fn resolve(
-        &mut self,
-        step: &Step,
-        committed: &BTreeMap<StageId, Artifact>,
-        total: usize,
-    ) -> Result<Artifact, RunError> {
-        self.options.interrupt.check()?;
-        let digest = |need: &StageId| {
-            let missing = || {
-                let need = need.seen_from(&step.experiment);
-                Error::NotCommitted(format!("{} needs {need}, which is not committed", step.stage))
-            };
-            let artifact = committed.get(need).ok_or_else(missing)?;
-            Ok((need.stage.clone(), artifact.record().digest.clone()))
-        };
-        let inputs = step.plan.needs.iter().map(digest).collect::<Result<_>>()?;
-        let preimage = self.pipeline.preimage(&step.plan, inputs)?;
-        let key = preimage.key();
-        let ran = self.computed.contains_key(&(step.stage.clone(), key.clone()));
-        let force = !ran && step.forced;
-        let (found, damage) = self.pipeline.store.find_whole(&step.stage, &key)?;
-        let named = format!("{} ({})", step.stage, step.experiment);
-        if step.shared_with.is_none() {
-            self.announced += 1;
-        }
-        let at = format!("[{}/{total}]", self.announced);
-        if !force && let Some(artifact) = found {
-            if step.shared_with.is_none() {
-                self.say(&format!("{at} {named}: committed already, its inputs are the same"))?;
-            }
-            return Ok(artifact);
-        }
-        let reasons = match damage {
-            Some(what) => vec![Reason::Damaged { what }],
-            None if force => vec![Reason::Forced],
-            None => reason::of_absence(self.pipeline, &step.plan, &preimage)?.0,
-        };
-        self.say(&format!("{at} {named}: {}", reason::sentence(&reasons)))?;
-        let start = Instant::now();
-        self.start(step, &key, force)?;
-        self.computed.insert((step.stage.clone(), key.clone()), start.elapsed().as_secs_f64());
-        Ok(self.pipeline.store.find(&step.stage, &key)?.ok_or_else(|| {
-            Error::Failed(format!(
-                "{named} ended well but did not commit key {key}; is its binary older than this runner? build both"
-            ))
-        })?)
-    }
-
-    /// Runs a stage to its end.
-    fn start(&self, step: &Step, key: &Key, force: bool) -> Result<(), RunError> {
-        let mut command = command(self.pipeline, step)?;
-        if force {
-            command.arg("--force");
-        }
-        if self.options.json {
-            command.stdout(Stdio::from(std::io::stderr()));
-        }
-        let status = self.options.interrupt.run(&mut command)?;
-        if status.success() {
-            return Ok(());
-        }
-        let named = format!("{} ({})", step.stage, step.experiment);
-        if status.code() == Some(69) {
-            return Err(RunError::DamagedInput(format!("{named} found an input damaged or not committed")));
-        }
-        if status.code() == Some(75) || self.options.interrupt.check().is_err() {
-            return Err(stopped().into());
-        }
-        let log = self.pipeline.store.work_dir(&step.stage, key).join(LOG_FILE);
-        let log = if log.is_file() { format!("; its log is {}", log.display()) } else { String::new() };
-        Err(failure(status.code(), format!("{named} failed ({status}){log}")).into())
-    }
-}
-
-/// The command of a step, as one would type it.
-fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
-    let mut command = Command::new(&pipeline.stage(&step.stage)?.binary);
-    command.arg("--manifest").arg(pipeline.manifest.path());
-    for assignment in &pipeline.sets {
-        command.args(["--set", assignment]);
-    }
-    command.arg("--store").arg(pipeline.store.root()).args(["--experiment", &step.experiment]);
-    Ok(command)
-}
-
-/// The failure that has a stage's exit code.
-fn failure(code: Option<i32>, message: String) -> Error {
-    match code {
-        Some(65) => Error::Data(message),
-        Some(69) => Error::NotCommitted(message),
-        Some(75) => Error::Stopped(message),
-        Some(78) => Error::Config(message),
-        _ => Error::Failed(message),
     }
 }
 

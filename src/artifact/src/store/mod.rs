@@ -7,7 +7,7 @@
 //!   <stage>/<key16>/{checkpoint.safetensors, log.jsonl, …}
 //!   <stage>/latest -> <key16>         what the manifest last resolved to; latest@<experiment> for the others
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
-//!   work/<stage>-<key16>.lock         held (flock) by the process that works on that key
+//!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
 //!   work/set-aside/                   artifacts that were found damaged
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! the work directory becomes the artifact by one rename. A kill at any instant leaves either no artifact or a whole
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
+mod lease;
 mod part;
 mod record;
 mod work;
@@ -22,13 +23,15 @@ mod work;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+pub use lease::{Claim, Lease};
 pub use part::{Part, Rows, TableWriter};
 pub use record::{FileRecord, PartRecord, Provenance, Record, TableRecord};
-pub use work::{Claim, Lease, Work};
+pub use work::Work;
 
-use crate::{Error, Key, Preimage, Result, Row};
+use crate::{Error, Key, Preimage, Result, Row, failpoint};
 
 /// Name of the file whose presence commits an artifact.
 pub const RECORD_FILE: &str = "artifact.json";
@@ -123,10 +126,14 @@ impl Store {
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(key.short())) {
             return Ok(());
         }
-        let temporary = dir.join(format!(".{}.{}", latest_name(experiment), std::process::id()));
+        // Made in work/, which alone may hold what a killed process leaves.
+        let name = format!("{stage}.{}.{}.{}", latest_name(experiment), lease::hostname(), std::process::id());
+        let temporary = self.root.join("work").join(name);
         let _ = fs::remove_file(&temporary);
+        failpoint::pass("latest.link", &link).map_err(Error::io("link", &link))?;
         std::os::unix::fs::symlink(key.short(), &temporary).map_err(Error::io("link", &temporary))?;
-        fs::rename(&temporary, &link).map_err(Error::io("link", &link))
+        let renamed = failpoint::pass("latest.rename", &link).and_then(|()| fs::rename(&temporary, &link));
+        renamed.map_err(Error::io("link", &link))
     }
 
     /// What `latest` or `latest@<experiment>` of a stage points at.
@@ -252,6 +259,16 @@ impl Artifact {
         Ok(())
     }
 
+    /// When and how large its files were last written: with equal stamps nobody has changed them in between.
+    pub fn stamp(&self) -> Result<Vec<(u64, i64, i64)>> {
+        let stamp = |name: &str| {
+            let path = self.dir.join(name);
+            let meta = fs::metadata(&path).map_err(Error::io("read", &path))?;
+            Ok((meta.ino(), meta.ctime(), meta.ctime_nsec()))
+        };
+        self.record.all_files().map(|(name, ..)| stamp(name)).collect()
+    }
+
     /// Reads every file and compares its digest.
     pub fn verify(&self) -> Result<()> {
         self.check_sizes()?;
@@ -273,26 +290,47 @@ pub(crate) fn file_digest(path: &Path) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A name beside `path` that no other process uses.
+/// A name beside `path` that no other process uses, on no other machine either.
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+    path.with_file_name(format!(".{name}.{}.{}.tmp", lease::hostname(), std::process::id()))
 }
 
 /// Writes a file such that it is there whole or not at all: temporary name, sync, rename, sync of the directory.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
     let write = || -> std::io::Result<()> {
+        failpoint::pass("file.create", path)?;
         let mut file = File::create(&temporary)?;
         file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        failpoint::pass("file.sync", path)?;
+        file.sync_all()
     };
-    write().map_err(|error| {
+    write().and_then(|()| put(&temporary, path)).map_err(|error| {
         let _ = fs::remove_file(&temporary);
         Error::io("write", path)(error)
-    })?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    })
+}
+
+/// Gives a file that is written and synced its name, for good.
+fn put(temporary: &Path, path: &Path) -> std::io::Result<()> {
+    failpoint::pass("file.rename", path)?;
+    fs::rename(temporary, path)?;
+    failpoint::pass("file.renamed", path)?;
+    File::open(path.parent().unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
+}
+
+/// The same of a file that another writer fills: `write` is given a temporary name. Returns the digest of what it wrote.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<FileRecord> {
+    let temporary = temporary_name(path);
+    let written = || -> Result<FileRecord> {
+        failpoint::pass("file.create", path).map_err(Error::io("write", path))?;
+        write(&temporary)?;
+        let record = FileRecord::of(&temporary)?;
+        put(&temporary, path).map_err(Error::io("write", path))?;
+        Ok(record)
+    };
+    written().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 /// Makes the renames in a directory last through a loss of power.

@@ -15,8 +15,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use super::{PartRecord, file_digest, sync_dir, temporary_name, write_atomically};
-use crate::{Error, Result, Row};
+use super::{FileRecord, PartRecord, sync_dir, temporary_name, write_atomically};
+use crate::{Error, Result, Row, failpoint};
 
 /// Part `index` of `count` of a table: a contiguous range of the sorted image ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,7 @@ impl PartWriter {
             fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
         }
         let temporary = temporary_name(&path);
+        failpoint::pass("part.create", &path).map_err(Error::io("create", &path))?;
         let output = File::create(&temporary).map_err(Error::io("create", &temporary))?;
         let about = [("table", layout.table.to_owned()), ("version", layout.version.to_string())];
         let about = about.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(metadata.clone());
@@ -124,19 +125,29 @@ impl PartWriter {
 
     /// Writes one row group.
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        failpoint::pass("part.write", &self.path).map_err(Error::io("write", &self.path))?;
         self.rows += batch.num_rows() as u64;
         self.writer.write(batch).and_then(|()| self.writer.flush()).map_err(parquet_error(&self.path))
     }
 
-    fn finish(self) -> Result<()> {
-        let output = self.writer.into_inner().map_err(parquet_error(&self.path))?;
-        output.sync_all().map_err(Error::io("sync", &self.temporary))?;
-        let bytes = output.metadata().map_err(Error::io("read", &self.temporary))?.len();
-        let blake3 = file_digest(&self.temporary)?;
-        fs::rename(&self.temporary, &self.path).map_err(Error::io("rename", &self.temporary))?;
+    fn finish(mut self) -> Result<()> {
+        self.writer.finish().map_err(parquet_error(&self.path))?;
+        failpoint::pass("part.sync", &self.path).map_err(Error::io("sync", &self.path))?;
+        let FileRecord { bytes, blake3 } = FileRecord::of(&self.temporary)?;
+        let renamed = failpoint::pass("part.rename", &self.path).and_then(|()| fs::rename(&self.temporary, &self.path));
+        renamed.map_err(Error::io("rename", &self.temporary))?;
         sync_dir(self.path.parent().expect("a part lies in a directory"))?;
-        let record = PartRecord { file: self.file, rows: self.rows, bytes, blake3, rows_digest: self.digest.to_hex() };
+        failpoint::pass("part.record", &self.done).map_err(Error::io("write", &self.done))?;
+        let (file, rows_digest) = (std::mem::take(&mut self.file), self.digest.to_hex());
+        let record = PartRecord { file, rows: self.rows, bytes, blake3, rows_digest };
         write_atomically(&self.done, &serde_json::to_vec(&record).expect("a record is JSON"))
+    }
+}
+
+impl Drop for PartWriter {
+    /// A part that failed, for example on a full disk, gives its room back.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
     }
 }
 

@@ -1,12 +1,15 @@
 //! `artifact.json`.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::file_digest;
 use crate::key::digest_json;
-use crate::{Key, Preimage};
+use crate::{Error, Key, Preimage, Result, failpoint};
 
 /// What is written last: with it an artifact is committed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,6 +95,22 @@ pub struct Provenance {
     pub finished: String,
     /// Seconds of work, all runs together.
     pub seconds: f64,
+}
+
+impl FileRecord {
+    /// Syncs a file and takes down what it holds.
+    pub fn of(path: &Path) -> Result<Self> {
+        let synced = failpoint::pass("file.sync", path).and_then(|()| File::open(path)?.sync_all());
+        synced.map_err(Error::io("sync", path))?;
+        let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+        Ok(Self { bytes, blake3: file_digest(path)? })
+    }
+
+    /// Does a file hold what was taken down?
+    pub fn matches(&self, path: &Path) -> Result<bool> {
+        let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+        Ok(bytes == self.bytes && file_digest(path)? == self.blake3)
+    }
 }
 
 impl Record {

@@ -1,8 +1,7 @@
-//! The unfinished side of the store: a lease on a key, its work directory, and publication.
+//! The unfinished side of the store: the work directory of a leased key, and publication.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,29 +9,13 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::lease::{Lease, hostname};
 use super::part::{RowsDigest, done_file};
 use super::{
     Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord,
     TableWriter, file_digest, sync_dir, write_atomically,
 };
-use crate::{Error, Preimage, Result, Row};
-
-/// The right to work on one key: an advisory lock that the system takes back when the process ends, however it ends.
-#[derive(Debug)]
-pub struct Lease {
-    store: Store,
-    preimage: Preimage,
-    _lock: File,
-}
-
-/// Who else may work on the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Nobody.
-    Alone,
-    /// Other shards of the same stage.
-    Shared,
-}
+use crate::{Error, Result, Row, failpoint};
 
 /// The work directory of a leased key.
 #[derive(Debug)]
@@ -53,67 +36,14 @@ struct Declared {
     parts: usize,
 }
 
-impl Lease {
-    pub(super) fn take(store: &Store, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Self> {
-        let path = store.work_dir(&preimage.stage, &preimage.key()).with_extension("lock");
-        let mut waiting = Some(waiting);
-        loop {
-            let lock = File::create(&path).map_err(Error::io("create", &path))?;
-            let free = match claim {
-                Claim::Alone => lock.try_lock(),
-                Claim::Shared => lock.try_lock_shared(),
-            };
-            if free.is_err() {
-                waiting.take().into_iter().for_each(|waiting| waiting());
-                let locked = if claim == Claim::Alone { lock.lock() } else { lock.lock_shared() };
-                locked.map_err(Error::io("lock", &path))?;
-            }
-            // Its last holder may have published and removed the file while this one waited: then lock the new one.
-            let inode = |meta: std::io::Result<fs::Metadata>| meta.map(|meta| meta.ino()).ok();
-            if inode(lock.metadata()) == inode(fs::metadata(&path)) {
-                return Ok(Self { store: store.clone(), preimage: preimage.clone(), _lock: lock });
-            }
-        }
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.store.work_dir(&self.preimage.stage, &self.preimage.key())
-    }
-
-    /// Completes a publication that was interrupted between `artifact.json` and the last rename.
-    pub fn resume_publication(&self) -> Result<Option<Artifact>> {
-        match Artifact::open(&self.dir()) {
-            Ok(Some(artifact)) if artifact.check_sizes().is_ok() => {
-                move_into_place(&self.store, &self.dir(), artifact.record().clone()).map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// What is leased.
-    pub fn preimage(&self) -> &Preimage {
-        &self.preimage
-    }
-
-    /// Opens the work directory, with all that an earlier run left there.
-    pub fn open(self) -> Result<Work> {
-        let dir = self.dir();
+impl Work {
+    pub(super) fn open(lease: Lease) -> Result<Self> {
+        let dir = lease.dir();
         fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
-        Ok(Work { lease: self, dir, tables: BTreeMap::new(), started, clock })
+        Ok(Self { lease, dir, tables: BTreeMap::new(), started, clock })
     }
 
-    /// Forgets what an earlier run left (`--force`).
-    pub fn clear(&self) -> Result<()> {
-        let dir = self.dir();
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("clear", &dir)(error)),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Work {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -133,11 +63,20 @@ impl Work {
         self.tables.insert(R::TABLE.to_owned(), declared);
     }
 
-    /// Is this part already there, from an earlier run?
+    /// Is this part there, in its size?
     pub fn is_done<R: Row>(&self, part: Part) -> bool {
         self.done::<R>(part).is_some_and(|record| {
             fs::metadata(self.dir.join(&record.file)).is_ok_and(|meta| meta.len() == record.bytes)
         })
+    }
+
+    /// Is this part there from an earlier run, and do its bytes have their digest still? One that is damaged is done
+    /// again.
+    pub fn is_whole<R: Row>(&self, part: Part) -> bool {
+        self.is_done::<R>(part)
+            && self.done::<R>(part).is_some_and(|record| {
+                file_digest(&self.dir.join(&record.file)).is_ok_and(|digest| digest == record.blake3)
+            })
     }
 
     fn done<R: Row>(&self, part: Part) -> Option<PartRecord> {
@@ -179,11 +118,11 @@ impl Work {
         };
         for name in files {
             let path = self.dir.join(name);
-            let file = File::open(&path).and_then(|file| file.sync_all().map(|()| file));
-            let bytes = file.and_then(|file| file.metadata()).map_err(Error::io("read", &path))?.len();
-            record.files.insert((*name).to_owned(), FileRecord { bytes, blake3: file_digest(&path)? });
+            record.files.insert((*name).to_owned(), FileRecord::of(&path)?);
         }
         record.digest = record.content_digest();
+        self.lease.check()?;
+        failpoint::pass("publish.record", &self.dir).map_err(Error::io("publish", &self.dir))?;
         let text = serde_json::to_vec_pretty(&record).expect("a record is JSON");
         write_atomically(&self.dir.join(RECORD_FILE), &text)?;
         move_into_place(&self.lease.store, &self.dir, record)
@@ -212,7 +151,7 @@ impl Work {
         let instant = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
         Provenance {
             camflow: env!("CARGO_PKG_VERSION").to_owned(),
-            host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+            host: hostname(),
             command: std::env::args().collect(),
             experiment: experiment.to_owned(),
             started: instant(self.started),
@@ -227,27 +166,46 @@ fn read_done(path: &Path) -> Option<PartRecord> {
 }
 
 /// Removes what is not part of the artifact, then makes the work directory the artifact by one rename.
-fn move_into_place(store: &Store, work: &Path, record: Record) -> Result<Artifact> {
+pub(super) fn move_into_place(store: &Store, work: &Path, record: Record) -> Result<Artifact> {
     let stage = &record.preimage.stage;
-    let mut kept: Vec<_> = record.all_files().filter_map(|(name, ..)| name.split('/').next()).collect();
-    kept.extend([RECORD_FILE, LOG_FILE]);
-    for entry in fs::read_dir(work).map_err(Error::io("list", work))? {
-        let path = entry.map_err(Error::io("list", work))?.path();
-        if !path.file_name().is_some_and(|name| kept.iter().any(|kept| *kept == name)) {
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(Error::io("remove", &path))?;
-        }
-    }
+    failpoint::pass("publish.clean", work).map_err(Error::io("publish", work))?;
+    let mut kept: BTreeSet<_> = record.all_files().map(|(name, ..)| work.join(name)).collect();
+    kept.extend([RECORD_FILE, LOG_FILE].map(|name| work.join(name)));
+    remove_others(work, &kept)?;
     let dir = store.dir(stage, &record.key);
     let parent = store.root().join(stage);
     fs::create_dir_all(&parent).map_err(Error::io("make", &parent))?;
     if dir.exists() {
         // Computed anew by --force, or damaged: the old one leaves only now that its replacement is whole.
+        failpoint::pass("publish.set-aside", &dir).map_err(Error::io("set aside", &dir))?;
         store.set_aside(stage, &record.key)?;
     }
+    failpoint::pass("publish.rename", &dir).map_err(Error::io("publish", &dir))?;
     fs::rename(work, &dir).map_err(Error::io("publish", &dir))?;
+    failpoint::pass("publish.renamed", &dir).map_err(Error::io("publish", &dir))?;
     sync_dir(&parent)?;
     sync_dir(&store.root().join("work"))?;
-    let _ = fs::remove_file(work.with_extension("lock"));
+    let lock = work.with_extension("lock");
+    failpoint::pass("publish.unlock", &lock).map_err(Error::io("remove", &lock))?;
+    let _ = fs::remove_file(lock);
     Ok(Artifact { dir, record })
+}
+
+/// Removes every file below `dir` that is not among `kept`, and every directory that holds none of those.
+fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        let removed = if kept.contains(&path) {
+            Ok(())
+        } else if !path.is_dir() {
+            fs::remove_file(&path)
+        } else if kept.iter().any(|kept| kept.starts_with(&path)) {
+            remove_others(&path, kept)?;
+            Ok(())
+        } else {
+            fs::remove_dir_all(&path)
+        };
+        removed.map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
 }

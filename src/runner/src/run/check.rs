@@ -7,7 +7,7 @@ use std::thread;
 
 use artifact::{Error, Result};
 
-use super::{command, failure};
+use super::child::{command, failure};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
 

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::store::{Claim, LOG_FILE};
-use artifact::{Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Result, StagePlan, Store, Work};
+use artifact::{
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store, Work,
+    parent,
+};
 use clap::Parser;
 use serde_json::json;
 
@@ -46,6 +49,9 @@ struct Options {
     /// Parse and check everything, compute nothing
     #[arg(long)]
     check: bool,
+    /// The key that the runner has planned
+    #[arg(long, hide = true)]
+    expect_key: Option<String>,
 }
 
 /// The whole `main` of a stage binary.
@@ -70,7 +76,8 @@ pub fn main<S: Stage>() -> ExitCode {
         Ok(Some(Done { outcome, work, log, experiment }))
     };
     let name = description.name.clone();
-    match start(&options(), &description, &run) {
+    let options = options();
+    match parent::follow().and_then(|()| start(&options, &description, &run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");
@@ -137,6 +144,13 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let digests = inputs.iter().map(|(stage, input)| (stage.clone(), input.record().digest.clone())).collect();
     let preimage = description.preimage(&plan, digests, &fingerprints)?;
     let key = preimage.key();
+    if options.expect_key.as_ref().is_some_and(|expected| *expected != key.as_str()) {
+        return Err(Error::Config(format!(
+            "{}: a parameter or a file that it names has changed since the run was planned; run the same command again \
+             to go on with the new value",
+            options.manifest.display()
+        )));
+    }
     let (stage, latest) = (description.name.as_str(), plan.link());
     let committed = || -> Result<bool> {
         let (artifact, damage) = store.find_whole(stage, &key)?;
@@ -165,10 +179,13 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let work = lease.open()?;
     let begin = json!({ "stage": stage, "key": key.as_str(), "experiment": experiment.name });
     Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
-    let done = run(site(inputs, Some(work)))?;
+    let watch = Watch { description, plan: &plan, preimage: &preimage, fingerprints: &fingerprints, store: &store };
+    let stamps = inputs.values().map(Artifact::stamp).collect::<Result<Vec<_>>>()?;
+    let done = run(site(inputs.clone(), Some(work)))?;
     let Done { outcome, work, mut log, experiment } = done.expect("a site with work is worked on");
     match outcome {
         Ok(Outcome::Complete { files, metrics }) => {
+            watch.nothing_changed(&inputs, &stamps)?;
             log.event("complete", &json!({ "metrics": metrics }))?;
             match work.publish(&files, metrics, &experiment) {
                 // Another shard saw the last part done at the same time and was first.
@@ -188,6 +205,38 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
         Err(error) => {
             log.event("error", &json!({ "message": error.to_string() }))?;
             Err(error)
+        }
+    }
+}
+
+/// What a result is to be committed for.
+struct Watch<'a> {
+    description: &'a Description,
+    plan: &'a StagePlan,
+    preimage: &'a Preimage,
+    fingerprints: &'a Fingerprints,
+    store: &'a Store,
+}
+
+impl Watch<'_> {
+    /// Refuses to commit if a file that was read is no longer what the key says.
+    fn nothing_changed(&self, inputs: &BTreeMap<String, Artifact>, stamps: &[Vec<(u64, i64, i64)>]) -> Result<()> {
+        for ((stage, input), stamp) in inputs.iter().zip(stamps) {
+            if input.stamp().ok().as_ref() != Some(stamp) {
+                verify(self.store, stage, input)?;
+            }
+        }
+        let now = self.description.preimage(self.plan, self.preimage.inputs.clone(), self.fingerprints)?;
+        match now.files.iter().find(|(name, digest)| self.preimage.files.get(*name) != Some(digest)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::Data(format!(
+                "{}: the content of '{}' changed while it was in use; nothing was committed; let it be, and run the \
+                 same command again",
+                self.plan.place(name),
+                name.split('.')
+                    .try_fold(&self.plan.params, |value, part| value.get(part))
+                    .map_or("", |path| { path.as_str().unwrap_or_default() })
+            ))),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use artifact::{Error, Part, Result, Row, Work};
+use artifact::{Error, Part, Result, Row, Work, parent};
 
 use super::{Log, Progress, Stop};
 
@@ -67,9 +67,11 @@ pub fn image_workers(device: tch::Device) -> usize {
     cores()
 }
 
-/// How many images to work on at once where no network is needed.
+/// How many images to work on at once where no network is needed: a runner that has several stages at work says how
+/// many cores are each one's.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let given = std::env::var(parent::THREADS).ok().and_then(|threads| threads.parse().ok());
+    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
 /// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
@@ -84,7 +86,7 @@ pub fn for_each_part<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Se
     parts.work.declare::<R>(count, metadata);
     let all = || (0..count).map(|index| Part { index, count });
     let mine = Part { index: parts.shard.index, count: parts.shard.count }.range(count);
-    let open: Vec<_> = all().filter(|part| mine.contains(&part.index) && !parts.work.is_done::<R>(*part)).collect();
+    let open: Vec<_> = all().filter(|part| mine.contains(&part.index) && !parts.work.is_whole::<R>(*part)).collect();
     let images = |part: &Part| part.range(items.len()).len();
     let total: usize = all().filter(|part| mine.contains(&part.index)).map(|part| images(&part)).sum();
     let todo: usize = open.iter().map(images).sum();

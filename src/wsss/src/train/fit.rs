@@ -2,7 +2,6 @@
 //! seed, epoch and image, dropout from seed and step), so a run that goes on from a checkpoint equals one that was
 //! never interrupted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tch::{Tensor, nn};
 
+use super::loss_hash::LossHash;
 use super::{OptimizerParams, Sgd, checkpoint};
 use crate::data::loader::{Batches, Plan, Tail};
 use crate::data::random::{Rng, epoch_order};
@@ -93,6 +93,12 @@ pub struct Fit<'a, P> {
     pub context: &'a mut Context<P>,
 }
 
+/// What a training leaves besides its networks.
+pub struct Curve {
+    rows: Vec<CurveRow>,
+    hash: LossHash,
+}
+
 /// Trains to the end and returns the curve, or stops with a checkpoint on a signal. `make` gives item `index` as
 /// augmented in an epoch.
 pub fn fit<P, L: Learner>(
@@ -100,7 +106,7 @@ pub fn fit<P, L: Learner>(
     learner: &mut L,
     sgd: &mut Sgd,
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
-) -> Result<Vec<CurveRow>> {
+) -> Result<Curve> {
     let Fit { context, name, settings, optimizer, images } = run;
     tch::set_num_threads(settings.threads);
     let per_epoch = (images / settings.batch_size) as u64;
@@ -118,7 +124,7 @@ pub fn fit<P, L: Learner>(
         eprintln!("{name}: checkpoint {reason}; falling back to the one before");
         context.log.event("damaged checkpoint", &json!({ "reason": reason }))?;
     }
-    let mut at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new() });
+    let mut at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new(), hash: LossHash::default() });
     if at.step > 0 {
         eprintln!("{name}: going on from step {} of {steps}", at.step);
     }
@@ -147,7 +153,9 @@ pub fn fit<P, L: Learner>(
             };
             context.log.event("step", &json!({ "step": at.step, "epoch": epoch, "lr": lr, "terms": named() }))?;
             progress.advance(1, || format!("epoch {epoch} loss {:.4}", values[0]));
-            at.curve.push(values.into_iter().chain([lr]).collect());
+            let values: Vec<f64> = values.into_iter().chain([lr]).collect();
+            at.hash.add(&values);
+            at.curve.push(values);
             let ended = at.step.is_multiple_of(per_epoch);
             if context.stop.requested() || ended || saved.elapsed() >= interval {
                 checkpoint::save(&dir, &state(learner, sgd), &at)?;
@@ -159,7 +167,7 @@ pub fn fit<P, L: Learner>(
         }
     }
     progress.finish();
-    Ok(curve_rows::<L>(&at.curve, per_epoch))
+    Ok(Curve { rows: curve_rows::<L>(&at.curve, per_epoch), hash: at.hash })
 }
 
 fn train_step<L: Learner>(
@@ -203,17 +211,18 @@ fn curve_rows<L: Learner>(curve: &[Vec<f64>], per_epoch: u64) -> Vec<CurveRow> {
 pub fn commit<P>(
     context: &mut Context<P>,
     networks: &[(&'static str, &nn::VarStore)],
-    curve: Vec<CurveRow>,
+    curve: Curve,
 ) -> Result<Outcome> {
+    let Curve { rows, hash } = curve;
     for (file, vs) in networks {
         let tensors: Vec<_> = vs.variables().into_iter().collect();
         checkpoint::write(&tensors, &context.work.file(file))?;
     }
     // One step's loss says little of a run: the mean of the last twenty does.
-    let last: Vec<f64> = curve.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
+    let last: Vec<f64> = rows.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
     let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
-    context.work.declare::<CurveRow>(1, BTreeMap::new());
-    context.work.write_all(curve)?;
+    context.work.declare::<CurveRow>(1, [("loss_hash".to_owned(), hash.to_string())].into());
+    context.work.write_all(rows)?;
     let files = networks.iter().map(|(file, _)| *file).collect();
     Ok(Outcome::Complete { files, metrics: [("final_loss".to_owned(), json!(mean))].into() })
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! sgd          optimiser with named parameter groups
 //! init         where a network's first weights come from
+//! loss_hash    a rolling hash of the losses
 //! checkpoint   the whole state of a run in one file, and back
 //! fit          the loop: batches, loss, step, curve, checkpoint, stop
 //! ```
@@ -10,7 +11,8 @@
 pub mod checkpoint;
 pub mod fit;
 pub mod init;
+pub mod loss_hash;
 pub mod sgd;
 
-pub use fit::{Fit, Learner, LoopParams, commit, fit};
+pub use fit::{Curve, Fit, Learner, LoopParams, commit, fit};
 pub use sgd::{OptimizerParams, Sgd};

@@ -1,0 +1,260 @@
+//! The right to work on one key.
+//!
+//! On one machine an advisory lock (flock) says who has it, and the system takes that back when the process ends,
+//! however it ends. File systems that machines share may not share the lock, so the holder also writes who it is and
+//! counts a heartbeat. Another machine believes the lease for as long as it sees the count change, measured by its own
+//! steady clock: no two clocks are ever compared, and no jump of one matters.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::work::{Work, move_into_place};
+use super::{Artifact, Store};
+use crate::{Error, Preimage, Result, failpoint};
+
+/// Time between two beats.
+const BEAT: Duration = Duration::from_secs(10);
+/// A holder on another machine that misses this many beats is gone.
+const MISSED: f64 = 6.0;
+/// How often a waiting process looks again.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The right to work on one key.
+#[derive(Debug)]
+pub struct Lease {
+    pub(super) store: Store,
+    pub(super) preimage: Preimage,
+    held: Held,
+}
+
+/// Who else may work on the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody.
+    Alone,
+    /// Other shards of the same stage.
+    Shared,
+}
+
+/// What a lock file says of its holder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Holder {
+    /// For people.
+    host: String,
+    /// The boot of a machine: processes that share it share its locks.
+    boot: String,
+    pid: u32,
+    beat: u64,
+    /// Seconds between two beats.
+    every: f64,
+}
+
+impl Lease {
+    pub(super) fn take(store: &Store, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Self> {
+        let path = store.work_dir(&preimage.stage, &preimage.key()).with_extension("lock");
+        let mut waiting = Some(waiting);
+        let mut told = move || waiting.take().into_iter().for_each(|waiting| waiting());
+        loop {
+            let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+            let lock = lock.map_err(Error::io("create", &path))?;
+            let locked = lock_file(&lock, claim, &mut told).map_err(Error::io("lock", &path))?;
+            // Its last holder may have published and removed the file while this one waited: then lock the new one.
+            if !is_at(&lock, &path) || !outwait(&lock, &path, locked, &mut told) {
+                continue;
+            }
+            failpoint::pass("lease.taken", &path).map_err(Error::io("lock", &path))?;
+            let held = Held::new(lock, path, claim)?;
+            return Ok(Self { store: store.clone(), preimage: preimage.clone(), held });
+        }
+    }
+
+    pub(super) fn dir(&self) -> PathBuf {
+        self.store.work_dir(&self.preimage.stage, &self.preimage.key())
+    }
+
+    /// Completes a publication that was interrupted between `artifact.json` and the last rename.
+    pub fn resume_publication(&self) -> Result<Option<Artifact>> {
+        match Artifact::open(&self.dir()) {
+            Ok(Some(artifact)) if artifact.verify().is_ok() => {
+                move_into_place(&self.store, &self.dir(), artifact.record().clone()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What is leased.
+    pub fn preimage(&self) -> &Preimage {
+        &self.preimage
+    }
+
+    /// Opens the work directory, with all that an earlier run left there.
+    pub fn open(self) -> Result<Work> {
+        Work::open(self)
+    }
+
+    /// Forgets what an earlier run left (`--force`).
+    pub fn clear(&self) -> Result<()> {
+        let dir = self.dir();
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("clear", &dir)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if another process has taken the lease over, as one on another machine does that has seen no beat for a
+    /// minute: this process then slept, or its disk did, and the other one publishes.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.held.is_ours() {
+            return Ok(());
+        }
+        Err(Error::Failed(format!(
+            "{}: another process has taken over, since this one gave no sign of life; its work is kept, run the same \
+             command again",
+            self.held.path.display()
+        )))
+    }
+}
+
+/// Locks a file; `false` where the file system has no locks.
+fn lock_file(lock: &File, claim: Claim, told: &mut impl FnMut()) -> io::Result<bool> {
+    let free = match claim {
+        Claim::Alone => lock.try_lock(),
+        Claim::Shared => lock.try_lock_shared(),
+    };
+    match free {
+        Ok(()) => Ok(true),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            told();
+            if claim == Claim::Alone { lock.lock() } else { lock.lock_shared() }.map(|()| true)
+        }
+    }
+}
+
+/// Waits while a holder that the lock does not speak for is alive. `false`: look at the path again.
+fn outwait(lock: &File, path: &Path, locked: bool, told: &mut impl FnMut()) -> bool {
+    let mut last = read(lock);
+    let mut since = Instant::now();
+    loop {
+        let Some(holder) = &last else { return true };
+        if locked && holder.boot == boot() {
+            // Same machine, and the lock is ours: it is dead.
+            return true;
+        }
+        if since.elapsed().as_secs_f64() > holder.every.clamp(0.0, 3600.0) * MISSED {
+            return true;
+        }
+        told();
+        thread::sleep(LOOK);
+        if !is_at(lock, path) {
+            return false;
+        }
+        let now = read(lock);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+}
+
+fn read(lock: &File) -> Option<Holder> {
+    let mut text = vec![0; 1024];
+    let length = lock.read_at(&mut text, 0).ok()?;
+    serde_json::from_slice(&text[..length]).ok()
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |meta: io::Result<fs::Metadata>| meta.map(|meta| meta.ino()).ok();
+    inode(file.metadata()) == inode(fs::metadata(path))
+}
+
+/// Names this boot of this machine.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        if id.trim().is_empty() { hostname() } else { id.trim().to_owned() }
+    })
+}
+
+/// The machine's name.
+pub(super) fn hostname() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// A held lock file, and the thread that beats.
+#[derive(Debug)]
+struct Held {
+    file: Arc<File>,
+    path: PathBuf,
+    /// `None` for shards: they share the file, and none of them stands in it.
+    heart: Option<Heart>,
+}
+
+#[derive(Debug)]
+struct Heart {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Held {
+    fn new(file: File, path: PathBuf, claim: Claim) -> Result<Self> {
+        let file = Arc::new(file);
+        let heart = match claim {
+            Claim::Shared => None,
+            Claim::Alone => Some(Heart::start(Arc::clone(&file)).map_err(Error::io("write", &path))?),
+        };
+        Ok(Self { file, path, heart })
+    }
+
+    fn is_ours(&self) -> bool {
+        let own = |holder: Holder| holder.boot == boot() && holder.pid == std::process::id();
+        self.heart.is_none() || is_at(&self.file, &self.path) && read(&self.file).is_some_and(own)
+    }
+}
+
+impl Heart {
+    fn start(file: Arc<File>) -> io::Result<Self> {
+        let own = |beat| {
+            let (host, boot, pid) = (hostname(), boot().to_owned(), std::process::id());
+            let holder = Holder { host, boot, pid, beat, every: BEAT.as_secs_f64() };
+            serde_json::to_vec(&holder).expect("a holder is JSON")
+        };
+        file.set_len(0)?;
+        file.write_all_at(&own(0), 0)?;
+        let (stop, stopped) = channel::<()>();
+        let thread = thread::Builder::new().name("lease".into()).spawn(move || {
+            let mut beat = 0;
+            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+                // Who has taken the lease over stands there now: that is not to be written over.
+                if !read(&file).is_some_and(|holder| holder.pid == std::process::id()) {
+                    break;
+                }
+                beat += 1;
+                // The text only grows, so no rest of an older one stays. A beat that fails is one missed.
+                let _ = file.write_all_at(&own(beat), 0);
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(Heart { stop, thread }) = self.heart.take() {
+            drop(stop);
+            let _ = thread.join();
+            if read(&self.file).is_some_and(|holder| holder.boot == boot() && holder.pid == std::process::id()) {
+                let _ = self.file.set_len(0);
+            }
+        }
+    }
+}

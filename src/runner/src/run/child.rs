@@ -1,0 +1,133 @@
+//! The processes of one step: the command as one would type it, alone or as several shards.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use artifact::store::LOG_FILE;
+use artifact::{Error, Key, Result, Store, parent};
+
+use super::RunError;
+use crate::pipeline::Pipeline;
+use crate::plan::Step;
+use crate::process::{Interrupt, stopped};
+
+/// The command of a step, as one would type it.
+pub(super) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
+    let mut command = Command::new(&pipeline.stage(&step.stage)?.binary);
+    command.arg("--manifest").arg(pipeline.manifest.path());
+    for assignment in &pipeline.sets {
+        command.args(["--set", assignment]);
+    }
+    command.arg("--store").arg(pipeline.store.root()).args(["--experiment", &step.experiment]);
+    Ok(command)
+}
+
+/// The failure that has a stage's exit code.
+pub(super) fn failure(code: Option<i32>, message: String) -> Error {
+    match code {
+        Some(65) => Error::Data(message),
+        Some(69) => Error::NotCommitted(message),
+        Some(75) => Error::Stopped(message),
+        Some(78) => Error::Config(message),
+        _ => Error::Failed(message),
+    }
+}
+
+/// A step that may start, with all that its thread needs.
+pub(super) struct Job {
+    /// `train-cam (rcm)`.
+    pub named: String,
+    /// One process a slot: the commands differ in shard and device.
+    commands: Vec<Command>,
+    /// What finishes a stage of several shards that none of them has published.
+    last: Option<Command>,
+    /// Where the stage's log is until it is committed.
+    log: PathBuf,
+    store: Store,
+    stage: String,
+    key: Key,
+    interrupt: Interrupt,
+}
+
+/// How a step is to run.
+pub(super) struct How {
+    /// Although it is committed.
+    pub force: bool,
+    /// What is printed goes to standard error.
+    pub quiet: bool,
+    /// The slots it has: one process each.
+    pub slots: Vec<usize>,
+    /// Cores of each process; all if `None`.
+    pub threads: Option<usize>,
+}
+
+impl Job {
+    pub fn new(pipeline: &Pipeline, step: &Step, key: &Key, how: &How, interrupt: &Interrupt) -> Result<Self> {
+        let single = |slot: usize| -> Result<Command> {
+            let mut command = command(pipeline, step)?;
+            command.args(["--expect-key", key.as_str()]);
+            // Several processes and no device named: one device each.
+            if how.threads.is_some() && step.plan.device == "cuda" {
+                command.args(["--device", &format!("cuda:{slot}")]);
+            }
+            command.envs(how.threads.map(|threads| (parent::THREADS, threads.to_string())));
+            if how.quiet {
+                command.stdout(Stdio::from(std::io::stderr()));
+            }
+            Ok(command)
+        };
+        let count = how.slots.len();
+        let mut commands = how.slots.iter().map(|slot| single(*slot)).collect::<Result<Vec<_>>>()?;
+        if count > 1 {
+            for (index, command) in commands.iter_mut().enumerate() {
+                command.args(["--shard", &format!("{index}/{count}")]);
+            }
+        } else if how.force {
+            commands[0].arg("--force");
+        }
+        Ok(Self {
+            named: format!("{} ({})", step.stage, step.experiment),
+            commands,
+            last: if count > 1 { Some(single(how.slots[0])?) } else { None },
+            log: pipeline.store.work_dir(&step.stage, key).join(LOG_FILE),
+            store: pipeline.store.clone(),
+            stage: step.stage.clone(),
+            key: key.clone(),
+            interrupt: interrupt.clone(),
+        })
+    }
+
+    /// Runs the step to its end.
+    pub fn run(mut self) -> Result<(), RunError> {
+        let commands = std::mem::take(&mut self.commands);
+        let job = &self;
+        thread::scope(|scope| {
+            let running: Vec<_> =
+                commands.into_iter().map(|mut command| scope.spawn(move || job.process(&mut command))).collect();
+            let ended = running.into_iter().map(|thread| thread.join().expect("no panic in this thread"));
+            // Every process has ended before the first failure is told.
+            ended.collect::<Vec<_>>().into_iter().collect::<Result<(), RunError>>()
+        })?;
+        match self.last.take() {
+            Some(mut last) if self.store.find(&self.stage, &self.key)?.is_none() => self.process(&mut last),
+            _ => Ok(()),
+        }
+    }
+
+    fn process(&self, command: &mut Command) -> Result<(), RunError> {
+        let status = self.interrupt.run(command)?;
+        if status.success() {
+            return Ok(());
+        }
+        let named = &self.named;
+        if status.code() == Some(69) {
+            return Err(RunError::DamagedInput(format!("{named} found an input damaged or not committed")));
+        }
+        if status.code() == Some(75) || self.interrupt.check().is_err() {
+            return Err(stopped().into());
+        }
+        let log = if self.log.is_file() { format!("; its log is {}", self.log.display()) } else { String::new() };
+        Err(failure(status.code(), format!("{named} failed ({status}){log}")).into())
+    }
+}

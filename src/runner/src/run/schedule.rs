@@ -1,0 +1,240 @@
+//! Which step may start when: every one whose inputs are committed, as many at a time as there are slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+use artifact::{Artifact, Error, Key, Preimage, Result, StageId};
+
+use super::child::{How, Job};
+use super::{Outcome, Run, RunError};
+use crate::plan::{Plan, Step};
+use crate::reason::{self, Reason};
+
+/// What has become of the steps of a plan.
+#[derive(Default)]
+struct Board {
+    /// The artifacts of the steps that are settled.
+    committed: BTreeMap<StageId, Artifact>,
+    /// Index of a running step to what it works on, since when, in which slots.
+    running: BTreeMap<usize, Running>,
+    /// Indices of the steps that have neither ended nor begun.
+    open: Vec<usize>,
+    /// The first failure; nothing is started after it.
+    failed: Option<RunError>,
+}
+
+struct Running {
+    key: Key,
+    slots: Vec<usize>,
+    since: Instant,
+}
+
+/// What a step whose inputs are committed needs.
+enum Found {
+    /// Nothing: its artifact is there.
+    Artifact(Artifact),
+    /// To be computed, for these reasons.
+    Stale { key: Key, force: bool, reasons: Vec<Reason> },
+}
+
+type Ended = (usize, Result<(), RunError>);
+
+impl Run<'_> {
+    pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<Outcome>, RunError> {
+        let total = self.announced + plan.to_run().count();
+        let steps = plan.steps;
+        let mut board = Board { open: (0..steps.len()).collect(), ..Board::default() };
+        thread::scope(|scope| {
+            let (ended, ends) = channel::<Ended>();
+            loop {
+                if let Err(error) = self.start_ready(&steps, &mut board, total, scope, &ended) {
+                    board.failed.get_or_insert(error);
+                }
+                if board.running.is_empty() {
+                    break;
+                }
+                let (index, result) = ends.recv().expect("every running step tells its end");
+                if let Err(error) = self.settle(&steps[index], index, result, &mut board) {
+                    self.wait_for_the_others(&board);
+                    board.failed.get_or_insert(error);
+                }
+            }
+        });
+        if let Some(error) = board.failed {
+            return Err(error);
+        }
+        let mut outcomes = Vec::new();
+        for step in steps.iter().filter(|step| step.selected) {
+            let artifact = board.committed.get(&step.plan.id()).ok_or_else(|| missing_input(step, &step.plan.id()))?;
+            outcomes.push(self.outcome(step, artifact, &outcomes));
+        }
+        Ok(outcomes)
+    }
+
+    /// Settles every open step that needs no computing, and starts those that do, in the order of the plan.
+    fn start_ready<'scope>(
+        &mut self,
+        steps: &[Step],
+        board: &mut Board,
+        total: usize,
+        scope: &'scope Scope<'scope, '_>,
+        ended: &Sender<Ended>,
+    ) -> Result<(), RunError> {
+        if board.failed.is_some() {
+            return Ok(());
+        }
+        for index in board.open.clone() {
+            let step = &steps[index];
+            let cached = step.artifact.as_ref().filter(|_| step.is_cached());
+            if cached.is_none() && !step.selected {
+                board.forget(index);
+                continue;
+            }
+            let ready = step.plan.needs.iter().all(|need| board.committed.contains_key(need));
+            if cached.is_none() && !ready {
+                let coming = |need: &&StageId| {
+                    board.committed.contains_key(need) || board.unsettled().any(|index| steps[index].is(need))
+                };
+                if let Some(need) = step.plan.needs.iter().find(|need| !coming(need)) {
+                    return Err(missing_input(step, need).into());
+                }
+                continue;
+            }
+            let found = match cached {
+                Some(artifact) => Found::Artifact(artifact.clone()),
+                None => {
+                    self.options.interrupt.check()?;
+                    let preimage = self.preimage(step, &board.committed)?;
+                    if board.running.values().any(|running| running.key == preimage.key()) {
+                        continue;
+                    }
+                    self.look(step, &preimage)?
+                }
+            };
+            match found {
+                Found::Artifact(artifact) => {
+                    if cached.is_none() && step.shared_with.is_none() {
+                        self.announced += 1;
+                        let (at, named) = (self.announced, named(step));
+                        self.say(&format!("[{at}/{total}] {named}: committed already, its inputs are the same"))?;
+                    }
+                    self.commit(step, artifact, board)?;
+                    board.forget(index);
+                }
+                Found::Stale { key, force, reasons } => {
+                    let slots = self.slots(steps, board, index)?;
+                    if slots.is_empty() {
+                        break;
+                    }
+                    self.announced += usize::from(step.shared_with.is_none());
+                    let (at, named) = (self.announced, named(step));
+                    self.say(&format!("[{at}/{total}] {named}: {}", reason::sentence(&reasons)))?;
+                    let cores = thread::available_parallelism().map_or(1, usize::from);
+                    let threads = (self.options.jobs > 1).then(|| (cores / self.options.jobs).max(1));
+                    let how = How { force, quiet: self.options.json, slots: slots.clone(), threads };
+                    let job = Job::new(self.pipeline, step, &key, &how, &self.options.interrupt)?;
+                    let ended = ended.clone();
+                    scope.spawn(move || {
+                        // The receiver waits for every running step.
+                        let _ = ended.send((index, job.run()));
+                    });
+                    board.forget(index);
+                    board.running.insert(index, Running { key, slots, since: Instant::now() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The free slots that a step may take: one, and if it works by shards also those that no other step waits for.
+    fn slots(&self, steps: &[Step], board: &Board, index: usize) -> Result<Vec<usize>> {
+        let taken: BTreeSet<_> = board.running.values().flat_map(|running| &running.slots).copied().collect();
+        let mut free: Vec<_> = (0..self.options.jobs).filter(|slot| !taken.contains(slot)).collect();
+        let step = &steps[index];
+        let waiting = |other: &&usize| {
+            **other != index && steps[**other].plan.needs.iter().all(|need| board.committed.contains_key(need))
+        };
+        let sharded = self.pipeline.stage(&step.stage)?.description.sharded;
+        let others = board.open.iter().filter(waiting).count();
+        let share = if sharded { free.len().saturating_sub(others).max(1) } else { 1 };
+        free.truncate(share);
+        Ok(free)
+    }
+
+    /// Takes up the end of a step.
+    fn settle(
+        &mut self,
+        step: &Step,
+        index: usize,
+        result: Result<(), RunError>,
+        board: &mut Board,
+    ) -> Result<(), RunError> {
+        let Running { key, since, .. } = board.running.remove(&index).expect("it was running");
+        result?;
+        self.computed.insert((step.stage.clone(), key.clone()), since.elapsed().as_secs_f64());
+        let artifact = self.pipeline.store.find(&step.stage, &key)?.ok_or_else(|| {
+            let named = named(step);
+            Error::Failed(format!(
+                "{named} ended well but did not commit key {key}; is its binary older than this runner? build both"
+            ))
+        })?;
+        self.commit(step, artifact, board)
+    }
+
+    fn commit(&self, step: &Step, artifact: Artifact, board: &mut Board) -> Result<(), RunError> {
+        self.pipeline.store.point_latest(&step.stage, step.plan.link(), &artifact.record().key)?;
+        board.committed.insert(step.plan.id(), artifact);
+        Ok(())
+    }
+
+    fn preimage(&self, step: &Step, committed: &BTreeMap<StageId, Artifact>) -> Result<Preimage> {
+        let digest = |need: &StageId| (need.stage.clone(), committed[need].record().digest.clone());
+        self.pipeline.preimage(&step.plan, step.plan.needs.iter().map(digest).collect())
+    }
+
+    /// Is the artifact of a step there by now, and if not, why?
+    fn look(&self, step: &Step, preimage: &Preimage) -> Result<Found> {
+        let key = preimage.key();
+        let ran = self.computed.contains_key(&(step.stage.clone(), key.clone()));
+        let force = !ran && step.forced;
+        let (found, damage) = self.pipeline.store.find_whole(&step.stage, &key)?;
+        if !force && let Some(artifact) = found {
+            return Ok(Found::Artifact(artifact));
+        }
+        let reasons = match damage {
+            Some(what) => vec![Reason::Damaged { what }],
+            None if force => vec![Reason::Forced],
+            None => reason::of_absence(self.pipeline, &step.plan, preimage)?.0,
+        };
+        Ok(Found::Stale { key, force, reasons })
+    }
+
+    fn wait_for_the_others(&mut self, board: &Board) {
+        if !board.running.is_empty() {
+            let count = board.running.len();
+            // The failure itself is what matters; it is told at the end.
+            let _ = self.say(&format!("a stage failed; {count} others go on to their end, Ctrl-C stops them too"));
+        }
+    }
+}
+
+impl Board {
+    fn forget(&mut self, index: usize) {
+        self.open.retain(|open| *open != index);
+    }
+
+    fn unsettled(&self) -> impl Iterator<Item = usize> {
+        self.open.iter().chain(self.running.keys()).copied()
+    }
+}
+
+fn named(step: &Step) -> String {
+    format!("{} ({})", step.stage, step.experiment)
+}
+
+fn missing_input(step: &Step, need: &StageId) -> Error {
+    let need = need.seen_from(&step.experiment);
+    Error::NotCommitted(format!("{} needs {need}, which is not committed", step.stage))
+}
