@@ -1,4 +1,4 @@
-//! Damage, failing stages, signals, kills, and two runners at once.
+//! Damage, failing stages, signals, kills, and parameters edited during a run.
 
 use std::fs;
 
@@ -107,18 +107,18 @@ fn a_signal_reaches_the_stage_and_the_run_can_go_on() {
 }
 
 #[test]
-fn two_runners_at_once_do_no_harm() {
+fn a_parameter_edited_during_a_run_is_noticed_and_what_is_committed_stays() {
     let world = World::new();
-    let args = ["run", "--set", "train-cam.steps=20", "--set", "evaluate.steps=20"];
-    let runs = [world.start(&args), world.start(&args)];
-    for run in runs {
-        end(run).with(0);
-    }
-    let mut ran = world.ran();
-    ran.sort();
-    let all = ran.len();
-    ran.dedup();
-    assert_eq!((all, ran.len()), (14, 14), "every key is computed once");
-    world.camflow(&["verify"]).with(0);
-    assert!(!world.path("store/work/set-aside").exists());
+    let run = world.start(&["run", "--experiment", "full", "--set", "train-cam.steps=30"]);
+    world.wait_for("train-cam");
+    let text = fs::read_to_string(world.path("pipeline.toml")).unwrap();
+    fs::write(world.path("pipeline.toml"), text.replace("extract-msinf-cam.value = 2", "extract-msinf-cam.value = 3"))
+        .unwrap();
+    let ended = end(run).with(78);
+    assert!(ended.stderr.contains("has changed since the run was planned"), "{}", ended.stderr);
+    world.events();
+    world.camflow(&["run", "--experiment", "full"]).with(0);
+    assert!(!world.ran().contains(&"train-cam full".to_owned()));
+    let explained = world.camflow(&["explain", "extract-msinf-cam"]).with(0).stdout;
+    assert!(explained.contains("\"value\": 3"), "{explained}");
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use artifact::store::{Claim, LOG_FILE};
 use artifact::table::CurveRow;
 use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store, parent,
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Part, Preimage, Result, StagePlan, Store,
+    parent,
 };
 use clap::Parser;
 use serde::Deserialize;
@@ -64,6 +65,10 @@ struct Params {
     verify: bool,
 }
 
+/// The stage that works by shards, in four parts.
+const SHARDED: &str = "extract-msinf-cam";
+const PARTS: usize = 4;
+
 fn one() -> u64 {
     1
 }
@@ -88,7 +93,7 @@ fn description(stage: &str) -> Description {
         outputs: names(&["curve"]),
         seeded: stage.starts_with("train"),
         tensors: false,
-        sharded: false,
+        sharded: stage == SHARDED,
         execution_params: names(&["steps", "fail", "verify"]),
         path_params: names(&["file"]),
         unused_params: Vec::new(),
@@ -145,7 +150,8 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
             return Err(error);
         }
     }
-    let lease = store.lease(&preimage, Claim::Alone, || event("wait"))?;
+    let claim = if options.shard.is_some() { Claim::Shared } else { Claim::Alone };
+    let lease = store.lease(&preimage, claim, || event("wait"))?;
     if committed()? || lease.resume_publication()?.is_some() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -182,10 +188,28 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     if !params.file.is_empty() {
         value += fs::read_to_string(&params.file).map_or(0.0, |text| text.len() as f64);
     }
-    work.declare::<CurveRow>(1, BTreeMap::new());
-    work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value }])?;
+    let count = if stage == SHARDED { PARTS } else { 1 };
+    work.declare::<CurveRow>(count, BTreeMap::new());
+    let (shard, shards) = options.shard.as_deref().and_then(|shard| shard.split_once('/')).unwrap_or(("0", "1"));
+    let share = Part { index: shard.parse().expect("a shard"), count: shards.parse().expect("shards") }.range(count);
+    for index in share {
+        let part = Part { index, count };
+        if !work.is_whole::<CurveRow>(part) {
+            let mut writer = work.writer::<CurveRow>(part)?;
+            let value = if index == 0 { value } else { 0.0 };
+            writer.push(CurveRow { step: index as u64 + 1, epoch: 1, name: "loss".into(), value })?;
+            writer.finish()?;
+        }
+    }
+    event("done");
+    if (0..count).any(|index| !work.is_done::<CurveRow>(Part { index, count })) {
+        return Ok(ExitCode::SUCCESS);
+    }
     let metrics = BTreeMap::from([("cam.train.miou".to_owned(), Value::from(value / 1000.0))]);
-    work.publish(&[], metrics, &options.experiment)?;
+    match work.publish(&[], metrics, &options.experiment) {
+        Err(_) if options.shard.is_some() && committed()? => {}
+        published => drop(published?),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

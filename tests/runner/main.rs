@@ -4,8 +4,10 @@ mod answers;
 #[path = "../crash/mod.rs"]
 mod crash;
 mod crash_stages;
+mod disk;
 mod failure;
 mod matrix;
 mod selection;
 mod staleness;
+mod together;
 mod world;

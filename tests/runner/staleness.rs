@@ -160,3 +160,20 @@ fn a_run_in_this_process_does_the_same() {
     assert_eq!((summary.ran, summary.outcomes.len()), (14, 16));
     assert_eq!(runner::run(&options, &mut out).unwrap().ran, 0);
 }
+
+#[test]
+fn a_change_that_hides_its_time_and_size_is_seen() {
+    let world = World::new();
+    let file = world.path("input.txt");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+    let set_time = || fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+    set_time();
+    // Old enough for its digest to be remembered.
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.camflow(&["run"]).with(0);
+    world.camflow(&["plan"]).with(0);
+    fs::write(&file, "photographs".to_uppercase()).unwrap();
+    set_time();
+    let plan = world.camflow(&["plan"]).with(0).stdout;
+    assert!(plan.contains("content of file changed"), "{plan}");
+}

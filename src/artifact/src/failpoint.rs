@@ -1,13 +1,16 @@
 //! Places at which a test may kill the process, or make the system refuse, in the very binaries that users run.
 //!
 //! `CAMFLOW_FAILPOINT=NAME[@PART-OF-PATH][#N]=ACTION`: at the N-th (from 1) passage of `NAME` with a path that holds
-//! `PART-OF-PATH`, the process is killed (`kill`: SIGKILL), or the step fails as on a full (`enospc`), broken (`eio`) or
-//! read-only disk (`erofs`). Unset, a place costs one load.
+//! `PART-OF-PATH`, the process is killed (`kill`: SIGKILL) or stands still until it is told to go on (`stop`: SIGSTOP), or
+//! the step fails as on a full (`enospc`), broken (`eio`) or read-only disk (`erofs`). Unset, a place costs one load.
 
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::io::Errno;
+use rustix::process::{Signal, getpid, kill_process};
 
 /// The environment variable.
 pub const VARIABLE: &str = "CAMFLOW_FAILPOINT";
@@ -43,8 +46,8 @@ struct Failpoint {
 
 #[derive(Clone, Copy)]
 enum Action {
-    Kill,
-    Fail(rustix::io::Errno),
+    Signal(Signal),
+    Fail(Errno),
 }
 
 static GIVEN: OnceLock<Option<Failpoint>> = OnceLock::new();
@@ -63,10 +66,7 @@ pub(crate) fn pass(name: &'static str, path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match given.action {
-        Action::Kill => {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-            Ok(())
-        }
+        Action::Signal(signal) => Ok(kill_process(getpid(), signal)?),
         Action::Fail(errno) => Err(errno.into()),
     }
 }
@@ -74,10 +74,11 @@ pub(crate) fn pass(name: &'static str, path: &Path) -> io::Result<()> {
 fn parse(text: &str) -> Option<Failpoint> {
     let (place, action) = text.rsplit_once('=')?;
     let action = match action {
-        "kill" => Action::Kill,
-        "enospc" => Action::Fail(rustix::io::Errno::NOSPC),
-        "eio" => Action::Fail(rustix::io::Errno::IO),
-        "erofs" => Action::Fail(rustix::io::Errno::ROFS),
+        "kill" => Action::Signal(Signal::KILL),
+        "stop" => Action::Signal(Signal::STOP),
+        "enospc" => Action::Fail(Errno::NOSPC),
+        "eio" => Action::Fail(Errno::IO),
+        "erofs" => Action::Fail(Errno::ROFS),
         _ => return None,
     };
     let (place, passage) =

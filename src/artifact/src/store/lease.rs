@@ -205,6 +205,13 @@ struct Heart {
     thread: JoinHandle<()>,
 }
 
+impl Holder {
+    /// Is it this process?
+    fn is_self(&self) -> bool {
+        self.boot == boot() && self.pid == std::process::id()
+    }
+}
+
 impl Held {
     fn new(file: File, path: PathBuf, claim: Claim) -> Result<Self> {
         let file = Arc::new(file);
@@ -216,8 +223,8 @@ impl Held {
     }
 
     fn is_ours(&self) -> bool {
-        let own = |holder: Holder| holder.boot == boot() && holder.pid == std::process::id();
-        self.heart.is_none() || is_at(&self.file, &self.path) && read(&self.file).is_some_and(own)
+        let stands_there = || read(&self.file).is_some_and(|holder| holder.is_self());
+        self.heart.is_none() || is_at(&self.file, &self.path) && stands_there()
     }
 }
 
@@ -235,7 +242,7 @@ impl Heart {
             let mut beat = 0;
             while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
                 // Who has taken the lease over stands there now: that is not to be written over.
-                if !read(&file).is_some_and(|holder| holder.pid == std::process::id()) {
+                if !read(&file).is_some_and(|holder| holder.is_self()) {
                     break;
                 }
                 beat += 1;
@@ -252,7 +259,7 @@ impl Drop for Held {
         if let Some(Heart { stop, thread }) = self.heart.take() {
             drop(stop);
             let _ = thread.join();
-            if read(&self.file).is_some_and(|holder| holder.boot == boot() && holder.pid == std::process::id()) {
+            if read(&self.file).is_some_and(|holder| holder.is_self()) {
                 let _ = self.file.set_len(0);
             }
         }
