@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch build pipeline ablation report test golden lint bench clean
+.PHONY: help libtorch build pipeline ablation report test crash golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -61,6 +61,12 @@ report: build ## write report.html from what the store holds
 test: build ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
 	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
+
+# A few of each stand in `make test`.
+crash: ROUNDS = 300
+crash: build ## kill runner and stages at random, ROUNDS=300 times, each followed by a plain run that must complete
+	CAMFLOW_CRASH_ROUNDS=$(ROUNDS) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test runner --test pipeline -- \
+	    --nocapture --test-threads 1 kills_at_random two_runners
 
 golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
 	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --test weights --no-fail-fast

@@ -2,6 +2,10 @@
 //! `camflow-weights`.
 
 mod by_hand;
+mod changed;
+#[path = "../crash/mod.rs"]
+mod crash;
+mod crash_stages;
 mod finetune;
 mod masks;
 mod resume;

@@ -35,6 +35,10 @@ impl World {
         self.directory.path()
     }
 
+    pub fn manifest(&self) -> &Path {
+        &self.manifest
+    }
+
     pub fn store(&self) -> PathBuf {
         self.path().join("store")
     }

@@ -100,7 +100,7 @@ impl Lease {
         Work::open(self)
     }
 
-    /// Forgets what an earlier run left (`--force`).
+    /// Forgets what is in the work directory.
     pub fn clear(&self) -> Result<()> {
         let dir = self.dir();
         match fs::remove_dir_all(&dir) {

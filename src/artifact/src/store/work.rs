@@ -128,6 +128,11 @@ impl Work {
         move_into_place(&self.lease.store, &self.dir, record)
     }
 
+    /// Forgets everything: it was made of something that changed meanwhile.
+    pub fn discard(self) -> Result<()> {
+        self.lease.clear()
+    }
+
     fn table_records(&self) -> Result<BTreeMap<String, TableRecord>> {
         self.tables.keys().map(|name| Ok((name.clone(), self.table_record(name)?))).collect()
     }

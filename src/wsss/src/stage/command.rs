@@ -185,10 +185,13 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let Done { outcome, work, mut log, experiment } = done.expect("a site with work is worked on");
     match outcome {
         Ok(Outcome::Complete { files, metrics }) => {
-            watch.nothing_changed(&inputs, &stamps)?;
+            if let Err(error) = watch.nothing_changed(&inputs, &stamps) {
+                work.discard()?;
+                return Err(error);
+            }
             log.event("complete", &json!({ "metrics": metrics }))?;
             match work.publish(&files, metrics, &experiment) {
-                // Another shard saw the last part done at the same time and was first.
+                // Another shard saw the last part done at the same time, and was first.
                 Err(_) if shard.is_share() && committed()? => {}
                 published => drop(published?),
             }
@@ -202,6 +205,8 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
             eprintln!("{stage}: this shard is done; {missing} parts are left to other shards");
             Ok(())
         }
+        // Another shard saw the last part done at the same time, and its publication took this one's ground away.
+        Err(_) if shard.is_share() && committed()? => store.point_latest(stage, latest, &key),
         Err(error) => {
             log.event("error", &json!({ "message": error.to_string() }))?;
             Err(error)

@@ -38,8 +38,9 @@ impl FromStr for Shard {
     }
 }
 
-/// Images in a part: small enough that a killed run loses little, large enough for good compression.
-const IMAGES_PER_PART: usize = 256;
+/// Images in a part: small enough that a killed run loses little and that shards divide a small data set, large enough for
+/// few files.
+const IMAGES_PER_PART: usize = 64;
 
 /// What [`for_each_part`] runs under.
 pub struct Parts<'a> {
