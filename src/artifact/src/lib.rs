@@ -9,9 +9,11 @@
 //! fingerprint  content digests of files from outside
 //! describe     what a stage says of itself
 //! store        committed artifacts, and the work that becomes them
+//! compare      the rows of two artifacts beside one another
 //! ```
 
 mod cell;
+pub mod compare;
 pub mod describe;
 pub mod error;
 pub mod fingerprint;
@@ -21,6 +23,7 @@ pub mod manifest;
 pub mod store;
 pub mod table;
 
+pub use cell::CellValue;
 pub use describe::Description;
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprints;

@@ -9,6 +9,8 @@
 //! process      one child at a time, and signals passed on to it
 //! run          check all, run what is stale, plan the rest anew after each
 //! explain      one stage: what changed, where, and what upstream causes it
+//! diff         two artifacts beside one another
+//! accept       "the same result" under a new version of a stage
 //! show         status, dag, path, logs, metrics, verify
 //! text         tables on a terminal
 //! ```
@@ -16,7 +18,9 @@
 //! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
 //! (or the command forces it); nothing outside the store is written.
 
+mod accept;
 mod catalogue;
+mod diff;
 mod explain;
 mod options;
 mod pipeline;
@@ -27,6 +31,8 @@ mod run;
 mod show;
 mod text;
 
+pub use accept::{Acceptance, accept};
+pub use diff::{Difference, MetricDifference, Side, diff};
 pub use explain::{Explanation, explain};
 pub use options::{RunOptions, Selection, Source};
 pub use pipeline::Pipeline;

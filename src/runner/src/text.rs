@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{ErrorKind, Write};
 
+use artifact::store::Accepted;
 use artifact::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -77,4 +78,15 @@ pub(crate) fn bytes(bytes: u64) -> String {
         size /= 1024.0;
     }
     format!("{size:.1} TiB")
+}
+
+/// An instant of RFC 3339 to the second.
+pub(crate) fn instant(time: &str) -> String {
+    time.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ")
+}
+
+/// That an artifact was taken over from an earlier version of its stage.
+pub(crate) fn accepted(edge: &Accepted) -> String {
+    let Accepted { from, version, reason, at, by } = edge;
+    format!("accepted from {from} (version {version}) by {by} at {}: {reason}", instant(at))
 }

@@ -15,6 +15,7 @@
 //! the work directory becomes the artifact by one rename. A kill at any instant leaves either no artifact or a whole
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
+mod accept;
 mod part;
 mod record;
 mod work;
@@ -25,7 +26,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use part::{Part, Rows, TableWriter};
-pub use record::{FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord};
 pub use work::{Claim, Lease, Work};
 
 use crate::{Error, Key, Preimage, Result, Row};

@@ -218,6 +218,7 @@ impl Work {
             started: instant(self.started),
             finished: instant(OffsetDateTime::now_utc()),
             seconds: self.clock.elapsed().as_secs_f64(),
+            accepted: Vec::new(),
         }
     }
 }
