@@ -65,7 +65,16 @@ pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
         };
     }
     visit!(
-        DatasetRow, CurveRow, CamRow, CrfRow, SweepRow, HistogramRow, LabelRow, ScoreRow, ClassScoreRow, ConfusionRow
+        DatasetRow,
+        CurveRow,
+        CamRow,
+        CrfRow,
+        SweepRow,
+        HistogramRow,
+        LabelRow,
+        ScoreRow,
+        ClassScoreRow,
+        ConfusionRow
     )
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::options::{Selection, Source};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
-use crate::reason::{self, Reason, shown};
+use crate::reason::{self, Reason};
 use crate::text;
 
 /// A stage of an experiment whose artifact was taken over.
@@ -47,13 +47,12 @@ pub fn accept(source: &Source, stage: &str, reason: &str, json: bool, out: &mut 
              computes it"
         )));
     }
-    let by = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".to_owned());
     let mut accepted = Vec::new();
     for (step, old) in found {
         let key = step.preimage.key();
         let new = !step.is_cached();
         if new {
-            pipeline.store.accept(&old, &step.preimage, reason.trim(), &by)?;
+            pipeline.store.accept(&old, &step.preimage, reason.trim(), &text::user())?;
         }
         pipeline.store.point_latest(stage, step.plan.link(), &key)?;
         let from = new.then(|| old.record().key.clone());
@@ -93,15 +92,9 @@ fn acceptable(pipeline: &Pipeline, step: &Step) -> Result<Option<Artifact>> {
         return Err(Error::NotCommitted(format!("{named}: its input {on} is not committed; run or accept that first")));
     }
     let earlier = &old.record().preimage;
-    let mut other = Vec::new();
-    for change in reason::compare(pipeline, &step.plan, &step.preimage, earlier) {
-        match change {
-            Reason::Changed { field, .. } if field == "version" => {}
-            // The digest says more than "changed" to one who did not expect it.
-            other_input @ Reason::Input { .. } => other.push(other_input.to_string()),
-            changed => other.push(changed.to_string()),
-        }
-    }
+    let differs = reason::compare(pipeline, &step.plan, &step.preimage, earlier);
+    let version = |reason: &Reason| matches!(reason, Reason::Changed { field, .. } if field == "version");
+    let other: Vec<_> = differs.iter().filter(|reason| !version(reason)).map(Reason::to_string).collect();
     if !other.is_empty() {
         return Err(Error::Config(format!(
             "{named}: more than the version differs from {}: {}; only the same result can be accepted, so run the stage",
@@ -110,7 +103,7 @@ fn acceptable(pipeline: &Pipeline, step: &Step) -> Result<Option<Artifact>> {
         )));
     }
     if earlier.version >= step.preimage.version {
-        let (old, new) = (shown(Some(&earlier.version.into())), shown(Some(&step.preimage.version.into())));
+        let (old, new) = (earlier.version, step.preimage.version);
         return Err(Error::Config(format!(
             "{named}: its version went from {old} to {new}; only the result of an earlier version can be accepted"
         )));

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
 
 use artifact::compare::{self, Parting, RowName, TableDifference};
-use artifact::store::{Accepted, RECORD_FILE};
-use artifact::{Artifact, Change, Error, Key, Manifest, Result, Store};
+use artifact::store::Accepted;
+use artifact::{Artifact, Change, Key, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::address;
 use crate::options::Source;
 use crate::reason::shown;
 use crate::text::{self, Table};
@@ -71,7 +71,7 @@ pub struct MetricDifference {
 
 /// Compares two artifacts; `limit` rows of each table are named.
 pub fn diff(source: &Source, names: [&str; 2], limit: usize, json: bool, out: &mut dyn Write) -> Result<Difference> {
-    let [a, b] = names.map(|name| find(source, name));
+    let [a, b] = names.map(|name| address::find(source, name));
     let difference = Difference::of(&a?, &b?, limit)?;
     if json {
         text::emit_json(out, &difference)?;
@@ -79,30 +79,6 @@ pub fn diff(source: &Source, names: [&str; 2], limit: usize, json: bool, out: &m
         text::emit(out, &difference.to_string())?;
     }
     Ok(difference)
-}
-
-/// `STAGE`, `STAGE@EXPERIMENT`, `STAGE:KEY` (its first digits), or an artifact's directory, which needs no manifest.
-fn find(source: &Source, name: &str) -> Result<Artifact> {
-    let missing = |what: String| Error::NotCommitted(format!("{name}: {what}; `camflow status` shows what there is"));
-    let dir = Path::new(name);
-    if dir.join(RECORD_FILE).is_file() || name.contains('/') {
-        return Artifact::open(dir)?.ok_or_else(|| missing(format!("no {RECORD_FILE} in this directory")));
-    }
-    let manifest = Manifest::load(&source.manifest, &source.all_sets())?;
-    let store = Store::open(&source.store.clone().map_or_else(|| manifest.store(), Ok)?)?;
-    if let Some((stage, digits)) = name.split_once(':') {
-        let artifacts = store.artifacts(stage)?;
-        let mut found = artifacts.into_iter().filter(|artifact| artifact.record().key.as_str().starts_with(digits));
-        let first = found.next().ok_or_else(|| missing("no such artifact".into()))?;
-        return match found.next() {
-            None => Ok(first),
-            Some(_) => Err(Error::Config(format!("{name}: several keys begin so; give more digits"))),
-        };
-    }
-    let (stage, experiment) = name.split_once('@').unwrap_or((name, ""));
-    let main = manifest.main()?;
-    let link = Some(experiment).filter(|experiment| !experiment.is_empty() && *experiment != main);
-    store.latest(stage, link)?.ok_or_else(|| missing("nothing is committed for it".into()))
 }
 
 impl Difference {
@@ -191,7 +167,8 @@ impl fmt::Display for Difference {
         for difference in &self.tables {
             let TableDifference { table: name, rows: [a, b], same, changed, only: [only_a, only_b], .. } = difference;
             table.row(
-                std::iter::once(name.clone()).chain([a, b, same, changed, only_a, only_b].map(|count| count.to_string())),
+                std::iter::once(name.clone())
+                    .chain([a, b, same, changed, only_a, only_b].map(|count| count.to_string())),
             );
         }
         write!(f, "\n{table}")?;
@@ -220,7 +197,8 @@ fn write_rows(f: &mut fmt::Formatter<'_>, table: &TableDifference) -> fmt::Resul
         }
         write!(f, "{rows}")?;
     }
-    for (side, rows, count) in [("A", &table.only_first[0], table.only[0]), ("B", &table.only_first[1], table.only[1])] {
+    for (side, rows, count) in [("A", &table.only_first[0], table.only[0]), ("B", &table.only_first[1], table.only[1])]
+    {
         if count > 0 {
             let rows: Vec<_> = rows.iter().map(|row| name(row).join(" ")).collect();
             let more = if count as usize > rows.len() { ", ..." } else { "" };

@@ -9,6 +9,8 @@
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
 //!   work/<stage>-<key16>.lock         held (flock) by the process that works on that key
 //!   work/set-aside/                   artifacts that were found damaged
+//!   work/trash/                       what is being removed
+//!   <stage>/<key16>.pin               keeps an artifact that nobody needs
 //! ```
 //!
 //! Publication: every file is written under a temporary name, synced and renamed; `artifact.json` comes last; then
@@ -16,8 +18,10 @@
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
 mod accept;
+mod gc;
 mod part;
 mod record;
+mod scan;
 mod work;
 
 use std::collections::BTreeMap;
@@ -25,8 +29,10 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+pub use gc::{Pin, Remains, RemainsKind, Stored, Usage};
 pub use part::{Part, Rows, TableWriter};
 pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use scan::Place;
 pub use work::{Claim, Lease, Work};
 
 use crate::{Error, Key, Preimage, Result, Row};
@@ -35,6 +41,8 @@ use crate::{Error, Key, Preimage, Result, Row};
 pub const RECORD_FILE: &str = "artifact.json";
 /// A stage's log: one JSON object a line; kept with the artifact, not part of its content.
 pub const LOG_FILE: &str = "log.jsonl";
+/// In a work directory: what is being computed there, so that its inputs stay.
+pub(crate) const PREIMAGE_FILE: &str = "preimage.json";
 
 /// A directory of artifacts.
 #[derive(Clone, Debug)]
@@ -104,17 +112,7 @@ impl Store {
 
     /// Moves a damaged artifact out of the way; returns where to.
     pub fn set_aside(&self, stage: &str, key: &Key) -> Result<String> {
-        let aside = self.root.join("work/set-aside");
-        fs::create_dir_all(&aside).map_err(Error::io("make", &aside))?;
-        let from = self.dir(stage, key);
-        let mut to = aside.join(format!("{stage}-{key}.0"));
-        let mut number = 0;
-        while to.exists() {
-            number += 1;
-            to = aside.join(format!("{stage}-{key}.{number}"));
-        }
-        fs::rename(&from, &to).map_err(Error::io("set aside", &from))?;
-        Ok(to.display().to_string())
+        self.set_aside_dir(stage, key.short())
     }
 
     /// Points `latest` (`None`) or `latest@<experiment>` of a stage at a key.
@@ -161,6 +159,11 @@ impl Store {
         }
         artifacts.sort_by(|a, b| b.record.provenance.finished.cmp(&a.record.provenance.finished));
         Ok(artifacts)
+    }
+
+    /// Does a process work on a key?
+    pub fn is_leased(&self, stage: &str, key: &Key) -> bool {
+        gc::is_leased(&self.work_dir(stage, key).with_extension("lock"))
     }
 
     /// Waits for the right to work on a key; see [`Lease`].

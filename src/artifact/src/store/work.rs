@@ -12,8 +12,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::part::{RowsDigest, done_file};
 use super::{
-    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord,
-    TableWriter, file_digest, sync_dir, write_atomically,
+    Artifact, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store,
+    TableRecord, TableWriter, file_digest, sync_dir, write_atomically,
 };
 use crate::{Error, Preimage, Result, Row};
 
@@ -99,6 +99,8 @@ impl Lease {
     pub fn open(self) -> Result<Work> {
         let dir = self.dir();
         fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
+        let text = serde_json::to_vec_pretty(&self.preimage).expect("a preimage is JSON");
+        write_atomically(&dir.join(PREIMAGE_FILE), &text)?;
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
         Ok(Work { lease: self, dir, tables: BTreeMap::new(), started, clock })
     }
