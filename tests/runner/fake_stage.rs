@@ -207,7 +207,7 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     }
     let metrics = BTreeMap::from([("cam.train.miou".to_owned(), Value::from(value / 1000.0))]);
     match work.publish(&[], metrics, &options.experiment) {
-        Err(_) if options.shard.is_some() && committed()? => {}
+        Err(_) if options.shard.is_some() && store.turn(stage, &preimage.key()).and_then(|_turn| committed())? => {}
         published => drop(published?),
     }
     Ok(ExitCode::SUCCESS)

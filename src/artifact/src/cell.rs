@@ -10,6 +10,19 @@ use arrow_schema::{DataType, Field};
 
 use crate::{ClassId, ImageId};
 
+/// A value as one who compares two rows sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CellValue {
+    /// Null.
+    Missing,
+    /// A number; counts of pixels are far below 2^53, to which an f64 is exact.
+    Number(f64),
+    /// A name, a yes or no, a list.
+    Text(String),
+    /// An image, a mask or a map.
+    Bytes(Vec<u8>),
+}
+
 /// A value that a column can hold.
 pub trait Cell: Sized + Default {
     /// May the column hold nulls?
@@ -26,6 +39,9 @@ pub trait Cell: Sized + Default {
 
     /// Feeds the value to a digest such that no two different rows feed the same bytes.
     fn hash(&self, hasher: &mut blake3::Hasher);
+
+    /// The value for a comparison.
+    fn into_value(self) -> CellValue;
 }
 
 /// Length first, then the bytes: no two sequences of fields run into one another.
@@ -48,6 +64,9 @@ macro_rules! primitive_cell {
             }
             fn hash(&self, hasher: &mut blake3::Hasher) {
                 hasher.update(&self.to_le_bytes());
+            }
+            fn into_value(self) -> CellValue {
+                CellValue::Number(self as f64)
             }
         }
     )*};
@@ -75,6 +94,9 @@ impl Cell for bool {
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&[u8::from(*self)]);
     }
+    fn into_value(self) -> CellValue {
+        CellValue::Text(self.to_string())
+    }
 }
 
 impl Cell for String {
@@ -89,6 +111,9 @@ impl Cell for String {
     }
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hash_bytes(hasher, self.as_bytes());
+    }
+    fn into_value(self) -> CellValue {
+        CellValue::Text(self)
     }
 }
 
@@ -105,6 +130,9 @@ impl Cell for ImageId {
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hash_bytes(hasher, self.as_str().as_bytes());
     }
+    fn into_value(self) -> CellValue {
+        CellValue::Text(self.to_string())
+    }
 }
 
 impl Cell for ClassId {
@@ -119,6 +147,9 @@ impl Cell for ClassId {
     }
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&[self.0]);
+    }
+    fn into_value(self) -> CellValue {
+        CellValue::Number(f64::from(self.0))
     }
 }
 
@@ -135,6 +166,9 @@ impl Cell for Vec<u8> {
     }
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hash_bytes(hasher, self);
+    }
+    fn into_value(self) -> CellValue {
+        CellValue::Bytes(self)
     }
 }
 
@@ -156,6 +190,9 @@ impl Cell for Option<Vec<u8>> {
             hash_bytes(hasher, bytes);
         }
     }
+    fn into_value(self) -> CellValue {
+        self.map_or(CellValue::Missing, CellValue::Bytes)
+    }
 }
 
 impl Cell for Option<f64> {
@@ -173,6 +210,9 @@ impl Cell for Option<f64> {
     fn hash(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&[u8::from(self.is_some())]);
         hasher.update(&self.unwrap_or_default().to_le_bytes());
+    }
+    fn into_value(self) -> CellValue {
+        self.map_or(CellValue::Missing, CellValue::Number)
     }
 }
 
@@ -200,6 +240,9 @@ impl Cell for Vec<String> {
             item.hash(hasher);
         }
     }
+    fn into_value(self) -> CellValue {
+        CellValue::Text(self.join(", "))
+    }
 }
 
 impl Cell for Vec<ClassId> {
@@ -225,5 +268,8 @@ impl Cell for Vec<ClassId> {
         for item in self {
             item.hash(hasher);
         }
+    }
+    fn into_value(self) -> CellValue {
+        CellValue::Text(self.iter().map(|class| class.0.to_string()).collect::<Vec<_>>().join(", "))
     }
 }

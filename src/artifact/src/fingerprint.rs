@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// The digests of a store, kept in `work/fingerprints.json`. Losing the file costs time only.
 pub struct Fingerprints {
     file: PathBuf,
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Arc<Mutex<BTreeMap<String, Known>>>,
+    /// What a glance has seen.
+    seen: Option<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -44,11 +46,27 @@ impl Fingerprints {
     pub fn open(root: &Path) -> Self {
         let file = root.join("work/fingerprints.json");
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { file, known: Mutex::new(known) }
+        Self { file, known: Arc::new(Mutex::new(known)), seen: None }
+    }
+
+    /// The same memory for one glance at many stages: a file or directory that several of them name is looked at once.
+    #[must_use]
+    pub fn glance(&self) -> Self {
+        Self { file: self.file.clone(), known: Arc::clone(&self.known), seen: Some(Mutex::default()) }
     }
 
     /// The digest of a file, or of all files below a directory with their names.
     pub fn digest(&self, path: &Path) -> Result<String> {
+        let Some(seen) = &self.seen else { return self.look(path) };
+        if let Some(digest) = seen.lock().expect("no panic under this lock").get(path) {
+            return Ok(digest.clone());
+        }
+        let digest = self.look(path)?;
+        seen.lock().expect("no panic under this lock").insert(path.to_owned(), digest.clone());
+        Ok(digest)
+    }
+
+    fn look(&self, path: &Path) -> Result<String> {
         let absolute = fs::canonicalize(path).map_err(|error| {
             Error::Config(format!("cannot read '{}': {error}; the path is relative to where you run", path.display()))
         })?;

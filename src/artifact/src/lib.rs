@@ -9,11 +9,13 @@
 //! fingerprint  content digests of files from outside
 //! describe     what a stage says of itself
 //! store        committed artifacts, and the work that becomes them
+//! compare      the rows of two artifacts beside one another
 //! parent       a stage does not outlive the runner that started it
 //! failpoint    where tests kill the process or make the disk refuse
 //! ```
 
 mod cell;
+pub mod compare;
 pub mod describe;
 pub mod error;
 pub mod failpoint;
@@ -25,6 +27,7 @@ pub mod parent;
 pub mod store;
 pub mod table;
 
+pub use cell::CellValue;
 pub use describe::Description;
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprints;

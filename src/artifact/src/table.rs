@@ -16,15 +16,18 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, CellValue};
 use crate::{ClassId, ImageId};
 
 /// A row of one of the tables above.
-pub trait Row: Sized {
+pub trait Row: Sized + 'static {
     /// The table's name, also its directory below the artifact (the first table of a stage lies in `data`).
     const TABLE: &'static str;
     /// Rises when a column changes its meaning or is added.
     const VERSION: u32;
+    /// The columns that name a row: no two rows of an artifact have the same values there. The experiment is not one of
+    /// them, so that the rows of two experiments can be compared.
+    const KEY: &'static [&'static str];
     /// Rows of a Parquet row group: small where cells are large, so that one image is read in milliseconds.
     const ROWS_PER_GROUP: usize;
 
@@ -36,6 +39,43 @@ pub trait Row: Sized {
     fn from_batch(batch: &RecordBatch, index: usize) -> Self;
     /// BLAKE3 over the row's values, independent of file, row group and codec.
     fn digest(&self) -> [u8; 32];
+    /// The columns with their values.
+    fn into_cells(self) -> Cells;
+}
+
+/// The columns of a row with their values, in the order of the schema.
+pub type Cells = Vec<(&'static str, CellValue)>;
+
+/// What can be done with the rows of any table.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+    /// Does it.
+    fn visit<R: Row>(self) -> Self::Output;
+}
+
+/// Hands the row type of a table to a visitor; `None` where there is no table of this name.
+pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
+    macro_rules! visit {
+        ($($row:ty),*) => {
+            match table {
+                $(<$row>::TABLE => Some(visitor.visit::<$row>()),)*
+                _ => None,
+            }
+        };
+    }
+    visit!(
+        DatasetRow,
+        CurveRow,
+        CamRow,
+        CrfRow,
+        SweepRow,
+        HistogramRow,
+        LabelRow,
+        ScoreRow,
+        ClassScoreRow,
+        ConfusionRow
+    )
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.
@@ -44,7 +84,7 @@ fn column_name(field: &'static str) -> &'static str {
 }
 
 macro_rules! table {
-    ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group {
+    ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group, by $($key:ident)+ {
         $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)*
     }) => {
         $(#[doc = $doc])*
@@ -56,6 +96,7 @@ macro_rules! table {
         impl Row for $name {
             const TABLE: &'static str = $table;
             const VERSION: u32 = $version;
+            const KEY: &'static [&'static str] = &[$(stringify!($key)),+];
             const ROWS_PER_GROUP: usize = $group;
 
             fn schema() -> SchemaRef {
@@ -84,13 +125,17 @@ macro_rules! table {
                 $(self.$field.hash(&mut hasher);)*
                 hasher.finalize().into()
             }
+
+            fn into_cells(self) -> Cells {
+                vec![$((column_name(stringify!($field)), self.$field.into_value()),)*]
+            }
         }
     };
 }
 
 table! {
     /// An image with all that is known of it. Stages downstream read nothing else of the data set.
-    DatasetRow = "dataset" v 1, 16 rows a group {
+    DatasetRow = "dataset" v 1, 16 rows a group, by image_id {
         /// Name of the image.
         image_id: ImageId,
         /// The lists it is in, such as `train`, `train_aug`, `val`.
@@ -110,7 +155,7 @@ table! {
 
 table! {
     /// One value of a training run.
-    CurveRow = "curve" v 1, 65536 rows a group {
+    CurveRow = "curve" v 1, 65536 rows a group, by step name {
         /// Optimiser step, from 1.
         step: u64,
         /// Epoch, from 1.
@@ -124,7 +169,7 @@ table! {
 
 table! {
     /// The class activation map of one class of an image's label, normalised to \[0, 1\] over the image.
-    CamRow = "cam" v 1, 16 rows a group {
+    CamRow = "cam" v 1, 16 rows a group, by image_id class_id {
         /// Name of the image.
         image_id: ImageId,
         /// Class, 1 … K.
@@ -150,7 +195,7 @@ table! {
 
 table! {
     /// What the CRF makes of a class's score: from these AffinityNet's labels are read.
-    CrfRow = "crf" v 1, 16 rows a group {
+    CrfRow = "crf" v 1, 16 rows a group, by image_id alpha class_id {
         /// Name of the image.
         image_id: ImageId,
         /// Background score is (1 - max CAM)^alpha: `low` or `high` of train-affinity's alphas.
@@ -168,7 +213,7 @@ table! {
 
 table! {
     /// Scores of one class at one threshold.
-    SweepRow = "sweep" v 2, 65536 rows a group {
+    SweepRow = "sweep" v 2, 65536 rows a group, by split threshold class_id {
         /// Split whose ground truth the CAMs are compared with.
         split: String,
         /// A foreground class wins a pixel iff its CAM is above this.
@@ -200,7 +245,7 @@ table! {
 
 table! {
     /// The counts from which every threshold's confusion is a suffix sum.
-    HistogramRow = "histogram" v 2, 65536 rows a group {
+    HistogramRow = "histogram" v 2, 65536 rows a group, by split ground_truth winner bin {
         /// Split that is counted.
         split: String,
         /// Class of the ground truth, 0 … K.
@@ -216,7 +261,7 @@ table! {
 
 table! {
     /// A class for every pixel of an image.
-    LabelRow = "label" v 1, 16 rows a group {
+    LabelRow = "label" v 1, 16 rows a group, by image_id source {
         /// Name of the image.
         image_id: ImageId,
         /// Height in pixels, that of the image.
@@ -232,7 +277,7 @@ table! {
 
 table! {
     /// What one image adds to one class: any subset's mIoU is a group-by of these.
-    ConfusionRow = "confusion" v 1, 65536 rows a group {
+    ConfusionRow = "confusion" v 1, 65536 rows a group, by stage split image_id class_id {
         /// Experiment of the manifest.
         experiment: String,
         /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
@@ -256,7 +301,7 @@ table! {
 
 table! {
     /// One class of one line of the score table.
-    ClassScoreRow = "class_score" v 1, 65536 rows a group {
+    ClassScoreRow = "class_score" v 1, 65536 rows a group, by stage split class_id {
         /// Experiment of the manifest.
         experiment: String,
         /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
@@ -278,7 +323,7 @@ table! {
 
 table! {
     /// The numbers that a paper's table shows.
-    ScoreRow = "score" v 2, 65536 rows a group {
+    ScoreRow = "score" v 2, 65536 rows a group, by stage split {
         /// Experiment of the manifest.
         experiment: String,
         /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.

@@ -3,26 +3,16 @@
 use std::ffi::OsString;
 use std::io::stdout;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 
 use artifact::{Error, Result};
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use runner::{Interrupt, RunOptions, Selection, Source};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use runner::{GcOptions, Interrupt, LogOptions, RunOptions};
 
-const AFTER_HELP: &str = "\
-Also, where these programs stand beside camflow:
-  query    Ask questions of the tables (camflow-query)
-  report   Write the report (camflow-report)
-  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)
+use args::{AFTER_HELP, ARTIFACT_HELP, Output, Pipeline, Select};
 
-Exit codes:
-  0   done
-  65  input data is bad
-  69  an artifact is not committed or damaged
-  75  stopped by a signal with a checkpoint; run the same command again to go on
-  78  the manifest or the command line is wrong
-  1   anything else";
+mod args;
 
 /// Run the stages of a pipeline that are stale, and explain why they are
 #[derive(Debug, Parser)]
@@ -48,7 +38,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// What would run, why, and what it cost last time
+    /// What would run, why, and about how long it would take
     Plan {
         #[command(flatten)]
         pipeline: Pipeline,
@@ -78,8 +68,10 @@ enum Command {
         #[command(flatten)]
         pipeline: Pipeline,
         /// Print a graph for Graphviz instead
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         dot: bool,
+        #[command(flatten)]
+        output: Output,
     },
     /// The directory of a stage's artifact
     Path {
@@ -87,13 +79,20 @@ enum Command {
         stage: String,
         #[command(flatten)]
         pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
     },
-    /// The log of a stage
+    /// The log of a stage, of its artifact or of the work in progress
     Logs {
         /// The stage
         stage: String,
+        /// Go on with what is written until the stage commits
+        #[arg(short, long)]
+        follow: bool,
         #[command(flatten)]
         pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
     },
     /// The metrics of every committed stage
     Metrics {
@@ -102,77 +101,89 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Read every artifact whole; set the damaged ones aside
-    Verify {
+    /// Two artifacts beside one another: parameters, metrics, and rows, the worst first
+    #[command(after_help = ARTIFACT_HELP)]
+    Diff {
+        /// The first artifact, such as train-cam@baseline or extract-msinf-cam:3f2a
+        #[arg(value_name = "A")]
+        a: String,
+        /// The second artifact
+        #[arg(value_name = "B")]
+        b: String,
+        /// How many rows of each table are named
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        limit: usize,
         #[command(flatten)]
         pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Read every artifact that is needed; set the damaged ones aside
+    Verify {
+        /// Read every artifact of the store, decode every row, and list what belongs to none
+        #[arg(long)]
+        deep: bool,
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take over the result of an earlier version of a stage, of which nothing else has changed
+    Accept {
+        /// The stage
+        stage: String,
+        /// Why the result is the same; kept with the artifact
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove the artifacts that no latest link and no pin needs, and what is old in work/
+    ///
+    /// Whatever a kept artifact was computed from is kept too, and what somebody works on. Unfinished work and what was
+    /// set aside as damaged stay for a day unless --older says otherwise.
+    Gc {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Remove, the oldest first, until the store is no larger than this (500M, 20G)
+        #[arg(long, value_name = "SIZE", value_parser = runner::parse_size)]
+        max_size: Option<u64>,
+        /// Remove only what is older than this (30m, 12h, 7d)
+        #[arg(long, value_name = "DURATION", value_parser = runner::parse_duration)]
+        older: Option<std::time::Duration>,
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Keep an artifact, and what it was computed from, whatever gc removes
+    #[command(after_help = ARTIFACT_HELP)]
+    Pin {
+        /// The artifact
+        artifact: String,
+        /// What for
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take a pin away
+    #[command(after_help = ARTIFACT_HELP)]
+    Unpin {
+        /// The artifact
+        artifact: String,
+        #[command(flatten)]
+        pipeline: Pipeline,
+        #[command(flatten)]
+        output: Output,
     },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
-}
-
-#[derive(Debug, Args)]
-struct Pipeline {
-    /// The manifest with the stages and every parameter
-    #[arg(long, default_value = "pipeline.toml", value_name = "FILE")]
-    manifest: PathBuf,
-    /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// The artifact store, instead of the manifest's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// cpu, cuda or cuda:N, instead of the manifest's
-    #[arg(long)]
-    device: Option<String>,
-    /// The experiment: all if not given; the main one for explain, dag, path and logs (may be repeated)
-    #[arg(long, value_name = "NAME")]
-    experiment: Vec<String>,
-    /// Where the stage binaries are, instead of `CAMFLOW_BIN_DIR` or the directory of camflow
-    #[arg(long, value_name = "DIR")]
-    bin_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct Select {
-    /// Only this stage and all that depend on it
-    #[arg(long, value_name = "STAGE")]
-    from: Option<String>,
-    /// Only this stage and all that it depends on
-    #[arg(long, value_name = "STAGE")]
-    until: Option<String>,
-    /// Only this stage
-    #[arg(long, value_name = "STAGE", conflicts_with_all = ["from", "until"])]
-    only: Option<String>,
-    /// Run this stage even if it is committed (may be repeated)
-    #[arg(long, value_name = "STAGE")]
-    force: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-struct Output {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl From<Pipeline> for Source {
-    fn from(given: Pipeline) -> Self {
-        Self {
-            manifest: given.manifest,
-            sets: given.set,
-            store: given.store,
-            device: given.device,
-            experiments: given.experiment,
-            bin_dir: given.bin_dir,
-        }
-    }
-}
-
-impl From<Select> for Selection {
-    fn from(given: Select) -> Self {
-        Self { from: given.from, until: given.until, only: given.only, force: given.force }
-    }
 }
 
 /// Does what the command line asks for.
@@ -197,12 +208,29 @@ pub fn main() -> Result<ExitCode> {
         Command::Explain { stage, pipeline, output } => {
             runner::explain(&pipeline.into(), &stage, output.json, out).map(drop)
         }
-        Command::Dag { pipeline, dot: false } => runner::dag(&pipeline.into(), out),
-        Command::Dag { pipeline, dot: true } => runner::dot(&pipeline.into(), out),
-        Command::Path { stage, pipeline } => runner::path(&pipeline.into(), &stage, out),
-        Command::Logs { stage, pipeline } => runner::logs(&pipeline.into(), &stage, out),
+        Command::Dag { pipeline, dot: true, .. } => runner::dot(&pipeline.into(), out),
+        Command::Dag { pipeline, dot: false, output } => runner::dag(&pipeline.into(), output.json, out),
+        Command::Path { stage, pipeline, output } => runner::path(&pipeline.into(), &stage, output.json, out),
+        Command::Logs { stage, follow, pipeline, output } => {
+            runner::logs(&pipeline.into(), &stage, LogOptions { follow, json: output.json }, out)
+        }
         Command::Metrics { pipeline, output } => runner::metrics(&pipeline.into(), output.json, out),
-        Command::Verify { pipeline } => runner::verify(&pipeline.into(), out),
+        Command::Diff { a, b, limit, pipeline, output } => {
+            runner::diff(&pipeline.into(), [&a, &b], limit, output.json, out).map(drop)
+        }
+        Command::Verify { deep, pipeline, output } => {
+            runner::verify(&pipeline.into(), deep, output.json, out).map(drop)
+        }
+        Command::Accept { stage, reason, pipeline, output } => {
+            runner::accept(&pipeline.into(), &stage, &reason, output.json, out).map(drop)
+        }
+        Command::Gc { dry_run, max_size, older, pipeline, output } => {
+            runner::gc(&pipeline.into(), GcOptions { dry_run, max_size, older }, output.json, out).map(drop)
+        }
+        Command::Pin { artifact, reason, pipeline, output } => {
+            runner::pin(&pipeline.into(), &artifact, &reason, output.json, out)
+        }
+        Command::Unpin { artifact, pipeline, output } => runner::unpin(&pipeline.into(), &artifact, output.json, out),
         Command::Other(words) => hand_over(&words),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
+use artifact::store::Accepted;
 use artifact::{Artifact, Key, Preimage, Result};
 use serde::Serialize;
 
@@ -30,11 +31,24 @@ pub struct Explanation {
     /// What decides its bytes, if it is committed.
     pub preimage: Option<Preimage>,
     /// The artifact of this stage with the fewest differences, if it is not committed.
-    pub nearest: Option<Key>,
+    pub nearest: Option<Nearest>,
     /// The differences from that artifact.
     pub reasons: Vec<Reason>,
     /// The same of every stage before it that has to run, nearest to the data first.
     pub upstream: Vec<Explanation>,
+    /// If it is committed: each time that it was taken over from an earlier version of the stage.
+    pub accepted: Vec<Accepted>,
+}
+
+/// The artifact with which a stage that is not committed is compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Nearest {
+    /// Its key.
+    pub key: Key,
+    /// The experiment for which it was computed.
+    pub experiment: String,
+    /// When it was published.
+    pub finished: String,
 }
 
 /// Explains a stage of one experiment (the main one if the source names none).
@@ -76,15 +90,18 @@ fn explain_step(pipeline: &Pipeline, step: &Step) -> Result<Explanation> {
         nearest: None,
         reasons: step.reasons.clone(),
         upstream: Vec::new(),
+        accepted: committed.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
     };
     if matches!(step.state, State::Ready | State::Waiting { .. }) {
-        let artifacts = pipeline.store.artifacts(&step.stage)?;
-        let nearest = artifacts.iter().map(Artifact::record);
-        let nearest = nearest.min_by_key(|record| reason::changes(&step.preimage, &record.preimage).len());
-        if let Some(nearest) = nearest {
-            explanation.nearest = Some(nearest.key.clone());
+        if let Some(nearest) = reason::nearest(pipeline, &step.plan, &step.preimage) {
+            let record = nearest.record();
+            explanation.nearest = Some(Nearest {
+                key: record.key.clone(),
+                experiment: record.provenance.experiment.clone(),
+                finished: record.provenance.finished.clone(),
+            });
             explanation.reasons.retain(|reason| matches!(reason, Reason::Upstream { .. }));
-            let changes = reason::compare(pipeline, &step.plan, &step.preimage, &nearest.preimage);
+            let changes = reason::compare(pipeline, &step.plan, &step.preimage, &record.preimage);
             explanation.reasons.extend(changes);
         }
     }
@@ -99,6 +116,9 @@ impl fmt::Display for Explanation {
             writeln!(f, "{stage} ({experiment}) is committed")?;
             writeln!(f, "  key     {}", key.as_str())?;
             writeln!(f, "  digest  {}", self.digest.as_deref().unwrap_or_default())?;
+            for accepted in &self.accepted {
+                writeln!(f, "  {}", text::accepted(accepted))?;
+            }
             return writeln!(f, "the key is the BLAKE3 of\n{preimage}");
         }
         self.write_changes(f)?;
@@ -123,8 +143,9 @@ impl Explanation {
             Some(key) => writeln!(f, "; its key is {key}")?,
             None => writeln!(f)?,
         }
-        if let Some(nearest) = &self.nearest {
-            writeln!(f, "  compared with the nearest committed one, {nearest}:")?;
+        if let Some(Nearest { key, experiment, finished }) = &self.nearest {
+            let finished = text::instant(finished);
+            writeln!(f, "  compared with the nearest committed one, {key} ({experiment}, {finished}):")?;
         }
         for reason in &self.reasons {
             match reason {

@@ -3,12 +3,17 @@
 //! ```text
 //! options      what a command is asked for
 //! catalogue    the stage binaries and what they say of themselves
+//! history      the artifacts of a stage, each record read once
 //! pipeline     manifest, store and catalogue, opened together
 //! reason       why a stage has to run: the fields that differ from an earlier artifact
 //! plan         the state of every stage of every experiment
 //! process      one child at a time, and signals passed on to it
 //! run          check all, run what is stale, plan the rest anew after each
 //! explain      one stage: what changed, where, and what upstream causes it
+//! address      how a command names an artifact
+//! diff         two artifacts beside one another
+//! accept       "the same result" under a new version of a stage
+//! gc           what nobody needs any more, and pins
 //! show         status, dag, path, logs, metrics, verify
 //! text         tables on a terminal
 //! ```
@@ -16,8 +21,13 @@
 //! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
 //! (or the command forces it); nothing outside the store is written.
 
+mod accept;
+mod address;
 mod catalogue;
+mod diff;
 mod explain;
+mod gc;
+mod history;
 mod options;
 mod pipeline;
 mod plan;
@@ -27,12 +37,15 @@ mod run;
 mod show;
 mod text;
 
-pub use explain::{Explanation, explain};
+pub use accept::{Acceptance, accept};
+pub use diff::{Difference, MetricDifference, Side, diff};
+pub use explain::{Explanation, Nearest, explain};
+pub use gc::{Gc, GcOptions, Gone, gc, pin, unpin};
 pub use options::{RunOptions, Selection, Source};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, State, Step};
 pub use process::Interrupt;
 pub use reason::Reason;
 pub use run::{Outcome, OutcomeState, Summary, run};
-pub use show::{dag, dot, logs, metrics, path, plan, status, verify};
-pub use text::emit;
+pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, verify};
+pub use text::{emit, parse_duration, parse_size};

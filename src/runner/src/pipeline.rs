@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use artifact::{Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
 
 use crate::catalogue::{Catalogue, Stage};
+use crate::history::History;
 use crate::options::Source;
 
 /// An opened pipeline: all that a question or a run needs.
@@ -16,6 +18,7 @@ pub struct Pipeline {
     pub(crate) experiments: Vec<ExperimentPlan>,
     catalogue: Catalogue,
     fingerprints: Fingerprints,
+    history: History,
 }
 
 impl Pipeline {
@@ -38,7 +41,8 @@ impl Pipeline {
             catalogue.stage(&plan.stage)?.description.check_needs(plan)?;
         }
         let fingerprints = Fingerprints::open(&root);
-        Ok(Self { manifest, sets, store, experiments, catalogue, fingerprints })
+        let history = History::default();
+        Ok(Self { manifest, sets, store, experiments, catalogue, fingerprints, history })
     }
 
     /// The store in use.
@@ -53,7 +57,27 @@ impl Pipeline {
 
     /// Everything that decides the bytes of a stage, with `inputs` the digest of each input.
     pub(crate) fn preimage(&self, plan: &StagePlan, inputs: BTreeMap<String, String>) -> Result<Preimage> {
-        self.stage(&plan.stage)?.description.preimage(plan, inputs, &self.fingerprints)
+        self.preimage_at(plan, inputs, &self.fingerprints)
+    }
+
+    /// For a glance at many stages: files from outside are looked at once.
+    pub(crate) fn glance(&self) -> Fingerprints {
+        self.fingerprints.glance()
+    }
+
+    /// The same as [`Pipeline::preimage`], at one glance.
+    pub(crate) fn preimage_at(
+        &self,
+        plan: &StagePlan,
+        inputs: BTreeMap<String, String>,
+        glance: &Fingerprints,
+    ) -> Result<Preimage> {
+        self.stage(&plan.stage)?.description.preimage(plan, inputs, glance)
+    }
+
+    /// Every committed artifact of a stage, newest first.
+    pub(crate) fn history(&self, stage: &str) -> Vec<Arc<Artifact>> {
+        self.history.of(&self.store, stage)
     }
 
     /// File and line of the value behind a field of a preimage; `None` where no value of the manifest is behind it.

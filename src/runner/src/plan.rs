@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use artifact::{Artifact, Error, ExperimentPlan, Key, Preimage, Result, StageId, StagePlan};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Key, Preimage, Result, StageId, StagePlan};
 use serde::Serialize;
 
 use crate::options::Selection;
@@ -40,7 +40,7 @@ pub struct Step {
     pub reasons: Vec<Reason>,
     /// An experiment before this one that computes the very same.
     pub shared_with: Option<String>,
-    /// What it cost last time.
+    /// What it cost last time, or what the artifact of this stage with the fewest differences cost.
     pub last_seconds: Option<f64>,
     /// The artifact, if it is committed.
     #[serde(skip)]
@@ -130,12 +130,13 @@ impl Pipeline {
         let mut steps: Vec<Step> = Vec::new();
         let mut resolved: BTreeMap<StageId, String> = BTreeMap::new();
         let mut computed: BTreeMap<(String, Key), String> = BTreeMap::new();
+        let glance = self.glance();
         for plan in self.experiments.iter().flat_map(|experiment| &experiment.stages) {
             let id = plan.id();
             if resolved.contains_key(&id) {
                 continue;
             }
-            let mut step = self.step(plan, &asked, &resolved)?;
+            let mut step = self.step(plan, &asked, &resolved, &glance)?;
             let identity = step.preimage.key();
             resolved.insert(
                 id,
@@ -153,11 +154,17 @@ impl Pipeline {
         Ok(Plan { steps })
     }
 
-    fn step(&self, plan: &StagePlan, asked: &Asked, resolved: &BTreeMap<StageId, String>) -> Result<Step> {
+    fn step(
+        &self,
+        plan: &StagePlan,
+        asked: &Asked,
+        resolved: &BTreeMap<StageId, String>,
+        glance: &Fingerprints,
+    ) -> Result<Step> {
         let (selected, forced) = (asked.selected.contains(&plan.id()), asked.forced.contains(&plan.id()));
         let digest = |need: &StageId| resolved.get(need).cloned().unwrap_or_default();
         let inputs = plan.needs.iter().map(|need| (need.stage.clone(), digest(need))).collect();
-        let preimage = self.preimage(plan, inputs)?;
+        let preimage = self.preimage_at(plan, inputs, glance)?;
         let pending = plan.needs.iter().filter(|need| digest(need).starts_with(PENDING));
         let on: Vec<_> = pending.map(|need| need.seen_from(&plan.experiment)).collect();
         let key = on.is_empty().then(|| preimage.key());
@@ -172,7 +179,6 @@ impl Pipeline {
             (Some(_), None) if !forced => State::Cached,
             _ => State::Ready,
         };
-        let mut last_seconds = artifact.as_ref().map(|artifact| artifact.record().provenance.seconds);
         match &state {
             State::Cached => {}
             State::Damaged { what } => reasons.push(Reason::Damaged { what: what.clone() }),
@@ -180,10 +186,12 @@ impl Pipeline {
             _ => {}
         }
         if artifact.is_none() && !matches!(state, State::Damaged { .. }) {
-            let (because, previous) = reason::of_absence(self, plan, &preimage)?;
-            last_seconds = previous.map(|old| old.record().provenance.seconds);
-            reasons.extend(because);
+            reasons.extend(reason::of_absence(self, plan, &preimage)?.0);
         }
+        let last_seconds = match &artifact {
+            Some(artifact) => Some(artifact.record().provenance.seconds),
+            None => reason::nearest(self, plan, &preimage).map(|near| near.record().provenance.seconds),
+        };
         Ok(Step {
             experiment: plan.experiment.clone(),
             main: plan.main,

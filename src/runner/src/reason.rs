@@ -1,8 +1,9 @@
 //! Why a stage has to run: the fields in which it differs from an artifact that is there.
 
 use std::fmt;
+use std::sync::Arc;
 
-use artifact::{Artifact, Change, Preimage, Result, StagePlan, Store};
+use artifact::{Artifact, Change, Preimage, Result, StagePlan};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,13 +91,17 @@ pub(crate) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "(none)".to_owned(), Value::to_string)
 }
 
-/// Why a stage that is not committed has to run, and the artifact that says so.
+/// Why a stage that is not committed has to run, and the artifact that says so: what this stage of this experiment
+/// last was, or the newest of the stage.
 pub(crate) fn of_absence(
     pipeline: &Pipeline,
     plan: &StagePlan,
     preimage: &Preimage,
-) -> Result<(Vec<Reason>, Option<Artifact>)> {
-    let previous = previous(&pipeline.store, plan)?;
+) -> Result<(Vec<Reason>, Option<Arc<Artifact>>)> {
+    let all = pipeline.history(&plan.stage);
+    let linked = pipeline.store.latest_key(&plan.stage, plan.link());
+    let linked = all.iter().find(|artifact| linked.as_deref() == Some(artifact.record().key.short()));
+    let previous = linked.or(all.first()).cloned();
     let reasons = match &previous {
         Some(old) => compare(pipeline, plan, preimage, &old.record().preimage),
         None => vec![Reason::FirstRun],
@@ -104,13 +109,13 @@ pub(crate) fn of_absence(
     Ok((reasons, previous))
 }
 
-/// The artifact that this stage of this experiment last was, or the newest of the stage.
-fn previous(store: &Store, plan: &StagePlan) -> Result<Option<Artifact>> {
-    match store.latest(&plan.stage, plan.link()) {
-        Ok(Some(artifact)) => Ok(Some(artifact)),
-        // No link, or one to something damaged: anything else of the stage will do for a comparison.
-        _ => Ok(store.artifacts(&plan.stage)?.into_iter().next()),
-    }
+/// The artifact of a stage with the fewest differences; of several that of the same experiment, then the newest.
+pub(crate) fn nearest(pipeline: &Pipeline, plan: &StagePlan, preimage: &Preimage) -> Option<Arc<Artifact>> {
+    let far = |artifact: &Arc<Artifact>| {
+        let record = artifact.record();
+        (changes(preimage, &record.preimage).len(), record.provenance.experiment != plan.experiment)
+    };
+    pipeline.history(&plan.stage).into_iter().min_by_key(far)
 }
 
 /// The changes from `old` to `new`; an input that is not committed yet counts as unchanged.

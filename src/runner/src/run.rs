@@ -73,6 +73,8 @@ pub enum OutcomeState {
 /// Runs what is stale. `out` gets progress and a summary, or the summary as JSON.
 pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     let pipeline = Pipeline::open(&options.source)?;
+    // What a killed gc left; a store that cannot be written to says so at its first artifact.
+    let _ = pipeline.store.empty_trash();
     let mut run = Run { pipeline: &pipeline, options, out, computed: BTreeMap::new(), announced: 0 };
     let plan = run.plan()?;
     let checked = check::all(&pipeline, &plan);

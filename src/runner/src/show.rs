@@ -1,13 +1,11 @@
-//! Answers that change nothing but `verify`: plan, status, dag, path, logs, metrics.
+//! Answers: plan, status, dag, path, logs, metrics; and verify, which sets aside what is damaged.
 
-use std::fmt::Write as _;
-use std::fs;
 use std::io::Write;
 
-use artifact::store::LOG_FILE;
+use artifact::store::Accepted;
 use artifact::{Artifact, Error, Key, Manifest, Result};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::options::{Selection, Source};
 use crate::pipeline::Pipeline;
@@ -16,8 +14,12 @@ use crate::reason;
 use crate::text::{self, Table};
 
 mod graph;
+mod logs;
+mod verify;
 
-pub use graph::{dag, dot};
+pub use graph::{Edges, dag, dot};
+pub use logs::{LogOptions, logs};
+pub use verify::{Damage, Verification, verify};
 
 /// The source narrowed to one experiment: the one it names, else the main one.
 pub(crate) fn single(source: &Source) -> Result<Source> {
@@ -34,8 +36,11 @@ pub(crate) fn single(source: &Source) -> Result<Source> {
 pub fn plan(source: &Source, selection: &Selection, json: bool, out: &mut dyn Write) -> Result<()> {
     let plan = Pipeline::open(source)?.plan(selection)?;
     plan.check_inputs()?;
+    let (count, unknown) = (plan.to_run().count(), plan.to_run().filter(|step| step.last_seconds.is_none()).count());
+    let seconds = plan.to_run().filter_map(|step| step.last_seconds).sum::<f64>() + 0.0;
     if json {
-        return text::emit_json(out, &plan);
+        let steps = plan.steps;
+        return text::emit_json(out, &Planned { steps, to_run: count, estimated_seconds: seconds, unknown });
     }
     let mut table = Table::new(&["experiment", "stage", "state", "key", "last s", "why"]);
     for step in plan.steps.iter().filter(|step| step.selected) {
@@ -47,9 +52,22 @@ pub fn plan(source: &Source, selection: &Selection, json: bool, out: &mut dyn Wr
         };
         table.row([&step.experiment, &step.stage, state(step), key, &last, &why]);
     }
-    let seconds = plan.to_run().filter_map(|step| step.last_seconds).fold(0.0, |sum, seconds| sum + seconds);
-    let count = plan.to_run().count();
-    text::emit(out, &format!("{table}\n{count} to run; the same stages last took {seconds:.1} s\n"))
+    let estimate = match count - unknown {
+        0 => String::new(),
+        _ => format!("; about {}, as the nearest committed ones took", text::duration(seconds)),
+    };
+    let unknown =
+        if unknown > 0 { format!("; {unknown} of them never ran, their time is unknown") } else { String::new() };
+    text::emit(out, &format!("{table}\n{count} to run{estimate}{unknown}\n"))
+}
+
+/// A plan and what it would take.
+#[derive(Serialize)]
+struct Planned {
+    steps: Vec<Step>,
+    to_run: usize,
+    estimated_seconds: f64,
+    unknown: usize,
 }
 
 fn state(step: &Step) -> &'static str {
@@ -72,6 +90,8 @@ struct Status {
     bytes: Option<u64>,
     seconds: Option<f64>,
     in_progress: bool,
+    accepted: Vec<Accepted>,
+    pinned: bool,
 }
 
 /// `camflow status`: what is committed, since when, how large, and what is being worked on.
@@ -90,15 +110,22 @@ pub fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
             finished: record.map(|record| record.provenance.finished.clone()),
             bytes: step.artifact.as_ref().map(size),
             seconds: record.map(|record| record.provenance.seconds),
+            accepted: record.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
+            pinned: record.is_some_and(|record| pipeline.store.pinned(&step.stage, &record.key).is_some()),
             in_progress: step.key.as_ref().is_some_and(|key| pipeline.store.work_dir(&step.stage, key).exists()),
         };
         let mut shown = state(step).to_owned();
         if line.in_progress {
             shown.push_str(", begun");
         }
+        if !line.accepted.is_empty() {
+            shown.push_str(", accepted");
+        }
+        if line.pinned {
+            shown.push_str(", pinned");
+        }
         let key = line.key.as_ref().map(Key::short).unwrap_or_default();
-        let finished = line.finished.as_deref().unwrap_or_default();
-        let finished = finished.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ");
+        let finished = text::instant(line.finished.as_deref().unwrap_or_default());
         let bytes = line.bytes.map(text::bytes).unwrap_or_default();
         let seconds = line.seconds.map(text::seconds).unwrap_or_default();
         table.row([&line.experiment, &line.stage, &shown, key, &finished, &bytes, &seconds]);
@@ -123,48 +150,26 @@ fn step(source: &Source, stage: &str) -> Result<(Pipeline, Step)> {
     Ok((pipeline, step))
 }
 
+#[derive(Serialize)]
+struct Place<'a> {
+    stage: &'a str,
+    experiment: &'a str,
+    key: &'a Key,
+    path: &'a std::path::Path,
+}
+
 /// `camflow path`: the directory of a stage's artifact.
-pub fn path(source: &Source, stage: &str, out: &mut dyn Write) -> Result<()> {
+pub fn path(source: &Source, stage: &str, json: bool, out: &mut dyn Write) -> Result<()> {
     let (_, step) = step(source, stage)?;
-    match &step.artifact {
-        Some(artifact) => text::emit(out, &format!("{}\n", artifact.dir().display())),
-        None => Err(Error::NotCommitted(format!(
-            "{stage} ({}) is not committed; `camflow explain {stage}` says why",
-            step.experiment
-        ))),
-    }
-}
-
-/// `camflow logs`: the log of a stage, of its artifact or of the work in progress.
-pub fn logs(source: &Source, stage: &str, out: &mut dyn Write) -> Result<()> {
-    let (pipeline, step) = step(source, stage)?;
-    let dir = match (&step.artifact, &step.key) {
-        (Some(artifact), _) => Some(artifact.dir().to_owned()),
-        (None, Some(key)) => Some(pipeline.store.work_dir(&step.stage, key)),
-        (None, None) => None,
+    let experiment = &step.experiment;
+    let Some(artifact) = &step.artifact else {
+        let how = format!("`camflow explain {stage}` says why");
+        return Err(Error::NotCommitted(format!("{stage} ({experiment}) is not committed; {how}")));
     };
-    let file = dir.map(|dir| dir.join(LOG_FILE)).filter(|file| file.is_file());
-    let file =
-        file.ok_or_else(|| Error::NotCommitted(format!("{stage} ({}) has no log: it has not begun", step.experiment)))?;
-    let log = fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-    let mut start = None;
-    log.lines().try_for_each(|line| text::emit(out, &format!("{}\n", readable(line, &mut start))))
-}
-
-/// `{"time": …, "event": "epoch", "loss": 0.1}` as `   12.3 s  epoch  loss 0.1`; the time since the log's start.
-fn readable(line: &str, start: &mut Option<f64>) -> String {
-    let Ok(mut fields) = serde_json::from_str::<Map<String, Value>>(line) else { return line.to_owned() };
-    let mut text = String::new();
-    if let Some(time) = fields.remove("time").as_ref().and_then(Value::as_f64) {
-        let _ = write!(text, "{:>8.1} s  ", time - *start.get_or_insert(time));
+    if json {
+        return text::emit_json(out, &Place { stage, experiment, key: &artifact.record().key, path: artifact.dir() });
     }
-    if let Some(event) = fields.remove("event") {
-        let _ = write!(text, "{}", text::number(&event));
-    }
-    for (name, value) in fields {
-        let _ = write!(text, "  {name} {}", text::number(&value));
-    }
-    text
+    text::emit(out, &format!("{}\n", artifact.dir().display()))
 }
 
 #[derive(Serialize)]
@@ -188,36 +193,4 @@ pub fn metrics(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
         }
     }
     if json { text::emit_json(out, &all) } else { text::emit(out, &table.to_string()) }
-}
-
-/// `camflow verify`: reads every artifact of the plan whole, and sets the damaged ones aside.
-pub fn verify(source: &Source, out: &mut dyn Write) -> Result<()> {
-    let pipeline = Pipeline::open(source)?;
-    let plan = pipeline.plan(&Selection::default())?;
-    let mut seen = Vec::new();
-    let (mut whole, mut damaged) = (0, 0);
-    for step in plan.steps {
-        let Some(key) = step.key.clone().filter(|key| !seen.contains(&(step.stage.clone(), key.clone()))) else {
-            continue;
-        };
-        seen.push((step.stage.clone(), key.clone()));
-        let reason = match (&step.artifact, step.state) {
-            (Some(artifact), _) => artifact.verify().err().map(|error| error.to_string()),
-            (None, State::Damaged { what }) => Some(what),
-            (None, _) => continue,
-        };
-        match reason {
-            None => whole += 1,
-            Some(reason) => {
-                damaged += 1;
-                let aside = pipeline.store.set_aside(&step.stage, &key)?;
-                text::emit(out, &format!("{} ({}): {reason}; set aside in {aside}\n", step.stage, step.experiment))?;
-            }
-        }
-    }
-    text::emit(out, &format!("{whole} artifacts are whole, {damaged} damaged\n"))?;
-    if damaged == 0 {
-        return Ok(());
-    }
-    Err(Error::NotCommitted(format!("{damaged} damaged artifacts were set aside; `camflow run` computes them anew")))
 }

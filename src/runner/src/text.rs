@@ -1,8 +1,10 @@
-//! Tables on a terminal.
+//! Tables on a terminal, and sizes and times as one writes them.
 
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 
+use artifact::store::Accepted;
 use artifact::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -77,4 +79,65 @@ pub(crate) fn bytes(bytes: u64) -> String {
         size /= 1024.0;
     }
     format!("{size:.1} TiB")
+}
+
+/// An instant of RFC 3339 to the second.
+pub(crate) fn instant(time: &str) -> String {
+    time.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ")
+}
+
+/// That an artifact was taken over from an earlier version of its stage.
+pub(crate) fn accepted(edge: &Accepted) -> String {
+    let Accepted { from, version, reason, at, by } = edge;
+    format!("accepted from {from} (version {version}) by {by} at {}: {reason}", instant(at))
+}
+
+/// Who gives the command.
+pub(crate) fn user() -> String {
+    std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// A time for people, in the largest unit of which there are two.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        seconds => format!("{:.1} d", seconds / 86400.0),
+    }
+}
+
+/// A size on the command line: `500M`, `1.5G`, `20GiB`; units of 1024.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let number = text.trim_end_matches(|c: char| c.is_alphabetic());
+    let unit = text[number.len()..].to_ascii_uppercase();
+    let power = match unit.trim_end_matches('B').trim_end_matches('I') {
+        "" => 0,
+        "K" => 1,
+        "M" => 2,
+        "G" => 3,
+        "T" => 4,
+        _ => return Err("expected a size, as in 500M, 20G or 1.5T".into()),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok((number * 1024f64.powi(power)) as u64),
+        _ => Err("expected a size, as in 500M, 20G or 1.5T".into()),
+    }
+}
+
+/// A time on the command line: `30m`, `12h`, `7d`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_alphabetic());
+    let unit = match &text[number.len()..] {
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        "w" => 604_800.0,
+        _ => return Err("expected a time, as in 30m, 12h, 7d or 2w".into()),
+    };
+    let seconds = number.trim().parse::<f64>().ok().map(|number| number * unit);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a time, as in 30m, 12h, 7d or 2w".into())
 }

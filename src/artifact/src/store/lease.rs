@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::work::{Work, move_into_place};
 use super::{Artifact, Store};
-use crate::{Error, Preimage, Result, failpoint};
+use crate::{Error, Key, Preimage, Result, failpoint};
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_secs(10);
@@ -120,6 +120,32 @@ impl Lease {
              command again",
             self.held.path.display()
         )))
+    }
+}
+
+/// The turn to publish a key: shards that see the last part done at the same time take it one after another.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+    path: PathBuf,
+}
+
+impl Turn {
+    pub(super) fn take(store: &Store, stage: &str, key: &Key) -> Result<Self> {
+        let path = store.work_dir(stage, key).with_extension("turn");
+        loop {
+            let lock = File::create(&path).map_err(Error::io("create", &path))?;
+            lock_file(&lock, Claim::Alone, &mut || ()).map_err(Error::io("lock", &path))?;
+            if is_at(&lock, &path) {
+                return Ok(Self { _lock: lock, path });
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 

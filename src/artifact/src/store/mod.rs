@@ -9,15 +9,20 @@
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
 //!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
 //!   work/set-aside/                   artifacts that were found damaged
+//!   work/trash/                       what is being removed
+//!   <stage>/<key16>.pin               keeps an artifact that nobody needs
 //! ```
 //!
 //! Publication: every file is written under a temporary name, synced and renamed; `artifact.json` comes last; then
 //! the work directory becomes the artifact by one rename. A kill at any instant leaves either no artifact or a whole
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
+mod accept;
+mod gc;
 mod lease;
 mod part;
 mod record;
+mod scan;
 mod work;
 
 use std::collections::BTreeMap;
@@ -26,9 +31,11 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-pub use lease::{Claim, Lease};
+pub use gc::{Pin, Remains, RemainsKind, Stored, Usage};
+pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
-pub use record::{FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use scan::Place;
 pub use work::Work;
 
 use crate::{Error, Key, Preimage, Result, Row, failpoint};
@@ -37,6 +44,8 @@ use crate::{Error, Key, Preimage, Result, Row, failpoint};
 pub const RECORD_FILE: &str = "artifact.json";
 /// A stage's log: one JSON object a line; kept with the artifact, not part of its content.
 pub const LOG_FILE: &str = "log.jsonl";
+/// In a work directory: what is being computed there, so that its inputs stay.
+pub(crate) const PREIMAGE_FILE: &str = "preimage.json";
 
 /// A directory of artifacts.
 #[derive(Clone, Debug)]
@@ -106,17 +115,7 @@ impl Store {
 
     /// Moves a damaged artifact out of the way; returns where to.
     pub fn set_aside(&self, stage: &str, key: &Key) -> Result<String> {
-        let aside = self.root.join("work/set-aside");
-        fs::create_dir_all(&aside).map_err(Error::io("make", &aside))?;
-        let from = self.dir(stage, key);
-        let mut to = aside.join(format!("{stage}-{key}.0"));
-        let mut number = 0;
-        while to.exists() {
-            number += 1;
-            to = aside.join(format!("{stage}-{key}.{number}"));
-        }
-        fs::rename(&from, &to).map_err(Error::io("set aside", &from))?;
-        Ok(to.display().to_string())
+        self.set_aside_dir(stage, key.short())
     }
 
     /// Points `latest` (`None`) or `latest@<experiment>` of a stage at a key.
@@ -167,6 +166,16 @@ impl Store {
         }
         artifacts.sort_by(|a, b| b.record.provenance.finished.cmp(&a.record.provenance.finished));
         Ok(artifacts)
+    }
+
+    /// Does a process work on a key?
+    pub fn is_leased(&self, stage: &str, key: &Key) -> bool {
+        gc::is_leased(&self.work_dir(stage, key).with_extension("lock"))
+    }
+
+    /// Waits until nobody is publishing a key, and keeps others from it.
+    pub fn turn(&self, stage: &str, key: &Key) -> Result<Turn> {
+        Turn::take(self, stage, key)
     }
 
     /// Waits for the right to work on a key; see [`Lease`].

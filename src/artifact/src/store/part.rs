@@ -166,7 +166,7 @@ fn parquet_error(path: &Path) -> impl FnOnce(ParquetError) -> Error + use<> {
 pub(super) struct RowsDigest([u64; 4]);
 
 impl RowsDigest {
-    fn add(&mut self, digest: &[u8; 32]) {
+    pub(super) fn add(&mut self, digest: &[u8; 32]) {
         let words = std::array::from_fn(|i| u64::from_le_bytes(digest[i * 8..][..8].try_into().expect("eight bytes")));
         self.merge(Self(words));
     }

@@ -95,6 +95,25 @@ pub struct Provenance {
     pub finished: String,
     /// Seconds of work, all runs together.
     pub seconds: f64,
+    /// Where it was computed under an earlier version of its stage: each time that it was taken over, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
+}
+
+/// "The same result": an artifact taken over from an earlier version of its stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Key of the artifact that was taken over.
+    pub from: Key,
+    /// Version of the stage that computed it.
+    pub version: u32,
+    /// Why the result is the same.
+    pub reason: String,
+    /// When, RFC 3339, UTC.
+    pub at: String,
+    /// Who said so.
+    pub by: String,
 }
 
 impl FileRecord {

@@ -12,8 +12,8 @@ use time::format_description::well_known::Rfc3339;
 use super::lease::{Lease, hostname};
 use super::part::{RowsDigest, done_file};
 use super::{
-    Artifact, FileRecord, LOG_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store, TableRecord,
-    TableWriter, file_digest, sync_dir, write_atomically,
+    Artifact, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store,
+    TableRecord, TableWriter, file_digest, sync_dir, write_atomically,
 };
 use crate::{Error, Result, Row, failpoint};
 
@@ -40,6 +40,8 @@ impl Work {
     pub(super) fn open(lease: Lease) -> Result<Self> {
         let dir = lease.dir();
         fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
+        let text = serde_json::to_vec_pretty(&lease.preimage).expect("a preimage is JSON");
+        write_atomically(&dir.join(PREIMAGE_FILE), &text)?;
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
         Ok(Self { lease, dir, tables: BTreeMap::new(), started, clock })
     }
@@ -106,6 +108,7 @@ impl Work {
     /// directory, such as checkpoints, goes; `log.jsonl` stays.
     pub fn publish(self, files: &[&str], metrics: BTreeMap<String, Value>, experiment: &str) -> Result<Artifact> {
         let preimage = self.lease.preimage.clone();
+        let _turn = self.lease.store.turn(&preimage.stage, &preimage.key())?;
         let mut record = Record {
             format: 1,
             key: preimage.key(),
@@ -162,6 +165,7 @@ impl Work {
             started: instant(self.started),
             finished: instant(OffsetDateTime::now_utc()),
             seconds: self.clock.elapsed().as_secs_f64(),
+            accepted: Vec::new(),
         }
     }
 }

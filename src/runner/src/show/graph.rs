@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use artifact::{ExperimentPlan, Manifest, Result, StageId};
+use serde::Serialize;
 
 use super::single;
 use crate::options::Source;
@@ -24,9 +25,22 @@ fn named(experiment: &ExperimentPlan) -> Vec<(String, Vec<String>)> {
 /// A stage and its inputs but for the one below which it stands.
 type Branch<'a> = (&'a str, Vec<&'a str>);
 
+/// A stage and the stages that it needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Edges {
+    /// Its name.
+    pub stage: String,
+    /// Their names.
+    pub needs: Vec<String>,
+}
+
 /// The stages as a tree: each stands below the input after which it can start, its other inputs beside it.
-pub fn dag(source: &Source, out: &mut dyn Write) -> Result<()> {
+pub fn dag(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
     let stages = named(&experiment(source)?);
+    if json {
+        let edges = stages.into_iter().map(|(stage, needs)| Edges { stage, needs });
+        return text::emit_json(out, &edges.collect::<Vec<_>>());
+    }
     let order: BTreeMap<_, _> = stages.iter().enumerate().map(|(i, (stage, _))| (stage.as_str(), i)).collect();
     let mut above: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut children: BTreeMap<Option<&str>, Vec<Branch<'_>>> = BTreeMap::new();

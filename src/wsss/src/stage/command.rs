@@ -183,6 +183,8 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let stamps = inputs.values().map(Artifact::stamp).collect::<Result<Vec<_>>>()?;
     let done = run(site(inputs.clone(), Some(work)))?;
     let Done { outcome, work, mut log, experiment } = done.expect("a site with work is worked on");
+    // Another shard may see the last part done at the same time; its publication takes this one's ground away.
+    let another_published = || store.turn(stage, &key).and_then(|_turn| committed());
     match outcome {
         Ok(Outcome::Complete { files, metrics }) => {
             if let Err(error) = watch.nothing_changed(&inputs, &stamps) {
@@ -191,8 +193,7 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
             }
             log.event("complete", &json!({ "metrics": metrics }))?;
             match work.publish(&files, metrics, &experiment) {
-                // Another shard saw the last part done at the same time, and was first.
-                Err(_) if shard.is_share() && committed()? => {}
+                Err(_) if shard.is_share() && another_published()? => {}
                 published => drop(published?),
             }
             store.point_latest(stage, latest, &key)
@@ -205,8 +206,7 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
             eprintln!("{stage}: this shard is done; {missing} parts are left to other shards");
             Ok(())
         }
-        // Another shard saw the last part done at the same time, and its publication took this one's ground away.
-        Err(_) if shard.is_share() && committed()? => store.point_latest(stage, latest, &key),
+        Err(_) if shard.is_share() && another_published()? => store.point_latest(stage, latest, &key),
         Err(error) => {
             log.event("error", &json!({ "message": error.to_string() }))?;
             Err(error)

@@ -1,0 +1,301 @@
+//! What nobody needs any more, and its removal.
+//!
+//! Needed is what a `latest` link names, what is pinned, what somebody works from, and all that these were computed
+//! from. What goes is first moved to `work/trash/` by one rename, then removed: a reader sees a whole artifact or none,
+//! and what a killed removal leaves lies where the next run or gc empties it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Artifact, PREIMAGE_FILE, Store, latest_name, sync_dir, write_atomically};
+use crate::{Error, Key, Preimage, Result};
+
+/// What a lock file's holder has written is believed for so long after its last beat.
+const LIVELY: Duration = Duration::from_mins(2);
+
+/// Files of `work/` that are memories of the store itself.
+const MEMORIES: [&str; 2] = ["describe.json", "fingerprints.json"];
+
+/// Why an artifact stays whatever nobody needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// What for.
+    pub reason: String,
+    /// When it was pinned, RFC 3339, UTC.
+    pub at: String,
+    /// Who pinned it.
+    pub by: String,
+}
+
+/// A committed artifact and what keeps it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The artifact.
+    pub artifact: Artifact,
+    /// Its size and time.
+    pub usage: Usage,
+    /// Its pin.
+    pub pin: Option<Pin>,
+    /// Does something that stays need it?
+    pub needed: bool,
+}
+
+/// What lies in `work/`.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    /// What it is.
+    pub kind: RemainsKind,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size and time.
+    pub usage: Usage,
+    /// Is somebody at work on it?
+    pub leased: bool,
+}
+
+/// What something in `work/` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemainsKind {
+    /// Unfinished work: parts, checkpoints.
+    Work,
+    /// An artifact that was found damaged.
+    SetAside,
+    /// A file that a killed process left.
+    Left,
+}
+
+/// What a file or directory takes up.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// Bytes; of a file with several names (an accepted artifact shares its files) each name has its share.
+    pub bytes: u64,
+    /// When any of it was last written.
+    pub written: SystemTime,
+}
+
+impl Usage {
+    /// Of a file, or of all files below a directory.
+    pub fn of(path: &Path) -> Self {
+        let Ok(meta) = fs::symlink_metadata(path) else { return Self { bytes: 0, written: UNIX_EPOCH } };
+        let written = meta.modified().unwrap_or(UNIX_EPOCH);
+        if !meta.is_dir() {
+            return Self { bytes: meta.len() / meta.nlink().max(1), written };
+        }
+        let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| Self::of(&entry.path()));
+        below.fold(Self { bytes: 0, written }, |sum, part| Self {
+            bytes: sum.bytes + part.bytes,
+            written: sum.written.max(part.written),
+        })
+    }
+}
+
+impl Store {
+    /// Names of the stages of which anything was ever committed.
+    pub fn stages(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.root).map_err(Error::io("list", &self.root))?.flatten();
+        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let mut stages: Vec<_> = dirs.filter_map(|dir| dir.file_name().into_string().ok()).collect();
+        stages.retain(|name| name != "work" && !name.starts_with('.'));
+        stages.sort();
+        Ok(stages)
+    }
+
+    fn pin_file(&self, stage: &str, key: &Key) -> PathBuf {
+        // Beside the artifact: computing it anew, which replaces its directory, leaves the pin.
+        self.dir(stage, key).with_extension("pin")
+    }
+
+    /// Keeps an artifact whatever nobody needs.
+    pub fn pin(&self, stage: &str, key: &Key, reason: &str, by: &str) -> Result<()> {
+        let at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let pin = Pin { reason: reason.to_owned(), at, by: by.to_owned() };
+        write_atomically(&self.pin_file(stage, key), &serde_json::to_vec_pretty(&pin).expect("a pin is JSON"))
+    }
+
+    /// Takes a pin away; `false` if there was none.
+    pub fn unpin(&self, stage: &str, key: &Key) -> Result<bool> {
+        let file = self.pin_file(stage, key);
+        match fs::remove_file(&file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("remove", &file)(error)),
+        }
+    }
+
+    /// The pin of an artifact. One that cannot be read pins all the same.
+    pub fn pinned(&self, stage: &str, key: &Key) -> Option<Pin> {
+        let text = fs::read(self.pin_file(stage, key)).ok()?;
+        let unreadable = || Pin { reason: "(unreadable)".into(), at: String::new(), by: String::new() };
+        Some(serde_json::from_slice(&text).unwrap_or_else(|_| unreadable()))
+    }
+
+    /// Every committed artifact, stage by stage, the newest first, and what keeps it. While somebody works who has not
+    /// yet said on what, everything is needed.
+    pub fn inventory(&self) -> Result<Vec<Stored>> {
+        let work = self.work_in_progress();
+        let mut all = Vec::new();
+        for stage in self.stages()? {
+            for artifact in self.artifacts(&stage)? {
+                let key = &artifact.record().key;
+                let pin = self.pinned(&stage, key);
+                let needed = work.is_none() || pin.is_some() || self.is_linked(&stage, key);
+                let usage = Usage::of(artifact.dir());
+                all.push(Stored { artifact, usage, pin, needed });
+            }
+        }
+        let mut wanted: BTreeSet<(String, String)> = work.iter().flatten().flat_map(inputs).collect();
+        wanted.extend(all.iter().filter(|one| one.needed).flat_map(|one| inputs(&one.artifact.record().preimage)));
+        loop {
+            let mut grew = false;
+            for one in all.iter_mut().filter(|one| !one.needed) {
+                let record = one.artifact.record();
+                if wanted.contains(&(record.preimage.stage.clone(), record.digest.clone())) {
+                    wanted.extend(inputs(&record.preimage));
+                    (one.needed, grew) = (true, true);
+                }
+            }
+            if !grew {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The short key to which `latest` or `latest@<experiment>` of a stage leads.
+    pub fn latest_key(&self, stage: &str, experiment: Option<&str>) -> Option<String> {
+        let target = fs::read_link(self.root.join(stage).join(latest_name(experiment))).ok()?;
+        target.into_os_string().into_string().ok()
+    }
+
+    /// Does a `latest` link name it?
+    fn is_linked(&self, stage: &str, key: &Key) -> bool {
+        let experiments = self.latest_experiments(stage);
+        let mut keys = experiments.iter().filter_map(|name| self.latest_key(stage, name.as_deref()));
+        keys.any(|target| target == key.short())
+    }
+
+    /// What is being worked on; `None` if somebody works who has not said on what.
+    fn work_in_progress(&self) -> Option<Vec<Preimage>> {
+        let remains = self.remains();
+        let leased = remains.iter().filter(|one| one.leased);
+        let preimage = |one: &Remains| serde_json::from_slice(&fs::read(one.path.join(PREIMAGE_FILE)).ok()?).ok();
+        leased.map(preimage).collect()
+    }
+
+    /// All that lies in `work/`.
+    pub fn remains(&self) -> Vec<Remains> {
+        let work = self.root.join("work");
+        let list = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().collect::<Vec<_>>();
+        let mut all = Vec::new();
+        for (dir, entry) in
+            [work.join("set-aside"), work].iter().flat_map(|dir| list(dir).into_iter().map(move |e| (dir, e)))
+        {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let kind = match entry.file_type() {
+                _ if dir.ends_with("set-aside") => RemainsKind::SetAside,
+                Ok(kind) if kind.is_dir() && (name == "set-aside" || name == "trash") => continue,
+                Ok(kind) if kind.is_dir() => RemainsKind::Work,
+                _ if MEMORIES.contains(&name.as_str()) => continue,
+                // A lock goes with its directory, which may not be there yet.
+                _ if path.extension().is_some_and(|kind| kind == "lock") && path.with_extension("").is_dir() => {
+                    continue;
+                }
+                _ => RemainsKind::Left,
+            };
+            let leased = kind != RemainsKind::SetAside && is_leased(&path.with_extension("lock"));
+            all.push(Remains { kind, name, usage: Usage::of(&path), path, leased });
+        }
+        all
+    }
+
+    /// Removes an artifact unless a `latest` link has come to name it; `false` then.
+    pub fn remove(&self, artifact: &Artifact) -> Result<bool> {
+        let record = artifact.record();
+        let (stage, key) = (&record.preimage.stage, &record.key);
+        if self.is_linked(stage, key) || self.pinned(stage, key).is_some() {
+            return Ok(false);
+        }
+        self.discard(artifact.dir(), &format!("{stage}-{key}"))?;
+        Ok(true)
+    }
+
+    /// Removes something from `work/` unless somebody has begun to work on it; `false` then.
+    pub fn clear_away(&self, remains: &Remains) -> Result<bool> {
+        if remains.kind == RemainsKind::SetAside {
+            return self.discard(&remains.path, &remains.name).map(|()| true);
+        }
+        let lock = remains.path.with_extension("lock");
+        let held = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock);
+        let held = held.map_err(Error::io("open", &lock))?;
+        // Whoever waits for this lock finds that the file is gone, and makes another.
+        if matches!(held.try_lock(), Err(TryLockError::WouldBlock)) || speaks(&held) {
+            return Ok(false);
+        }
+        if remains.path != lock {
+            self.discard(&remains.path, &remains.name)?;
+        }
+        fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
+        Ok(true)
+    }
+
+    /// Removes what an interrupted removal left.
+    pub fn empty_trash(&self) -> Result<()> {
+        let trash = self.root.join("work/trash");
+        fs::read_dir(&trash).into_iter().flatten().flatten().try_for_each(|entry| remove(&entry.path()))
+    }
+
+    fn discard(&self, path: &Path, name: &str) -> Result<()> {
+        let trash = self.root.join("work/trash");
+        fs::create_dir_all(&trash).map_err(Error::io("make", &trash))?;
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let to = trash.join(format!("{name}.{}.{nanos}", std::process::id()));
+        match fs::rename(path, &to) {
+            // Another gc was first.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(Error::io("remove", path))?,
+        }
+        sync_dir(path.parent().unwrap_or(&self.root))?;
+        remove(&to)
+    }
+}
+
+fn inputs(preimage: &Preimage) -> Vec<(String, String)> {
+    preimage.inputs.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect()
+}
+
+/// Removes a file or directory, which another process may be removing too.
+fn remove(path: &Path) -> Result<()> {
+    loop {
+        let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        match if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
+            Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Does a process hold this lock, here or on another machine?
+pub(super) fn is_leased(lock: &Path) -> bool {
+    let file = OpenOptions::new().read(true).write(true).open(lock).or_else(|_| File::open(lock));
+    // Alone, since shards share their lock. It is let go at once: who comes in that instant waits for no longer.
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || speaks(&file))
+}
+
+/// A holder on another machine, of whose lock this one may not know, writes into the file again and again.
+fn speaks(lock: &File) -> bool {
+    let Ok(meta) = lock.metadata() else { return false };
+    let written = meta.modified().unwrap_or(UNIX_EPOCH);
+    meta.len() > 0 && SystemTime::now().duration_since(written).is_ok_and(|age| age < LIVELY)
+}

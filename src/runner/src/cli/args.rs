@@ -1,0 +1,93 @@
+//! What the commands have in common: options, and the ends of their help.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use runner::{Selection, Source};
+
+/// Ends the help of camflow and of `run`.
+pub const AFTER_HELP: &str = "\
+Also, where these programs stand beside camflow:
+  query    Ask questions of the tables (camflow-query)
+  report   Write the report (camflow-report)
+  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)
+
+Exit codes:
+  0   done
+  65  input data is bad
+  69  an artifact is not committed or damaged
+  75  stopped by a signal with a checkpoint; run the same command again to go on
+  78  the manifest or the command line is wrong
+  1   anything else";
+
+/// Ends the help of the commands that take an artifact.
+pub const ARTIFACT_HELP: &str = "\
+An artifact is named by
+  STAGE             what the main experiment (or --experiment) last resolved to
+  STAGE@EXPERIMENT  what that experiment last resolved to
+  STAGE:KEY         any artifact of the store, by the first digits of its key
+  DIR               its directory, in whatever store";
+
+#[derive(Debug, Args)]
+pub struct Pipeline {
+    /// The manifest with the stages and every parameter
+    #[arg(long, default_value = "pipeline.toml", value_name = "FILE")]
+    manifest: PathBuf,
+    /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// The artifact store, instead of the manifest's
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// cpu, cuda or cuda:N, instead of the manifest's
+    #[arg(long)]
+    device: Option<String>,
+    /// The experiment: all if not given; the main one for explain, dag, path, logs, diff and pin (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    experiment: Vec<String>,
+    /// Where the stage binaries are, instead of `CAMFLOW_BIN_DIR` or the directory of camflow
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Select {
+    /// Only this stage and all that depend on it
+    #[arg(long, value_name = "STAGE")]
+    from: Option<String>,
+    /// Only this stage and all that it depends on
+    #[arg(long, value_name = "STAGE")]
+    until: Option<String>,
+    /// Only this stage
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["from", "until"])]
+    only: Option<String>,
+    /// Run this stage even if it is committed (may be repeated)
+    #[arg(long, value_name = "STAGE")]
+    force: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl From<Pipeline> for Source {
+    fn from(given: Pipeline) -> Self {
+        Self {
+            manifest: given.manifest,
+            sets: given.set,
+            store: given.store,
+            device: given.device,
+            experiments: given.experiment,
+            bin_dir: given.bin_dir,
+        }
+    }
+}
+
+impl From<Select> for Selection {
+    fn from(given: Select) -> Self {
+        Self { from: given.from, until: given.until, only: given.only, force: given.force }
+    }
+}

@@ -1,0 +1,226 @@
+//! `camflow gc`, `pin` and `unpin`: what nobody needs any more, what it would cost to compute again, and its removal.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use artifact::store::{Remains, RemainsKind, Stored, Usage};
+use artifact::{Error, Key, Manifest, Result};
+use serde::Serialize;
+
+use crate::address;
+use crate::options::Source;
+use crate::text::{self, Table};
+
+/// Unfinished work and what was set aside stay for so long, unless the command says otherwise: a stopped run goes on
+/// from the one, and the other tells what went wrong.
+const WORK_STAYS: Duration = Duration::from_hours(24);
+
+/// What a removal is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GcOptions {
+    /// Only say what would go.
+    pub dry_run: bool,
+    /// Remove, the oldest first, until the store is no larger than this.
+    pub max_size: Option<u64>,
+    /// Remove only what was written longer ago than this.
+    pub older: Option<Duration>,
+}
+
+/// What a removal did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Gc {
+    /// Was it only a question?
+    pub dry_run: bool,
+    /// What went, or would.
+    pub removed: Vec<Gone>,
+    /// Bytes of that.
+    pub bytes: u64,
+    /// Seconds that its artifacts took to compute.
+    pub seconds: f64,
+    /// Artifacts that stay.
+    pub kept: usize,
+    /// Of these, needed by a `latest` link, a pin, or work in progress.
+    pub needed: usize,
+    /// Of these, pinned.
+    pub pinned: usize,
+    /// Size of the store afterwards.
+    pub bytes_left: u64,
+    /// The size that was asked for, if what is left is larger.
+    pub above_max_size: Option<u64>,
+}
+
+/// One thing that goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gone {
+    /// `artifact`, `work`, `set aside` or `left`.
+    pub what: &'static str,
+    /// Stage and key, or the name in `work/`.
+    pub name: String,
+    /// The experiment for which an artifact was computed.
+    pub experiment: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Seconds since it was written.
+    pub age: f64,
+    /// Seconds that it took to compute.
+    pub seconds: Option<f64>,
+}
+
+/// Something that may go.
+enum Candidate {
+    Artifact(Box<Stored>),
+    Remains(Remains),
+}
+
+impl Candidate {
+    fn usage(&self) -> Usage {
+        match self {
+            Self::Artifact(stored) => stored.usage,
+            Self::Remains(remains) => remains.usage,
+        }
+    }
+
+    fn gone(&self) -> Gone {
+        let Usage { bytes, .. } = self.usage();
+        let age = age(self.usage()).as_secs_f64();
+        match self {
+            Self::Artifact(stored) => {
+                let record = stored.artifact.record();
+                let name = format!("{}:{}", record.preimage.stage, record.key);
+                let (experiment, seconds) = (record.provenance.experiment.clone(), record.provenance.seconds);
+                Gone { what: "artifact", name, experiment, bytes, age, seconds: Some(seconds) }
+            }
+            Self::Remains(remains) => {
+                let what = match remains.kind {
+                    RemainsKind::Work => "work",
+                    RemainsKind::SetAside => "set aside",
+                    RemainsKind::Left => "left",
+                };
+                Gone { what, name: remains.name.clone(), experiment: String::new(), bytes, age, seconds: None }
+            }
+        }
+    }
+}
+
+fn age(usage: Usage) -> Duration {
+    SystemTime::now().duration_since(usage.written).unwrap_or_default()
+}
+
+/// Removes what nobody needs.
+pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
+    let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
+    if !options.dry_run {
+        store.empty_trash()?;
+    }
+    let (mut artifacts, remains) = (store.inventory()?, store.remains());
+    let all = artifacts.iter().map(|one| one.usage.bytes).chain(remains.iter().map(|one| one.usage.bytes));
+    let mut found = Gc {
+        dry_run: options.dry_run,
+        bytes_left: all.sum(),
+        kept: artifacts.len(),
+        needed: artifacts.iter().filter(|one| one.needed).count(),
+        pinned: artifacts.iter().filter(|one| one.pin.is_some()).count(),
+        ..Default::default()
+    };
+    artifacts.retain(|one| !one.needed && age(one.usage) >= options.older.unwrap_or_default());
+    let idle = remains.into_iter().filter(|one| !one.leased && age(one.usage) >= options.older.unwrap_or(WORK_STAYS));
+    let artifacts = artifacts.into_iter().map(|stored| Candidate::Artifact(Box::new(stored)));
+    let mut candidates: Vec<_> = artifacts.chain(idle.map(Candidate::Remains)).collect();
+    candidates.sort_by_key(|candidate| Reverse(age(candidate.usage())));
+    for candidate in candidates {
+        if options.max_size.is_some_and(|most| found.bytes_left <= most) {
+            break;
+        }
+        let gone = options.dry_run
+            || match &candidate {
+                Candidate::Artifact(stored) => store.remove(&stored.artifact)?,
+                Candidate::Remains(remains) => store.clear_away(remains)?,
+            };
+        if gone {
+            found.add(candidate.gone());
+        }
+    }
+    found.above_max_size = options.max_size.filter(|most| found.bytes_left > *most);
+    if json {
+        text::emit_json(out, &found)?;
+    } else {
+        text::emit(out, &found.to_string())?;
+    }
+    Ok(found)
+}
+
+impl Gc {
+    fn add(&mut self, gone: Gone) {
+        self.bytes += gone.bytes;
+        self.bytes_left = self.bytes_left.saturating_sub(gone.bytes);
+        self.kept -= usize::from(gone.seconds.is_some());
+        self.seconds += gone.seconds.unwrap_or_default();
+        self.removed.push(gone);
+    }
+}
+
+impl fmt::Display for Gc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.removed.is_empty() {
+            let mut table = Table::new(&["what", "name", "experiment", "size", "age", "took"]);
+            for Gone { what, name, experiment, bytes, age, seconds } in &self.removed {
+                let took = seconds.map(text::duration).unwrap_or_default();
+                table.row([*what, name, experiment, &text::bytes(*bytes), &text::duration(*age), &took]);
+            }
+            writeln!(f, "{table}")?;
+        }
+        let would = if self.dry_run { "would be removed" } else { "removed" };
+        let (count, bytes, seconds) = (self.removed.len(), text::bytes(self.bytes), text::duration(self.seconds));
+        writeln!(f, "{would}: {count}, {bytes}; to compute the artifacts among them again would take {seconds}")?;
+        let (kept, left) = (self.kept, text::bytes(self.bytes_left));
+        writeln!(f, "kept: {kept} artifacts ({} needed, {} pinned), {left} in all", self.needed, self.pinned)?;
+        match self.above_max_size {
+            Some(most) => writeln!(
+                f,
+                "that is more than {}: the rest is needed, or younger than --older; `camflow gc --help`",
+                text::bytes(most)
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Pinned {
+    stage: String,
+    key: Key,
+    pinned: bool,
+    reason: Option<String>,
+}
+
+/// `camflow pin`: gc leaves this artifact and all that it was computed from.
+pub fn pin(source: &Source, name: &str, reason: &str, json: bool, out: &mut dyn Write) -> Result<()> {
+    mark(source, name, Some(reason), json, out)
+}
+
+/// `camflow unpin`.
+pub fn unpin(source: &Source, name: &str, json: bool, out: &mut dyn Write) -> Result<()> {
+    mark(source, name, None, json, out)
+}
+
+fn mark(source: &Source, name: &str, reason: Option<&str>, json: bool, out: &mut dyn Write) -> Result<()> {
+    let found = address::find(source, name)?;
+    let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
+    let (stage, key) = (found.record().preimage.stage.clone(), found.record().key.clone());
+    if store.find(&stage, &key)?.is_none() {
+        let (dir, root) = (found.dir().display(), store.root().display());
+        return Err(Error::Config(format!("{dir} is not in the store {root}; name its store with --store")));
+    }
+    let said = match reason {
+        Some(reason) => {
+            store.pin(&stage, &key, reason, &text::user())?;
+            format!("{stage}:{key} is pinned: gc leaves it and all that it was computed from\n")
+        }
+        None if store.unpin(&stage, &key)? => format!("{stage}:{key} is pinned no longer\n"),
+        None => format!("{stage}:{key} was not pinned\n"),
+    };
+    let pinned = Pinned { stage, key, pinned: reason.is_some(), reason: reason.map(str::to_owned) };
+    if json { text::emit_json(out, &pinned) } else { text::emit(out, &said) }
+}

@@ -1,0 +1,47 @@
+//! The artifacts of a stage, each record read once: a plan asks for them at every step of every experiment.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Arc, Mutex};
+
+use artifact::store::RECORD_FILE;
+use artifact::{Artifact, Store};
+
+/// What was read so far.
+#[derive(Default)]
+pub(crate) struct History(Mutex<BTreeMap<String, Known>>);
+
+/// The records of a stage by the name of their directory; `None` for one that cannot be read.
+type Known = BTreeMap<OsString, (Stamp, Option<Arc<Artifact>>)>;
+
+/// A record that is replaced is another file.
+type Stamp = (u64, i64, i64);
+
+fn stamp(meta: &Metadata) -> Stamp {
+    (meta.ino(), meta.mtime(), meta.mtime_nsec())
+}
+
+impl History {
+    /// Every committed artifact of a stage, newest first.
+    pub fn of(&self, store: &Store, stage: &str) -> Vec<Arc<Artifact>> {
+        let mut memory = self.0.lock().expect("no panic under this lock");
+        let known = memory.entry(stage.to_owned()).or_default();
+        let mut now = Known::new();
+        for entry in fs::read_dir(store.root().join(stage)).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let (name, dir) = (entry.file_name(), entry.path());
+            let Ok(stamp) = fs::metadata(dir.join(RECORD_FILE)).map(|meta| stamp(&meta)) else { continue };
+            let read = || (stamp, Artifact::open(&dir).ok().flatten().map(Arc::new));
+            let entry = known.remove(&name).filter(|(then, _)| *then == stamp).unwrap_or_else(read);
+            now.insert(name, entry);
+        }
+        let mut artifacts: Vec<_> = now.values().filter_map(|(_, artifact)| artifact.clone()).collect();
+        artifacts.sort_by(|a, b| b.record().provenance.finished.cmp(&a.record().provenance.finished));
+        *known = now;
+        artifacts
+    }
+}
