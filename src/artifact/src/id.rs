@@ -38,9 +38,9 @@ impl ImageId {
     pub fn new(id: &str) -> Result<Self> {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if id.is_empty() || id.starts_with('.') || id.contains("..") || !id.chars().all(plain) || id.len() > 200 {
+            let shown: String = id.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(Error::Data(format!(
-                "'{}' is no image id: use 1 to 200 letters, digits, '_', '-' or '.', without '..' or '/'",
-                id.escape_default()
+                "'{shown}' is no image id: use 1 to 200 bytes of letters, digits, '_', '-' or '.', without '..' or '/'"
             )));
         }
         Ok(Self(id.to_owned()))

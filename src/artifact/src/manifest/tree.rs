@@ -39,9 +39,11 @@ impl Node {
     /// Parses a file.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let source: Arc<str> = path.display().to_string().into();
-        let document = Document::parse(text)
-            .map_err(|error| Error::Config(format!("{source} is not valid TOML: {}", error.to_string().trim())))?;
-        let lines = Lines { text, source };
+        let lines = Lines::new(text, source);
+        let document = Document::parse(text).map_err(|error| {
+            let reason = error.message().replace(char::is_control, " ");
+            Error::Config(format!("{}: not valid TOML: {reason}", lines.origin(error.span())))
+        })?;
         lines.table(document.as_table(), None)
     }
 
@@ -52,7 +54,7 @@ impl Node {
         let parsed = Document::parse(&text).ok().filter(|document| document.as_table().len() == 1);
         match parsed.as_ref().and_then(|document| document.get("value")) {
             Some(item) => {
-                let mut node = Lines { text: &text, source }.item(item)?;
+                let mut node = Lines::new(&text, source).item(item)?;
                 node.forget_lines();
                 Ok(node)
             }
@@ -167,14 +169,19 @@ impl Node {
     }
 }
 
-struct Lines<'a> {
-    text: &'a str,
+struct Lines {
+    /// Where each line after the first begins.
+    starts: Vec<usize>,
     source: Arc<str>,
 }
 
-impl Lines<'_> {
+impl Lines {
+    fn new(text: &str, source: Arc<str>) -> Self {
+        Self { starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(), source }
+    }
+
     fn origin(&self, span: Option<std::ops::Range<usize>>) -> Origin {
-        let line = span.map(|span| self.text[..span.start].matches('\n').count() + 1);
+        let line = span.map(|span| self.starts.partition_point(|start| *start <= span.start) + 1);
         Origin { source: Arc::clone(&self.source), line }
     }
 

@@ -26,6 +26,8 @@ use lists::Entry;
 
 /// Faults shown by name; the rest is counted.
 const SHOWN: usize = 50;
+/// Characters of a name out of a file that a message shows.
+const QUOTED: usize = 80;
 
 /// Where a data set lies and what of it is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,8 +213,13 @@ fn read_mask(
     let bytes = read_file(&source.root, &file)?;
     let mut mask = decode_mask(&bytes).map_err(|error| Fault::new(&file, error.to_string()))?;
     if let Some((height, width)) = image_size.filter(|size| *size != (mask.height, mask.width)) {
+        let turned = if (mask.width, mask.height) == (height, width) {
+            " as its pixels are stored: an orientation tag (EXIF) turns neither of them"
+        } else {
+            ""
+        };
         let reason = format!(
-            "the mask has {} x {} pixels, its image {width} x {height}; take the mask of this very image",
+            "the mask has {} x {} pixels, its image {width} x {height}; take the mask of this very image{turned}",
             mask.width, mask.height
         );
         return Err(Fault::new(&file, reason));
@@ -245,10 +252,27 @@ fn renumber(mask: &mut Mask, all: &[String], wanted: &[String]) {
 }
 
 fn read_file(root: &Path, file: &str) -> Result<Vec<u8>, Fault> {
-    std::fs::read(root.join(file)).map_err(|error| match error.kind() {
+    let path = root.join(file);
+    let read = || {
+        // Of a pipe nobody may ever write the end.
+        if std::fs::metadata(&path)?.is_file() {
+            std::fs::read(&path)
+        } else {
+            Err(std::io::ErrorKind::InvalidInput.into())
+        }
+    };
+    read().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::new(file, "missing; add the file or take its image out of the list"),
+        std::io::ErrorKind::InvalidInput => Fault::new(file, "no file, but a directory or device"),
         _ => Fault::new(file, format!("cannot be read: {error}")),
     })
+}
+
+/// Text out of a file as a message may hold it: on one line, and not all of a long one.
+fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
+    let rest = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
+    format!("'{shown}{rest}'")
 }
 
 fn take<T>(faults: &mut Vec<Fault>, outcome: Result<T, Fault>) -> Option<T> {

@@ -126,7 +126,7 @@ impl Weights {
     pub fn parse(bytes: Vec<u8>, source: &str) -> Result<Self> {
         match content(&bytes) {
             Ok(content) => Ok(Self { source: source.to_owned(), bytes, content }),
-            Err(why) => Err(Error::Data(format!("{source}: {why}"))),
+            Err(why) => Err(Error::Data(format!("{source}: {}", shown(&why)))),
         }
     }
 
@@ -164,6 +164,19 @@ impl Weights {
 /// The published file of this MD5.
 pub fn published(md5: &str) -> Option<&'static str> {
     PUBLISHED.iter().find(|(known, _)| *known == md5).map(|(_, name)| *name)
+}
+
+/// Text with names out of a file as a message may hold it: on one line, and not all of a long one.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 1000;
+    let mut shown = String::new();
+    for c in text.chars().take(LONGEST) {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Recognises the format by its first bytes, and reads them all.
