@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use artifact::error::printable;
 use artifact::{Error, Result};
 use clap::Parser;
 use serde::Serialize;
@@ -186,15 +187,15 @@ fn table(answer: &Answer, shown: usize) -> String {
     }
     let _ = writeln!(text, "  tensors    {} with {parameters} parameters", tensors.len());
     if !skipped.is_empty() {
-        let skipped = skipped.join(", ");
-        let _ = writeln!(text, "  left out   {} (the classifier of another data set)", skipped.escape_debug());
+        let skipped = printable(&skipped.join(", "), usize::MAX);
+        let _ = writeln!(text, "  left out   {} (the classifier of another data set)", skipped);
     }
     let rows = &tensors[..shown.min(tensors.len())];
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     text.push('\n');
     for Row { name, dtype, shape } in rows {
         // Whatever a file calls its tensors, the terminal shows it.
-        let name = name.escape_debug().to_string();
+        let name = printable(name, usize::MAX);
         let _ = writeln!(text, "  {name:<width$}  {dtype:<4}  {shape:?}");
     }
     if rows.len() < tensors.len() {

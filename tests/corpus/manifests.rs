@@ -46,11 +46,54 @@ fn manifests() {
     for mutant in corpus::of(Kind::Manifest) {
         fs::write(&path, &mutant.bytes).expect("a temporary file");
         let ended = keeping(&[&mutant], || limited(&check(&directory), memory));
-        tally.add(&mutant, BAD_CONFIGURATION, ended.code, &ended.said, ".toml");
+        // Of a device that is not there, the parameter alone is named.
+        let word = if ended.said.contains("pipeline.device") { "pipeline.device" } else { ".toml" };
+        tally.add(&mutant, BAD_CONFIGURATION, ended.code, &ended.said, word);
         if mutant.number % PLANNED == 0 {
             let planned = keeping(&[&mutant], || limited(&plan(&directory), memory.max(planning)));
             Tally::default().add(&mutant, BAD_CONFIGURATION, planned.code, &planned.said, ".toml");
         }
     }
     tally.show(Kind::Manifest);
+}
+
+#[test]
+fn manifests_that_are_none() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("manifest.toml");
+    let base = samples::repository("pipeline.toml").canonicalize().expect("the default pipeline");
+    let over = |text: &str| format!("extends = '{}'\n{text}", base.display());
+    for (text, words) in [
+        ("x = [".to_owned(), ["manifest.toml:1: not valid TOML", "array"]),
+        (over("\n\n[stage.train-cam]\nvariant = \n"), ["manifest.toml:5: not valid TOML", "value"]),
+        (over("[pipeline]\nseed = 9007199254740993\n"), ["manifest.toml:3", "53 bits"]),
+        (over("[pipeline]\nseed = -1\n"), ["manifest.toml:3", "-1"]),
+        (over("[pipeline]\nseed = 2026-01-01\n"), ["manifest.toml:3", "a date"]),
+        (over("[pipeline]\n\"a\\u001bb\" = 1\n"), ["manifest.toml:3", "unknown entry 'a\\u{1b}b'"]),
+        (over("[experiment.\"../x\"]\n"), ["manifest.toml:2", "no name for an experiment"]),
+        ("extends = 'manifest.toml'\n".to_owned(), ["manifest.toml:1", "extends itself"]),
+        ("extends = '/dev/zero'\n".to_owned(), ["/dev/zero is no manifest", "4 MiB"]),
+        ("extends = '/dev'\n".to_owned(), ["cannot read the manifest /dev", "directory"]),
+        (String::new(), ["manifest.toml", "missing"]),
+        (format!("# {}", "x".repeat(5 << 20)), ["manifest.toml is no manifest", "4 MiB"]),
+    ] {
+        fs::write(&path, &text).expect("a temporary file");
+        let (_, ended) = healthy(&mut check(directory.path()));
+        assert_eq!(ended.code, BAD_CONFIGURATION, "{}", ended.said);
+        for word in words {
+            assert!(ended.said.contains(word), "'{word}' is not in: {}", ended.said);
+        }
+    }
+}
+
+/// Lines are looked up for every value: that must not take time by the square of their number.
+#[test]
+fn a_long_manifest_is_read_in_time() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut text = String::from_utf8(samples::file("pipeline.toml")).expect("TOML");
+    text.push_str("\n[experiment.long.train-cam]\n");
+    text.extend((0..150_000).map(|number| format!("a{number} = {number}\n")));
+    fs::write(directory.path().join("manifest.toml"), text).expect("a temporary file");
+    let (_, ended) = healthy(&mut check(directory.path()));
+    assert_eq!(ended.code, 0, "{}", ended.said);
 }

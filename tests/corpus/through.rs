@@ -122,7 +122,7 @@ fn a_data_set_of_one_image() {
     // The tiny pipeline takes batches of four.
     let (stage, ended) = through(&voc, &[]).expect_err("there is no full batch");
     assert_eq!((stage, ended.code), ("train-cam", 78), "{}", ended.said);
-    for word in ["batch_size", "1 image"] {
+    for word in ["batch_size", "1 training image"] {
         assert!(ended.said.contains(word), "'{word}' is not in: {}", ended.said);
     }
     let one = ["train-cam", "train-affinity", "train-deeplab"].map(|stage| format!("{stage}.loop.batch_size=1"));

@@ -14,17 +14,12 @@ use crate::samples::{CLASSES, SIZE, mask, picture, repository};
 pub struct Voc {
     directory: TempDir,
     splits: BTreeMap<String, String>,
-    with_masks: bool,
 }
 
 impl Voc {
     /// With `whole` healthy images of the corpus's size, listed in `train`.
     pub fn new(whole: usize) -> Self {
-        let mut this = Self {
-            directory: tempfile::tempdir().expect("a temporary directory"),
-            splits: BTreeMap::new(),
-            with_masks: true,
-        };
+        let mut this = Self { directory: tempfile::tempdir().expect("a temporary directory"), splits: BTreeMap::new() };
         for folder in ["JPEGImages", "Annotations", "SegmentationClass", "lists"] {
             fs::create_dir_all(this.root().join(folder)).expect("a temporary directory");
         }
@@ -48,10 +43,6 @@ impl Voc {
         self.directory.path().join("store")
     }
 
-    pub fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
     pub fn write(&self, file: &str, bytes: &[u8]) {
         let path = self.root().join(file);
         fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -66,10 +57,6 @@ impl Voc {
 
     pub fn mask(&self, id: &str, bytes: &[u8]) {
         self.write(&format!("SegmentationClass/{id}.png"), bytes);
-    }
-
-    pub fn without_masks(&mut self) {
-        self.with_masks = false;
     }
 
     /// A split of these images.
@@ -93,7 +80,7 @@ impl Voc {
             format!("data.root=\"{}\"", self.root().display()),
             format!("data.classes={CLASSES:?}"),
             format!("data.splits={{{}}}", splits.join(", ")),
-            format!("data.masks={:?}", if self.with_masks { "SegmentationClass" } else { "" }),
+            "data.masks=SegmentationClass".to_owned(),
             "data.unknown_classes=refuse".to_owned(),
         ]
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use artifact::table::DatasetRow;
 use artifact::{Artifact, Error, Manifest};
 use tempfile::TempDir;
-use wsss::data::codec::{decode_image, decode_mask};
-use wsss::data::voc::{self, Unknown, VocSource};
-use wsss::model::weights::Weights;
 
+use crate::data::codec::{decode_image, decode_mask};
+use crate::data::voc::{self, Unknown, VocSource};
 use crate::seeds;
+use crate::weights::Weights;
 
 /// No message may be longer: it is for a person, whatever the file holds.
 const LONGEST_MESSAGE: usize = 16 * 1024;

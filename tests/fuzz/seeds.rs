@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use artifact::store::{Claim, RECORD_FILE};
 use artifact::table::DatasetRow;
 use artifact::{Artifact, ClassId, ImageId, Preimage, Store};
-use wsss::data::codec::{Mask, Rgb, encode_jpeg, encode_mask, encode_png};
+
+use crate::data::codec::{Mask, Rgb, encode_jpeg, encode_mask, encode_png};
 
 /// Where an artifact keeps its only part.
 pub const PART: &str = "data/part-00000-of-00001.parquet";
@@ -74,9 +75,15 @@ fn annotations() -> Vec<Vec<u8>> {
 }
 
 fn lists() -> Vec<Vec<u8>> {
-    ["a\n", "\u{feff}a\r\nb\r\n", "/JPEGImages/a.png /SegmentationClass/a.png\n", "JPEGImages/b.png\na\n", "a -1\n../x\n"]
-        .map(|text| text.as_bytes().to_vec())
-        .into()
+    [
+        "a\n",
+        "\u{feff}a\r\nb\r\n",
+        "/JPEGImages/a.png /SegmentationClass/a.png\n",
+        "JPEGImages/b.png\na\n",
+        "a -1\n../x\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }
 
 fn manifests() -> Vec<Vec<u8>> {

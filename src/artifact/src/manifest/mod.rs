@@ -37,6 +37,7 @@ use serde::de::DeserializeOwned;
 pub use plan::{ExperimentPlan, StageId, StagePlan};
 pub use tree::{Node, Origin};
 
+use crate::error::printable;
 use crate::{Error, Result};
 
 const TOP_LEVEL: [&str; 6] = ["extends", "pipeline", "data", "stage", "experiment", "matrix"];
@@ -160,7 +161,7 @@ fn known_entries(table: &Node, known: &[&str]) -> Result<()> {
         None => Ok(()),
         Some((name, node)) => {
             let known = known.join(", ");
-            let name = name.escape_debug();
+            let name = printable(name, 80);
             Err(Error::Config(format!("{}: unknown entry '{name}'; known are {known}", node.origin())))
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use toml_edit::{Document, Item, TableLike};
 
+use crate::error::printable;
 use crate::{Error, Result};
 
 /// Where a value was written.
@@ -41,7 +42,7 @@ impl Node {
         let source: Arc<str> = path.display().to_string().into();
         let lines = Lines::new(text, source);
         let document = Document::parse(text).map_err(|error| {
-            let reason = error.message().replace(char::is_control, " ");
+            let reason = printable(error.message(), 200);
             Error::Config(format!("{}: not valid TOML: {reason}", lines.origin(error.span())))
         })?;
         lines.table(document.as_table(), None)
@@ -199,7 +200,7 @@ impl Lines {
         match item {
             Item::Value(value) => match json(value) {
                 Some(value) => Ok(Node::Leaf(value, origin)),
-                None => refuse("a date, or a number that is not finite,"),
+                None => refuse("a date, or a number that is not finite or an integer of more than 53 bits,"),
             },
             _ => refuse("an array of tables"),
         }
@@ -209,6 +210,8 @@ impl Lines {
 fn json(value: &toml_edit::Value) -> Option<Value> {
     Some(match value {
         toml_edit::Value::String(text) => Value::String(text.value().clone()),
+        // Larger ones would share a key: canonical JSON has numbers of 64-bit floats only.
+        toml_edit::Value::Integer(number) if number.value().unsigned_abs() > 1 << 53 => return None,
         toml_edit::Value::Integer(number) => Value::from(*number.value()),
         toml_edit::Value::Float(number) => Value::Number(serde_json::Number::from_f64(*number.value())?),
         toml_edit::Value::Boolean(flag) => Value::Bool(*flag.value()),

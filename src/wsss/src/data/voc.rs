@@ -19,6 +19,7 @@ use std::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use artifact::error::printable;
 use artifact::{ClassId, Error, ImageId, Result};
 
 use super::codec::{Mask, decode_image, decode_mask, encode_mask};
@@ -89,6 +90,11 @@ struct Fault {
 impl Fault {
     fn new(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { file: file.into(), reason: reason.into() }
+    }
+
+    /// On one line, whatever a file's name or content put into it.
+    fn line(&self) -> String {
+        printable(&format!("{}: {}", self.file, self.reason), usize::MAX)
     }
 }
 
@@ -268,11 +274,9 @@ fn read_file(root: &Path, file: &str) -> Result<Vec<u8>, Fault> {
     })
 }
 
-/// Text out of a file as a message may hold it: on one line, and not all of a long one.
+/// A name out of a file, not all of a long one.
 fn quoted(text: &str) -> String {
-    let shown: String = text.chars().take(QUOTED).flat_map(char::escape_debug).collect();
-    let rest = if text.chars().nth(QUOTED).is_some() { "…" } else { "" };
-    format!("'{shown}{rest}'")
+    format!("'{}'", printable(text, QUOTED))
 }
 
 fn take<T>(faults: &mut Vec<Fault>, outcome: Result<T, Fault>) -> Option<T> {
@@ -283,8 +287,7 @@ fn report(root: &Path, mut faults: Vec<Fault>) -> Error {
     faults.sort();
     faults.dedup();
     let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-    let shown: Vec<String> =
-        faults.iter().take(SHOWN).map(|Fault { file, reason }| format!("\n  {file}: {reason}")).collect();
+    let shown: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {}", fault.line())).collect();
     let rest = match faults.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!("\n  … and {more} more"),

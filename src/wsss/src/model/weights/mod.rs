@@ -26,6 +26,8 @@ mod zip;
 
 mod pytorch;
 
+// The fuzzer (tests/fuzz) compiles the readers without torch.
+#[cfg(not(fuzzing))]
 mod fill;
 
 use std::borrow::Cow;
@@ -34,11 +36,16 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
 
+use artifact::error::printable;
 use artifact::{Error, Result};
 use md5::{Digest as _, Md5};
 
+#[cfg(not(fuzzing))]
 pub use fill::{FOREIGN_HEADS, LoadReport, Misshapen, load};
 pub use tensor::{Dtype, Stored};
+
+/// Characters of a reason that are shown.
+const LONGEST: usize = 1000;
 
 /// Published files by their MD5.
 const PUBLISHED: [(&str, &str); 1] = [(
@@ -166,17 +173,9 @@ pub fn published(md5: &str) -> Option<&'static str> {
     PUBLISHED.iter().find(|(known, _)| *known == md5).map(|(_, name)| *name)
 }
 
-/// Text with names out of a file as a message may hold it: on one line, and not all of a long one.
+/// Text with names out of a file, which may be of any length.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 1000;
-    let mut shown = String::new();
-    for c in text.chars().take(LONGEST) {
-        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
-    }
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
+    printable(text, LONGEST)
 }
 
 /// Recognises the format by its first bytes, and reads them all.
