@@ -62,7 +62,7 @@ test: build ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
 	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
 
-# `make test` tries the first hundred of them. One file is the same file on every machine.
+# `make test` tries the first forty of them. One file is the same file on every machine.
 corpus: build ## 2,000 damaged files through the real programs (CAMFLOW_CORPUS=N: another number)
 	CAMFLOW_CORPUS=$${CAMFLOW_CORPUS:-2000} OMP_NUM_THREADS=1 \
 	    cargo test --release --locked --workspace --test corpus -- --nocapture --test-threads 2

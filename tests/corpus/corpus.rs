@@ -1,7 +1,7 @@
 //! The corpus: which of its files are tried, and what is asked of every one.
 //!
-//! `CAMFLOW_CORPUS` is how many files are made, spread evenly over the ten kinds; 100 if it is not set, which takes
-//! some seconds. `make corpus` makes 2,000. The first of a kind are the same files however many there are.
+//! `CAMFLOW_CORPUS` is how many files are made, spread evenly over the ten kinds; 40 if it is not set, which takes some
+//! seconds. `make corpus` makes 2,000. The first of a kind are the same files however many there are.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,7 +12,7 @@ use crate::anatomy::Kind;
 use crate::mutant::Mutant;
 use crate::run::Ended;
 
-const DEFAULT: usize = 100;
+const DEFAULT: usize = 40;
 
 /// The damaged files of a kind that are tried.
 pub fn of(kind: Kind) -> Vec<Mutant> {

@@ -1,5 +1,7 @@
 //! JPEGs, masks, annotations and lists, through `prepare-data`.
 
+use std::sync::OnceLock;
+
 use wsss::data::codec::encode_jpeg;
 
 use crate::anatomy::Kind;
@@ -11,6 +13,8 @@ use crate::voc::Voc;
 
 /// Files of one run, fewer than prepare-data names.
 const TOGETHER: usize = 40;
+/// Every how many files one is tried by itself too.
+const ALONE: usize = 64;
 const BAD_DATA: i32 = 65;
 
 fn id(mutant: &Mutant) -> String {
@@ -45,32 +49,40 @@ fn data_set(mutants: &[&Mutant]) -> Voc {
     voc
 }
 
-fn prepare(mutants: &[&Mutant], memory: u64) -> Ended {
-    keeping(mutants, || limited(&data_set(mutants).stage("prepare-data", &[]), memory))
+fn prepare(mutants: &[&Mutant]) -> Ended {
+    keeping(mutants, || limited(&data_set(mutants).stage("prepare-data", &[]), memory()))
+}
+
+/// The address space that whole files take.
+fn memory() -> u64 {
+    static MEMORY: OnceLock<u64> = OnceLock::new();
+    *MEMORY.get_or_init(|| {
+        let (memory, ended) = healthy(&mut data_set(&[]).stage("prepare-data", &[]));
+        assert_eq!(ended.code, 0, "{}", ended.said);
+        memory
+    })
 }
 
 /// All of a kind, many in one run. Those that a run does not name are whole as far as it can tell: a run of them alone
 /// commits.
 fn try_all(kind: Kind) {
-    let (memory, ended) = healthy(&mut data_set(&[]).stage("prepare-data", &[]));
-    assert_eq!(ended.code, 0, "{}", ended.said);
     let (mutants, mut tally) = (corpus::of(kind), Tally::default());
     for together in mutants.iter().collect::<Vec<_>>().chunks(TOGETHER) {
-        let ended = prepare(together, memory);
+        let ended = prepare(together);
         let bad = named(&ended, together, file);
         let accepted: Vec<_> = together.iter().copied().filter(|m| !bad.iter().any(|b| b.number == m.number)).collect();
         assert_eq!(ended.code, if bad.is_empty() { 0 } else { BAD_DATA }, "{}", ended.said);
         assert!(!ended.said.contains("… and"), "more faults than are shown: {}", ended.said);
         if !bad.is_empty() && !accepted.is_empty() {
-            let again = prepare(&accepted, memory);
+            let again = prepare(&accepted);
             keeping(&accepted, || assert_eq!(again.code, 0, "{}", again.said));
         }
         bad.iter().for_each(|mutant| tally.add(mutant, BAD_DATA, BAD_DATA, &ended.said, &file(mutant)));
         accepted.iter().for_each(|mutant| tally.add(mutant, BAD_DATA, 0, &ended.said, ""));
     }
     // A few by themselves: the answer does not depend on the company.
-    for mutant in mutants.iter().step_by(mutants.len().div_ceil(3)) {
-        let ended = prepare(&[mutant], memory);
+    for mutant in mutants.iter().step_by(ALONE) {
+        let ended = prepare(&[mutant]);
         Tally::default().add(mutant, BAD_DATA, ended.code, &ended.said, &file(mutant));
     }
     tally.show(kind);
@@ -94,13 +106,11 @@ fn annotations() {
 /// One run a list: a damaged one may have more faults than are shown.
 #[test]
 fn lists() {
-    let (memory, ended) = healthy(&mut Voc::new(4).stage("prepare-data", &[]));
-    assert_eq!(ended.code, 0, "{}", ended.said);
     let mut tally = Tally::default();
     for mutant in corpus::of(Kind::List) {
         let mut voc = Voc::new(4);
         voc.list_bytes("train", &mutant.bytes);
-        let ended = keeping(&[&mutant], || limited(&voc.stage("prepare-data", &[]), memory));
+        let ended = keeping(&[&mutant], || limited(&voc.stage("prepare-data", &[]), memory()));
         // A name that was damaged is the name of a file that is missing.
         let word = ["lists/train.txt", "JPEGImages/"].into_iter().find(|word| ended.said.contains(word));
         tally.add(&mutant, BAD_DATA, ended.code, &ended.said, word.unwrap_or("lists/train.txt"));

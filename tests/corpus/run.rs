@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// After this a program hangs. A run takes seconds, on a busy machine a few more.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds of the processor after which a program hangs; a run takes one or two, however busy the machine is.
+const PROCESSOR: u64 = 60;
+/// After this a program waits for what never comes.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// What a damaged file may cost above a healthy one, in KiB: 1 GiB.
 const MORE_MEMORY: u64 = 1 << 20;
 /// A message is for a person, whatever the file holds.
@@ -43,13 +45,13 @@ pub fn healthy(command: &mut Command) -> (u64, Ended) {
     (peak, ended)
 }
 
-/// Runs a program whose address space is limited to 1 GiB more than `healthy` KiB: memory beyond that cannot be had,
-/// which ends it by a signal.
+/// Runs a program whose address space is limited to 1 GiB more than `healthy` KiB, and its time of the processor to a
+/// minute: more of either ends it by a signal.
 pub fn limited(command: &Command, healthy: u64) -> Ended {
     assert!(healthy > 0, "measure a healthy run first");
     let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -c 0; ulimit -v \"$0\"; exec \"$@\""]).arg((healthy + MORE_MEMORY).to_string());
-    shell.arg(command.get_program()).args(command.get_args());
+    shell.args(["-c", &format!("ulimit -c 0; ulimit -t {PROCESSOR}; ulimit -v \"$0\"; exec \"$@\"")]);
+    shell.arg((healthy + MORE_MEMORY).to_string()).arg(command.get_program()).args(command.get_args());
     if let Some(directory) = command.get_current_dir() {
         shell.current_dir(directory);
     }

@@ -259,19 +259,15 @@ fn renumber(mask: &mut Mask, all: &[String], wanted: &[String]) {
 
 fn read_file(root: &Path, file: &str) -> Result<Vec<u8>, Fault> {
     let path = root.join(file);
-    let read = || {
-        // Of a pipe nobody may ever write the end.
-        if std::fs::metadata(&path)?.is_file() {
-            std::fs::read(&path)
-        } else {
-            Err(std::io::ErrorKind::InvalidInput.into())
-        }
-    };
-    read().map_err(|error| match error.kind() {
+    let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::new(file, "missing; add the file or take its image out of the list"),
-        std::io::ErrorKind::InvalidInput => Fault::new(file, "no file, but a directory or device"),
         _ => Fault::new(file, format!("cannot be read: {error}")),
-    })
+    };
+    // Of a pipe nobody may ever write the end.
+    if !std::fs::metadata(&path).map_err(unreadable)?.is_file() {
+        return Err(Fault::new(file, "no file, but a directory or device; put the file there"));
+    }
+    std::fs::read(&path).map_err(unreadable)
 }
 
 /// A name out of a file, not all of a long one.

@@ -121,7 +121,7 @@ fn image_id(text: &str) -> Result<ImageId, String> {
 fn inside_root(path: &str) -> Result<String, String> {
     let relative = path.trim_start_matches('/');
     let plain = Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if relative.is_empty() || !plain || relative.contains('\\') {
+    if relative.is_empty() || !plain || relative.contains(|c: char| c == '\\' || c.is_control()) {
         return Err(format!("{} is no path inside the data set; give one without '..'", quoted(path)));
     }
     Ok(relative.to_owned())
