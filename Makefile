@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch build pipeline ablation report test crash golden lint bench clean
+.PHONY: help libtorch build pipeline ablation report test crash corpus fuzz golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -67,6 +67,27 @@ crash: ROUNDS = 300
 crash: build ## kill runner and stages at random, ROUNDS=300 times, each followed by a plain run that must complete
 	CAMFLOW_CRASH_ROUNDS=$(ROUNDS) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test runner --test pipeline -- \
 	    --nocapture --test-threads 1 kills_at_random two_runners
+
+# `make test` tries the first forty of them. One file is the same file on every machine.
+corpus: build ## 2,000 damaged files through the real programs (CAMFLOW_CORPUS=N: another number)
+	CAMFLOW_CORPUS=$${CAMFLOW_CORPUS:-2000} OMP_NUM_THREADS=1 \
+	    cargo test --release --locked --workspace --test corpus -- --nocapture --test-threads 2
+
+# A finding stays in target/fuzz, and is named. The sancov flags are those of cargo-fuzz, without a sanitizer: there is no unsafe code here.
+FUZZ_SECONDS ?= 120
+FUZZ_READERS ?= image mask annotation list manifest weights part record
+FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
+fuzz: libtorch ## coverage-guided fuzzing of every reader of foreign bytes (FUZZ_SECONDS each, FUZZ_READERS)
+	RUSTFLAGS="-Cpasses=sancov-module --cfg fuzzing -Cllvm-args=-sanitizer-coverage-level=4 \
+	    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0" \
+	    cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz --target $(FUZZ_TARGET)
+	for reader in $(FUZZ_READERS); do \
+	    echo "fuzz: $$reader"; mkdir -p target/fuzz/$$reader target/fuzz/found; \
+	    OMP_NUM_THREADS=1 CAMFLOW_FUZZ=$$reader CAMFLOW_FUZZ_SEEDS=target/fuzz/$$reader \
+	    target/fuzz/$(FUZZ_TARGET)/release/fuzz target/fuzz/$$reader -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	        -rss_limit_mb=1024 -malloc_limit_mb=512 -max_len=65536 -print_final_stats=1 -artifact_prefix=target/fuzz/found/$$reader-; \
+	done
 
 golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
 	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --test weights --no-fail-fast

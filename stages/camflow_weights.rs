@@ -1,10 +1,11 @@
-//! `camflow weights`: what a file of weights holds, and which backbones it fits. Reads that file; writes nothing.
+//! `camflow weights`: what files of weights hold, and which backbones they fit. Reads those files; writes nothing.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use artifact::error::printable;
 use artifact::{Error, Result};
 use clap::Parser;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use wsss::model::{Backbone, BackboneConfig, BackboneName, Norm};
 /// Rows of the table without --all.
 const ROWS_SHOWN: usize = 20;
 
-/// Shows what a file of weights holds, and whether it fits the backbones at their real width.
+/// Shows what files of weights hold, and whether they fit the backbones at their real width.
 ///
 /// MXNet's .params, PyTorch's .pth (the zip layout and that of 2018) and .safetensors are recognised by their content.
 /// Nothing in the file is executed.
@@ -24,16 +25,17 @@ const ROWS_SHOWN: usize = 20;
     name = "camflow-weights",
     bin_name = "camflow weights",
     version,
-    after_help = "Exit codes: 0 the file is read; 65 it is no file of weights, or damaged; 78 the command line is \
-                  wrong; 1 anything else."
+    after_help = "Exit codes: 0 the files are read; 65 one is no file of weights, or damaged; 78 the command line is \
+                  wrong; 1 anything else. Of several files the bad ones are named, and the others shown."
 )]
 struct Args {
-    /// The file.
-    file: PathBuf,
+    /// The files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Every tensor, however many.
     #[arg(long)]
     all: bool,
-    /// Print JSON, always with every tensor.
+    /// Print JSON, always with every tensor; an object a file.
     #[arg(long)]
     json: bool,
 }
@@ -81,28 +83,49 @@ fn main() -> ExitCode {
         }
     };
     match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // The reader, such as `head`, has seen enough.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("camflow-weights: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => refusal(&error),
     }
 }
 
-fn run(args: &Args) -> Result<()> {
-    if !args.file.exists() {
-        return Err(Error::Config(format!("there is no file {}; name a file of weights", args.file.display())));
-    }
-    let answer = answer(&args.file.display().to_string(), &Weights::read(&args.file)?)?;
-    let text = if args.json { json(&answer)? } else { table(&answer, if args.all { usize::MAX } else { ROWS_SHOWN }) };
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|source| Error::Io { action: "cannot write the answer".to_owned(), source })
+fn refusal(error: &Error) -> ExitCode {
+    eprintln!("camflow-weights: {error}");
+    ExitCode::from(error.exit_code())
 }
 
-fn answer(file: &str, weights: &Weights) -> Result<Answer> {
+/// Shows every file that can be read, and names every one that cannot: the exit code is that of the last such.
+fn run(args: &Args) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    let mut backbones = None;
+    for file in &args.files {
+        let weights = match read(file) {
+            Ok(weights) => weights,
+            Err(error) => {
+                code = refusal(&error);
+                continue;
+            }
+        };
+        let backbones = backbones.get_or_insert_with(|| BackboneName::ALL.map(Candidate::new));
+        let answer = answer(&file.display().to_string(), &weights, backbones)?;
+        let shown = if args.all { usize::MAX } else { ROWS_SHOWN };
+        let text = if args.json { json(&answer)? } else { table(&answer, shown) };
+        std::io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(|source| Error::Io { action: "cannot write the answer".to_owned(), source })?;
+    }
+    Ok(code)
+}
+
+fn read(file: &Path) -> Result<Weights> {
+    if !file.exists() {
+        return Err(Error::Config(format!("there is no file {}; name a file of weights", file.display())));
+    }
+    Weights::read(file)
+}
+
+fn answer(file: &str, weights: &Weights, backbones: &[Candidate]) -> Result<Answer> {
     let md5 = weights.md5();
     let tensors = weights.tensors();
     let row = |(name, tensor): (&String, &Stored)| Row {
@@ -118,26 +141,36 @@ fn answer(file: &str, weights: &Weights) -> Result<Answer> {
         parameters: tensors.values().filter(|tensor| tensor.dtype().is_float()).map(Stored::elements).sum(),
         tensors: tensors.iter().map(row).collect(),
         skipped: weights.skipped().to_vec(),
-        backbones: BackboneName::ALL.into_iter().map(|name| fit(weights, name)).collect::<Result<_>>()?,
+        backbones: backbones.iter().map(|backbone| backbone.fit(weights)).collect::<Result<_>>()?,
     })
 }
 
-/// What `init = "weights"` of train-cam would say of the file.
-fn fit(weights: &Weights, backbone: BackboneName) -> Result<Fit> {
+/// A backbone of its real width: what takes time is to make it, so it serves every file.
+struct Candidate {
+    name: BackboneName,
+    vs: nn::VarStore,
+}
+
+impl Candidate {
     const PREFIX: &str = "backbone.";
-    let width = backbone.full_width();
-    let vs = nn::VarStore::new(Device::Cpu);
-    let _net = Backbone::new(
-        &(vs.root() / "backbone"),
-        &BackboneConfig { name: backbone, width, norm: Norm::Frozen },
-        [0.0; 2],
-    );
-    let heads: Vec<&str> = FOREIGN_HEADS.into_iter().chain(["feature."]).collect();
-    let report = weights.compare(&vs, PREFIX)?.required(PREFIX, &heads);
-    let (fits, summary) = (report.fits(), report.to_string());
-    let LoadReport { missing, unexpected, misshapen, .. } = report;
-    let misshapen = misshapen.iter().map(ToString::to_string).collect();
-    Ok(Fit { backbone, width, fits, missing, unexpected, misshapen, summary })
+
+    fn new(name: BackboneName) -> Self {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let config = BackboneConfig { name, width: name.full_width(), norm: Norm::Frozen };
+        let _net = Backbone::new(&(vs.root() / "backbone"), &config, [0.0; 2]);
+        Self { name, vs }
+    }
+
+    /// What `init = "weights"` of train-cam would say of the file.
+    fn fit(&self, weights: &Weights) -> Result<Fit> {
+        let heads: Vec<&str> = FOREIGN_HEADS.into_iter().chain(["feature."]).collect();
+        let report = weights.compare(&self.vs, Self::PREFIX)?.required(Self::PREFIX, &heads);
+        let (fits, summary) = (report.fits(), report.to_string());
+        let LoadReport { missing, unexpected, misshapen, .. } = report;
+        let misshapen = misshapen.iter().map(ToString::to_string).collect();
+        let (backbone, width) = (self.name, self.name.full_width());
+        Ok(Fit { backbone, width, fits, missing, unexpected, misshapen, summary })
+    }
 }
 
 fn json(answer: &impl Serialize) -> Result<String> {
@@ -154,12 +187,15 @@ fn table(answer: &Answer, shown: usize) -> String {
     }
     let _ = writeln!(text, "  tensors    {} with {parameters} parameters", tensors.len());
     if !skipped.is_empty() {
-        let _ = writeln!(text, "  left out   {} (the classifier of another data set)", skipped.join(", "));
+        let skipped = printable(&skipped.join(", "), usize::MAX);
+        let _ = writeln!(text, "  left out   {} (the classifier of another data set)", skipped);
     }
     let rows = &tensors[..shown.min(tensors.len())];
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     text.push('\n');
     for Row { name, dtype, shape } in rows {
+        // Whatever a file calls its tensors, the terminal shows it.
+        let name = printable(name, usize::MAX);
         let _ = writeln!(text, "  {name:<width$}  {dtype:<4}  {shape:?}");
     }
     if rows.len() < tensors.len() {

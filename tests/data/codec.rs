@@ -68,6 +68,30 @@ fn a_huge_claim_is_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn a_claim_is_compared_with_the_bytes_that_are_there() {
+    let claim = 7000_u32;
+    let mut jpeg = encode_jpeg(&gradient(8, 8), 90);
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    for side in [frame + 5, frame + 7] {
+        jpeg[side..side + 2].copy_from_slice(&claim.to_be_bytes()[2..]);
+    }
+    let mut png = encode_png(&gradient(8, 8));
+    png[16..24].copy_from_slice(&[claim.to_be_bytes(), claim.to_be_bytes()].concat());
+    let checksum = crc32fast::hash(&png[12..29]).to_be_bytes();
+    png[29..33].copy_from_slice(&checksum);
+    for bytes in [jpeg, png] {
+        let reason = decode_image(&bytes).unwrap_err().to_string();
+        assert!(reason.contains("bytes cannot hold 7000 x 7000 pixels"), "{reason}");
+    }
+    // A picture of one colour takes the fewest bytes that are possible.
+    let blank = Rgb { height: 1000, width: 1500, pixels: vec![0; 1000 * 1500 * 3] };
+    assert_eq!(decode_image(&encode_png(&blank)).unwrap(), blank);
+    assert_eq!(decode_image(&encode_jpeg(&blank, 50)).unwrap().width, 1500);
+    let mask = Mask { height: 1000, width: 1500, classes: vec![0; 1000 * 1500] };
+    assert_eq!(decode_mask(&encode_mask(&mask)).unwrap(), mask);
+}
+
+#[test]
 fn masks_are_indices_at_every_depth() {
     let mask = Mask { height: 2, width: 3, classes: vec![0, 1, 20, 255, 7, 0] };
     assert_eq!(decode_mask(&encode_mask(&mask)).unwrap(), mask);

@@ -51,3 +51,15 @@ impl Error {
         }
     }
 }
+
+/// Text out of a file as a message may hold it: control characters escaped, and of a long one its first `longest`.
+pub fn printable(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(longest) {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    if text.chars().nth(longest).is_some() {
+        shown.push('…');
+    }
+    shown
+}

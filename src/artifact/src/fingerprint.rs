@@ -95,7 +95,12 @@ impl Fingerprints {
 
 fn collect(path: &Path, name: &str, entries: &mut Vec<Entry>) -> Result<()> {
     let meta = fs::metadata(path).map_err(Error::io("read", path))?;
-    if !meta.is_dir() {
+    if !meta.is_dir() && !meta.is_file() {
+        // Of a pipe nobody may ever write the end.
+        let path = path.display();
+        return Err(Error::Data(format!("{path} is no file, but a pipe, socket or device; take it away from there")));
+    }
+    if meta.is_file() {
         let since_1970 = Duration::new(meta.ctime().max(0) as u64, meta.ctime_nsec() as u32);
         let changed = UNIX_EPOCH + since_1970;
         entries.push(Entry { name: name.to_owned(), path: path.to_owned(), size: meta.len(), changed });

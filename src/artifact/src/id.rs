@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::printable;
 use crate::{Error, Result};
 
 /// A class as stored: 0 is the background, foreground class `c` of the manifest's list is `c + 1`.
@@ -38,9 +39,9 @@ impl ImageId {
     pub fn new(id: &str) -> Result<Self> {
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if id.is_empty() || id.starts_with('.') || id.contains("..") || !id.chars().all(plain) || id.len() > 200 {
+            let shown = printable(id, 80);
             return Err(Error::Data(format!(
-                "'{}' is no image id: use 1 to 200 letters, digits, '_', '-' or '.', without '..' or '/'",
-                id.escape_default()
+                "'{shown}' is no image id: use 1 to 200 bytes of letters, digits, '_', '-' or '.', without '..' or '/'"
             )));
         }
         Ok(Self(id.to_owned()))

@@ -28,7 +28,8 @@ mod matrix;
 mod plan;
 mod tree;
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -36,9 +37,14 @@ use serde::de::DeserializeOwned;
 pub use plan::{ExperimentPlan, StageId, StagePlan};
 pub use tree::{Node, Origin};
 
+use crate::error::printable;
 use crate::{Error, Result};
 
 const TOP_LEVEL: [&str; 6] = ["extends", "pipeline", "data", "stage", "experiment", "matrix"];
+/// A manifest is written by people: whatever is larger is something else.
+const MAX_BYTES: u64 = 4 << 20;
+/// Parameters lie a few tables deep.
+const MAX_DEPTH: usize = 32;
 const PIPELINE: [&str; 5] = ["name", "seed", "store", "device", "main"];
 
 /// A manifest with its bases and `--set` values laid over one another.
@@ -66,7 +72,7 @@ impl Manifest {
         let (name, value) = assignment.split_once('=').ok_or_else(malformed)?;
         let node = Node::from_set(assignment, value.trim())?;
         let mut path: Vec<&str> = name.trim().split('.').collect();
-        if path.len() < 2 || path.contains(&"") {
+        if path.len() < 2 || path.len() > MAX_DEPTH || path.contains(&"") {
             return Err(malformed());
         }
         if path[0] == "stage" {
@@ -124,9 +130,15 @@ impl Manifest {
 }
 
 fn read(path: &Path, above: &mut Vec<PathBuf>) -> Result<Node> {
-    let text = fs::read_to_string(path).map_err(|error| {
+    let mut text = String::new();
+    let file = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    let bytes = file.map_err(|error| {
         Error::Config(format!("cannot read the manifest {}: {error}; name one with --manifest", path.display()))
     })?;
+    if bytes as u64 == MAX_BYTES {
+        let (path, most) = (path.display(), MAX_BYTES >> 20);
+        return Err(Error::Config(format!("{path} is no manifest: it has more than {most} MiB")));
+    }
     let mut tree = Node::parse(&text, path)?;
     let Some(extends) = tree.remove("extends") else { return Ok(tree) };
     let base: PathBuf = path.parent().unwrap_or(Path::new("")).join(typed::<PathBuf>(&extends, "extends")?);
@@ -149,6 +161,7 @@ fn known_entries(table: &Node, known: &[&str]) -> Result<()> {
         None => Ok(()),
         Some((name, node)) => {
             let known = known.join(", ");
+            let name = printable(name, 80);
             Err(Error::Config(format!("{}: unknown entry '{name}'; known are {known}", node.origin())))
         }
     }

@@ -1,6 +1,7 @@
 //! One experiment with every value in place, and the order in which its stages can run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -50,6 +51,7 @@ pub struct ExperimentPlan {
     pub main: bool,
     /// The stages in an order in which they can run.
     pub stages: Vec<StagePlan>,
+    manifest: PathBuf,
 }
 
 impl StageId {
@@ -75,7 +77,7 @@ impl Manifest {
             growth.add(&StageId { stage: target, experiment: name.clone() }, &asked_by)?;
         }
         let stages = growth.stages;
-        Ok(ExperimentPlan { main: self.main()? == name, name, stages })
+        Ok(ExperimentPlan { main: self.main()? == name, name, stages, manifest: self.path.clone() })
     }
 
     fn stage(&self, stage: &str, setup: &Setup<'_>) -> Result<StagePlan> {
@@ -177,7 +179,8 @@ impl ExperimentPlan {
         let seen = |plan: &StagePlan| plan.id().seen_from(&self.name);
         self.stages.iter().find(|plan| seen(plan) == name).ok_or_else(|| {
             let known: Vec<_> = self.stages.iter().map(seen).collect();
-            Error::Config(format!("experiment '{}' has no stage '{name}'; it has {}", self.name, known.join(", ")))
+            let (manifest, known) = (self.manifest.display(), known.join(", "));
+            Error::Config(format!("{manifest}: experiment '{}' has no stage '{name}'; it has {known}", self.name))
         })
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use toml_edit::{Document, Item, TableLike};
 
+use crate::error::printable;
 use crate::{Error, Result};
 
 /// Where a value was written.
@@ -39,9 +40,11 @@ impl Node {
     /// Parses a file.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let source: Arc<str> = path.display().to_string().into();
-        let document = Document::parse(text)
-            .map_err(|error| Error::Config(format!("{source} is not valid TOML: {}", error.to_string().trim())))?;
-        let lines = Lines { text, source };
+        let lines = Lines::new(text, source);
+        let document = Document::parse(text).map_err(|error| {
+            let reason = printable(error.message(), 200);
+            Error::Config(format!("{}: not valid TOML: {reason}", lines.origin(error.span())))
+        })?;
         lines.table(document.as_table(), None)
     }
 
@@ -52,7 +55,7 @@ impl Node {
         let parsed = Document::parse(&text).ok().filter(|document| document.as_table().len() == 1);
         match parsed.as_ref().and_then(|document| document.get("value")) {
             Some(item) => {
-                let mut node = Lines { text: &text, source }.item(item)?;
+                let mut node = Lines::new(&text, source).item(item)?;
                 node.forget_lines();
                 Ok(node)
             }
@@ -167,14 +170,19 @@ impl Node {
     }
 }
 
-struct Lines<'a> {
-    text: &'a str,
+struct Lines {
+    /// Where each line after the first begins.
+    starts: Vec<usize>,
     source: Arc<str>,
 }
 
-impl Lines<'_> {
+impl Lines {
+    fn new(text: &str, source: Arc<str>) -> Self {
+        Self { starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(), source }
+    }
+
     fn origin(&self, span: Option<std::ops::Range<usize>>) -> Origin {
-        let line = span.map(|span| self.text[..span.start].matches('\n').count() + 1);
+        let line = span.map(|span| self.starts.partition_point(|start| *start <= span.start) + 1);
         Origin { source: Arc::clone(&self.source), line }
     }
 
@@ -192,7 +200,7 @@ impl Lines<'_> {
         match item {
             Item::Value(value) => match json(value) {
                 Some(value) => Ok(Node::Leaf(value, origin)),
-                None => refuse("a date, or a number that is not finite,"),
+                None => refuse("a date, or a number that is not finite or an integer of more than 53 bits,"),
             },
             _ => refuse("an array of tables"),
         }
@@ -202,6 +210,8 @@ impl Lines<'_> {
 fn json(value: &toml_edit::Value) -> Option<Value> {
     Some(match value {
         toml_edit::Value::String(text) => Value::String(text.value().clone()),
+        // Larger ones would share a key: canonical JSON has numbers of 64-bit floats only.
+        toml_edit::Value::Integer(number) if number.value().unsigned_abs() > 1 << 53 => return None,
         toml_edit::Value::Integer(number) => Value::from(*number.value()),
         toml_edit::Value::Float(number) => Value::Number(serde_json::Number::from_f64(*number.value())?),
         toml_edit::Value::Boolean(flag) => Value::Bool(*flag.value()),

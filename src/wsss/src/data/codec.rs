@@ -1,15 +1,20 @@
 //! Encoded bytes to pixels and back: JPEG and PNG pictures, palette PNG masks.
 //!
 //! Decoding is strict: a picture that ends early is refused, never filled with grey. Orientation tags (EXIF) are
-//! ignored on purpose: masks and boxes of a data set are in the stored orientation, and VOC has no such tags.
+//! ignored on purpose: masks and boxes of a data set are in the stored orientation, and VOC has no such tags. Memory is
+//! taken only for as many pixels as the file's bytes can hold: a header can claim anything.
 
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
-/// Refused above this many pixels, before anything is allocated: a header can claim anything.
+/// Refused above this many pixels, before anything is allocated.
 pub const MAX_PIXELS: usize = 64_000_000;
+/// A block of 8 x 8 pixels takes a bit at the least, the shortest Huffman code, so a byte holds 8 blocks at the most.
+const JPEG_PIXELS_PER_BYTE: usize = 8 * 64;
+/// DEFLATE makes at most 1,032 bytes of one; a little more, for the few bytes before its longest run.
+const PNG_BYTES_PER_BYTE: usize = 1040;
 
 /// A colour picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +142,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Rgb, Malformed> {
     if !reaches_end_of_image(bytes) {
         return Err(Malformed::new("a truncated JPEG (no end-of-image marker); fetch the file again"));
     }
-    let broken = |error| Malformed::new(format!("a damaged JPEG ({error}); fetch the file again"));
+    let broken = |error| {
+        Malformed::new(format!("a damaged JPEG, or of an uncommon kind ({error}); fetch the file again or convert it"))
+    };
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::MAX)
@@ -147,6 +154,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Rgb, Malformed> {
     decoder.decode_headers().map_err(broken)?;
     let (width, height) = decoder.dimensions().ok_or_else(|| Malformed::new("a JPEG without a frame header"))?;
     check_size(width, height)?;
+    if width * height > bytes.len().saturating_mul(JPEG_PIXELS_PER_BYTE) {
+        return Err(too_few_bytes(bytes, width, height));
+    }
     let pixels = decoder.decode().map_err(broken)?;
     if pixels.len() != width * height * 3 {
         return Err(Malformed::new("a JPEG of an unknown colour space; convert it to RGB"));
@@ -190,8 +200,16 @@ type PngReader<'a> = png::Reader<Cursor<&'a [u8]>>;
 fn png_reader(bytes: &[u8], transformations: png::Transformations) -> Result<PngReader<'_>, Malformed> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(transformations);
+    // Neither is used, and both may be compressed.
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
     let reader = decoder.read_info().map_err(|error| broken_png(&error))?;
-    check_size(reader.info().width as usize, reader.info().height as usize)?;
+    let info = reader.info();
+    let (width, height) = (info.width as usize, info.height as usize);
+    check_size(width, height)?;
+    if info.raw_row_length().saturating_mul(height) > bytes.len().saturating_mul(PNG_BYTES_PER_BYTE) {
+        return Err(too_few_bytes(bytes, width, height));
+    }
     Ok(reader)
 }
 
@@ -216,6 +234,10 @@ fn write_png(mut encoder: png::Encoder<'_, &mut Vec<u8>>, data: &[u8]) {
         writer.finish()
     });
     written.expect("a picture of its declared, non-zero size goes into memory");
+}
+
+fn too_few_bytes(bytes: &[u8], width: usize, height: usize) -> Malformed {
+    Malformed::new(format!("{} bytes cannot hold {width} x {height} pixels; fetch the file again", bytes.len()))
 }
 
 fn check_size(width: usize, height: usize) -> Result<(), Malformed> {

@@ -19,6 +19,7 @@ use std::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use artifact::error::printable;
 use artifact::{ClassId, Error, ImageId, Result};
 
 use super::codec::{Mask, decode_image, decode_mask, encode_mask};
@@ -26,6 +27,8 @@ use lists::Entry;
 
 /// Faults shown by name; the rest is counted.
 const SHOWN: usize = 50;
+/// Characters of a name out of a file that a message shows.
+const QUOTED: usize = 80;
 
 /// Where a data set lies and what of it is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +90,11 @@ struct Fault {
 impl Fault {
     fn new(file: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { file: file.into(), reason: reason.into() }
+    }
+
+    /// On one line, whatever a file's name or content put into it.
+    fn line(&self) -> String {
+        printable(&format!("{}: {}", self.file, self.reason), usize::MAX)
     }
 }
 
@@ -211,8 +219,13 @@ fn read_mask(
     let bytes = read_file(&source.root, &file)?;
     let mut mask = decode_mask(&bytes).map_err(|error| Fault::new(&file, error.to_string()))?;
     if let Some((height, width)) = image_size.filter(|size| *size != (mask.height, mask.width)) {
+        let turned = if (mask.width, mask.height) == (height, width) {
+            " as its pixels are stored: an orientation tag (EXIF) turns neither of them"
+        } else {
+            ""
+        };
         let reason = format!(
-            "the mask has {} x {} pixels, its image {width} x {height}; take the mask of this very image",
+            "the mask has {} x {} pixels, its image {width} x {height}; take the mask of this very image{turned}",
             mask.width, mask.height
         );
         return Err(Fault::new(&file, reason));
@@ -245,10 +258,21 @@ fn renumber(mask: &mut Mask, all: &[String], wanted: &[String]) {
 }
 
 fn read_file(root: &Path, file: &str) -> Result<Vec<u8>, Fault> {
-    std::fs::read(root.join(file)).map_err(|error| match error.kind() {
+    let path = root.join(file);
+    let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::new(file, "missing; add the file or take its image out of the list"),
         _ => Fault::new(file, format!("cannot be read: {error}")),
-    })
+    };
+    // Of a pipe nobody may ever write the end.
+    if !std::fs::metadata(&path).map_err(unreadable)?.is_file() {
+        return Err(Fault::new(file, "no file, but a directory or device; put the file there"));
+    }
+    std::fs::read(&path).map_err(unreadable)
+}
+
+/// A name out of a file, not all of a long one.
+fn quoted(text: &str) -> String {
+    format!("'{}'", printable(text, QUOTED))
 }
 
 fn take<T>(faults: &mut Vec<Fault>, outcome: Result<T, Fault>) -> Option<T> {
@@ -259,8 +283,7 @@ fn report(root: &Path, mut faults: Vec<Fault>) -> Error {
     faults.sort();
     faults.dedup();
     let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-    let shown: Vec<String> =
-        faults.iter().take(SHOWN).map(|Fault { file, reason }| format!("\n  {file}: {reason}")).collect();
+    let shown: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {}", fault.line())).collect();
     let rest = match faults.len().saturating_sub(SHOWN) {
         0 => String::new(),
         more => format!("\n  … and {more} more"),

@@ -2,7 +2,10 @@
 
 use artifact::{ClassId, ImageId};
 
-use super::{Fault, Unknown, VocSource, read_file};
+use super::{Fault, QUOTED, Unknown, VocSource, quoted, read_file};
+
+/// Many thousand objects. What is larger is something else, and the time to parse grows faster than the size.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Classes of the objects in `Annotations/ID.xml`, ascending, each once; all faults of the file otherwise.
 pub(super) fn read(source: &VocSource, id: &ImageId, may_lack: bool) -> Result<Vec<ClassId>, Vec<Fault>> {
@@ -12,12 +15,16 @@ pub(super) fn read(source: &VocSource, id: &ImageId, may_lack: bool) -> Result<V
     }
     let fault = |reason: String| Fault::new(&file, reason);
     let bytes = read_file(&source.root, &file).map_err(|fault| vec![fault])?;
+    if bytes.len() > MAX_BYTES {
+        return Err(vec![fault(format!("{} bytes are no annotation of one image; take its own", bytes.len()))]);
+    }
     let text = std::str::from_utf8(&bytes).map_err(|_| vec![fault("not UTF-8 text; save it as UTF-8".into())])?;
     let tree = roxmltree::Document::parse(text)
         .map_err(|error| vec![fault(format!("malformed XML ({error}); mend or fetch it again"))])?;
     let root = tree.root_element();
     if !root.has_tag_name("annotation") {
-        return Err(vec![fault(format!("<{}> is no VOC annotation; <annotation> is", root.tag_name().name()))]);
+        let name = quoted(root.tag_name().name());
+        return Err(vec![fault(format!("an element {name} is no VOC annotation; <annotation> is"))]);
     }
 
     let mut labels = vec![];
@@ -38,13 +45,14 @@ pub(super) fn read(source: &VocSource, id: &ImageId, may_lack: bool) -> Result<V
 }
 
 fn unknown(name: &str, classes: &[String]) -> String {
-    let near = classes
-        .iter()
+    // Comparing takes memory by the product of the lengths.
+    let comparable = classes.iter().filter(|class| class.len() + name.len() <= 4 * QUOTED);
+    let near = comparable
         .map(|class| (strsim::damerau_levenshtein(&class.to_lowercase(), &name.to_lowercase()), class))
         .min()
         .filter(|(distance, class)| *distance <= class.chars().count() / 3);
     match near {
-        Some((_, class)) => format!("unknown class '{name}'; did you mean '{class}'?"),
-        None => format!("unknown class '{name}'; add it to classes, or ignore unknown classes"),
+        Some((_, class)) => format!("unknown class {}; did you mean '{class}'?", quoted(name)),
+        None => format!("unknown class {}; add it to classes, or ignore unknown classes", quoted(name)),
     }
 }

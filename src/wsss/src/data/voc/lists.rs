@@ -7,7 +7,7 @@ use std::{
 
 use artifact::ImageId;
 
-use super::{Fault, VocSource, read_file, take};
+use super::{Fault, VocSource, quoted, read_file, take};
 
 /// One listed image; paths are relative to the root.
 pub(super) struct Entry {
@@ -92,10 +92,14 @@ fn parse(line: &str) -> Result<Line, String> {
     let first = words.next().unwrap_or_default();
     let mask = words.next();
     if words.next().is_some() {
-        return Err("more than two columns; give 'ID' or 'IMAGE MASK'".into());
+        return Err("more than two columns; give 'ID' or 'IMAGE MASK', with names without spaces".into());
     }
     if let Some("1" | "-1" | "0") = mask {
         return Err("a list of one class (as in ImageSets/Main); give a list of bare ids".into());
+    }
+    if let Some(mask) = mask.filter(|mask| Path::new(mask).extension().is_none_or(|ending| ending != "png")) {
+        let (line, mask) = (quoted(line), quoted(mask));
+        return Err(format!("{mask} of {line} is no PNG mask; if it is part of a name, rename the files: no spaces"));
     }
     let mask = mask.map(inside_root).transpose()?;
     let is_file = Path::new(first).extension().is_some_and(|e| e == "jpg" || e == "jpeg" || e == "png");
@@ -117,8 +121,8 @@ fn image_id(text: &str) -> Result<ImageId, String> {
 fn inside_root(path: &str) -> Result<String, String> {
     let relative = path.trim_start_matches('/');
     let plain = Path::new(relative).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if relative.is_empty() || !plain || relative.contains('\\') {
-        return Err(format!("'{}' is no path inside the data set; give one without '..'", path.escape_default()));
+    if relative.is_empty() || !plain || relative.contains(|c: char| c == '\\' || c.is_control()) {
+        return Err(format!("{} is no path inside the data set; give one without '..'", quoted(path)));
     }
     Ok(relative.to_owned())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use artifact::{Error, Result};
 use tch::{Tensor, nn};
 
-use super::{Stored, Weights};
+use super::{Stored, Weights, shown};
 
 /// How the names begin of heads of published classifiers, which no network here has.
 pub const FOREIGN_HEADS: [&str; 4] = ["classifier.", "fc.", "fc8.", "linear1000"];
@@ -85,7 +85,7 @@ impl fmt::Display for LoadReport {
                 .filter(|(_, names)| !names.is_empty())
                 .map(|(what, names)| complaint(what, names))
                 .collect();
-        f.write_str(&complaints.join("; "))
+        f.write_str(&shown(&complaints.join("; ")))
     }
 }
 
@@ -116,6 +116,7 @@ impl Weights {
         for Match { name, stored, .. } in &matches {
             if !stored.dtype().is_float() {
                 let dtype = stored.dtype();
+                let name = shown(name);
                 return Err(Error::Data(format!("{}: tensor '{name}' is {dtype}; weights are floats", self.source)));
             }
         }
@@ -140,6 +141,7 @@ impl Weights {
             let complete = name.starts_with(prefix) || variables.contains_key(name);
             let key = if complete { name.clone() } else { format!("{prefix}{name}") };
             if tensors.insert(key, stored).is_some() {
+                let name = shown(name);
                 return Err(Error::Data(format!("{}: holds '{name}' twice, with and without prefix", self.source)));
             }
         }

@@ -26,6 +26,8 @@ mod zip;
 
 mod pytorch;
 
+// The fuzzer (tests/fuzz) compiles the readers without torch.
+#[cfg(not(fuzzing))]
 mod fill;
 
 use std::borrow::Cow;
@@ -34,11 +36,16 @@ use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
 
+use artifact::error::printable;
 use artifact::{Error, Result};
 use md5::{Digest as _, Md5};
 
+#[cfg(not(fuzzing))]
 pub use fill::{FOREIGN_HEADS, LoadReport, Misshapen, load};
 pub use tensor::{Dtype, Stored};
+
+/// Characters of a reason that are shown.
+const LONGEST: usize = 1000;
 
 /// Published files by their MD5.
 const PUBLISHED: [(&str, &str); 1] = [(
@@ -126,7 +133,7 @@ impl Weights {
     pub fn parse(bytes: Vec<u8>, source: &str) -> Result<Self> {
         match content(&bytes) {
             Ok(content) => Ok(Self { source: source.to_owned(), bytes, content }),
-            Err(why) => Err(Error::Data(format!("{source}: {why}"))),
+            Err(why) => Err(Error::Data(format!("{source}: {}", shown(&why)))),
         }
     }
 
@@ -164,6 +171,11 @@ impl Weights {
 /// The published file of this MD5.
 pub fn published(md5: &str) -> Option<&'static str> {
     PUBLISHED.iter().find(|(known, _)| *known == md5).map(|(_, name)| *name)
+}
+
+/// Text with names out of a file, which may be of any length.
+fn shown(text: &str) -> String {
+    printable(text, LONGEST)
 }
 
 /// Recognises the format by its first bytes, and reads them all.
