@@ -14,7 +14,7 @@ use std::time::Duration;
 use artifact::store::{Claim, LOG_FILE};
 use artifact::table::CurveRow;
 use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store,
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Part, Preimage, Result, StagePlan, Store,
 };
 use clap::Parser;
 use serde::Deserialize;
@@ -58,6 +58,15 @@ struct Params {
     /// Reads its inputs whole first, as real stages do.
     #[serde(default)]
     verify: bool,
+    /// Writes a line of its log at every step.
+    #[serde(default)]
+    chatty: bool,
+    /// In how many parts its rows lie.
+    #[serde(default = "one")]
+    parts: u64,
+    /// How many rows it writes; all but the first add nothing to the value.
+    #[serde(default = "one")]
+    images: u64,
 }
 
 fn one() -> u64 {
@@ -77,17 +86,24 @@ fn description(stage: &str) -> Description {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     Description {
         name: stage.to_owned(),
-        version: 1,
+        version: version(stage),
         inputs: names(inputs),
         optional_inputs: if stage == "train-cam" { names(&["train-cam"]) } else { Vec::new() },
         inputs_by_param: Vec::new(),
         outputs: names(&["curve"]),
         seeded: stage.starts_with("train"),
         tensors: false,
-        execution_params: names(&["steps", "fail", "verify"]),
+        execution_params: names(&["steps", "fail", "verify", "chatty", "parts", "images"]),
         path_params: names(&["file"]),
         unused_params: Vec::new(),
     }
+}
+
+/// 1, or what the file `<stage>.version` beside the binary says.
+fn version(stage: &str) -> u32 {
+    let called = PathBuf::from(std::env::args().next().unwrap_or_default());
+    let text = fs::read_to_string(called.with_file_name(format!("{stage}.version"))).unwrap_or_default();
+    text.parse().unwrap_or(1)
 }
 
 fn main() -> ExitCode {
@@ -156,6 +172,9 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
         std::thread::sleep(Duration::from_millis(10));
         step += 1;
         artifact::store::write_atomically(&checkpoint, step.to_string().as_bytes())?;
+        if params.chatty {
+            writeln!(log, "{}", json!({"time": 1.0, "event": "step", "step": step})).expect("the log can be written");
+        }
         if stop.load(Ordering::SeqCst) {
             event("stopped");
             return Err(Error::Stopped("stopped with a checkpoint".into()));
@@ -170,8 +189,16 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     if !params.file.is_empty() {
         value += fs::read_to_string(&params.file).map_or(0.0, |text| text.len() as f64);
     }
-    work.declare::<CurveRow>(1, BTreeMap::new());
-    work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value }])?;
+    work.declare::<CurveRow>(params.parts as usize, BTreeMap::new());
+    for index in 0..params.parts as usize {
+        let part = Part { index, count: params.parts as usize };
+        let mut writer = work.writer::<CurveRow>(part)?;
+        for image in part.range(params.images as usize) {
+            let value = if image == 0 { value } else { 0.0 };
+            writer.push(CurveRow { step: image as u64 + 1, epoch: 1, name: "loss".into(), value })?;
+        }
+        writer.finish()?;
+    }
     let metrics = BTreeMap::from([("cam.train.miou".to_owned(), Value::from(value / 1000.0))]);
     work.publish(&[], metrics, &options.experiment)?;
     Ok(ExitCode::SUCCESS)
