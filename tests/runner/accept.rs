@@ -80,10 +80,7 @@ fn whatever_else_differs_is_named_and_refused() {
     world.raise_version("evaluate", 2);
     world.camflow(&["accept", "evaluate", "--reason", REASON]).with(69);
     // Nothing was committed by any of these.
-    assert!(
-        world.camflow(&["plan"]).with(0).stdout.contains("16 to run")
-            || world.camflow(&["path", "train-cam"]).code == Some(69)
-    );
+    world.camflow(&["path", "train-cam"]).with(69);
 }
 
 #[test]

