@@ -6,6 +6,7 @@ mod changed;
 #[path = "../crash/mod.rs"]
 mod crash;
 mod crash_stages;
+mod damage;
 mod finetune;
 mod masks;
 mod resume;

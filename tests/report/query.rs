@@ -162,7 +162,12 @@ fn mistakes_are_told_with_what_would_be_right() {
         std::fs::remove_dir_all(dir.path().join(stage)).unwrap();
     }
     fails("select * from curve", 78, &["table 'curve' has no rows yet"]);
-    std::fs::write(dir.path().join("evaluate/latest/data/part-00000-of-00001.parquet"), b"rubbish").unwrap();
+    let scores = dir.path().join("evaluate/latest/data/part-00000-of-00001.parquet");
+    let mut bytes = std::fs::read(&scores).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&scores, bytes).unwrap();
+    fails("select * from score", 69, &["damaged (its digest differs)", "camflow verify"]);
+    std::fs::write(&scores, b"rubbish").unwrap();
     fails("select * from score", 69, &["damaged"]);
     let record = dir.path().join("evaluate/latest/artifact.json");
     std::fs::write(&record, b"{").unwrap();

@@ -118,3 +118,51 @@ fn help_documents_the_exit_codes() {
         assert!(help.contains("75  stopped by a signal with a checkpoint"), "{help}");
     }
 }
+
+#[test]
+fn every_command_speaks_json() {
+    let world = World::new();
+    json(&world.camflow(&["run", "--json"]).with(0).stdout);
+    let dag = json(&world.camflow(&["dag", "--json"]).with(0).stdout);
+    assert_eq!(dag[1]["needs"], serde_json::json!(["prepare-data"]));
+    let path = json(&world.camflow(&["path", "evaluate", "--json"]).with(0).stdout);
+    assert!(world.path(path["path"].as_str().unwrap()).join("artifact.json").is_file());
+    for args in [
+        ["plan"].as_slice(),
+        &["status"],
+        &["metrics"],
+        &["explain", "evaluate"],
+        &["diff", "evaluate@baseline", "evaluate"],
+        &["verify"],
+        &["verify", "--deep"],
+        &["pin", "evaluate"],
+        &["gc"],
+        &["unpin", "evaluate"],
+        &["accept", "evaluate", "--reason", "nothing changed"],
+    ] {
+        json(&world.camflow(&[args, &["--json"]].concat()).with(0).stdout);
+    }
+    let log = world.camflow(&["logs", "evaluate", "--json"]).with(0).stdout;
+    log.lines().for_each(|line| drop(json(line)));
+    world.camflow(&["dag", "--dot", "--json"]).with(78);
+}
+
+#[test]
+fn a_plan_estimates_from_the_nearest_artifact_and_says_the_total() {
+    let world = World::new();
+    let out = world.camflow(&["plan"]).with(0).stdout;
+    assert!(out.contains("14 to run; 14 of them never ran, their time is unknown"), "{out}");
+    world.camflow(&["run", "--set", "train-cam.steps=20"]).with(0);
+    // Further from what is asked for below, and newer.
+    world
+        .camflow(&["run", "--until", "train-cam", "--set", "train-cam.value=90", "--set", "train-cam.round=1"])
+        .with(0);
+    let plan = json(&world.camflow(&["plan", "--json", "--set", "train-cam.value=30"]).with(0).stdout);
+    let train = plan["steps"].as_array().unwrap().iter().find(|step| step["stage"] == "train-cam").unwrap();
+    let seconds = train["last_seconds"].as_f64().unwrap();
+    assert!(seconds > 0.2, "20 steps of 10 ms: {seconds}");
+    assert!(plan["estimated_seconds"].as_f64().unwrap() >= seconds);
+    assert_eq!(plan["unknown"], 0);
+    let out = world.camflow(&["plan", "--set", "train-cam.value=30"]).with(0).stdout;
+    assert!(out.contains("to run; about "), "{out}");
+}

@@ -63,11 +63,20 @@ struct Params {
     /// Reads its inputs whole first, as real stages do.
     #[serde(default)]
     verify: bool,
+    /// Writes a line of its log at every step.
+    #[serde(default)]
+    chatty: bool,
+    /// In how many parts its rows lie.
+    #[serde(default = "one")]
+    parts: u64,
+    /// How many rows it writes; all but the first add nothing to the value.
+    #[serde(default = "one")]
+    images: u64,
 }
 
-/// The stage that works by shards, in four parts.
+/// The stage that works by shards, in four parts at least.
 const SHARDED: &str = "extract-msinf-cam";
-const PARTS: usize = 4;
+const PARTS: u64 = 4;
 
 fn one() -> u64 {
     1
@@ -86,7 +95,7 @@ fn description(stage: &str) -> Description {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     Description {
         name: stage.to_owned(),
-        version: 1,
+        version: version(stage),
         inputs: names(inputs),
         optional_inputs: if stage == "train-cam" { names(&["train-cam"]) } else { Vec::new() },
         inputs_by_param: Vec::new(),
@@ -94,10 +103,17 @@ fn description(stage: &str) -> Description {
         seeded: stage.starts_with("train"),
         tensors: false,
         sharded: stage == SHARDED,
-        execution_params: names(&["steps", "fail", "verify"]),
+        execution_params: names(&["steps", "fail", "verify", "chatty", "parts", "images"]),
         path_params: names(&["file"]),
         unused_params: Vec::new(),
     }
+}
+
+/// 1, or what the file `<stage>.version` beside the binary says.
+fn version(stage: &str) -> u32 {
+    let called = PathBuf::from(std::env::args().next().unwrap_or_default());
+    let text = fs::read_to_string(called.with_file_name(format!("{stage}.version"))).unwrap_or_default();
+    text.parse().unwrap_or(1)
 }
 
 fn main() -> ExitCode {
@@ -174,6 +190,9 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
         std::thread::sleep(Duration::from_millis(10));
         step += 1;
         artifact::store::write_atomically(&checkpoint, step.to_string().as_bytes())?;
+        if params.chatty {
+            writeln!(log, "{}", json!({"time": 1.0, "event": "step", "step": step})).expect("the log can be written");
+        }
         if stop.load(Ordering::SeqCst) {
             event("stopped");
             return Err(Error::Stopped("stopped with a checkpoint".into()));
@@ -188,18 +207,20 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     if !params.file.is_empty() {
         value += fs::read_to_string(&params.file).map_or(0.0, |text| text.len() as f64);
     }
-    let count = if stage == SHARDED { PARTS } else { 1 };
+    let count = if stage == SHARDED { params.parts.max(PARTS) } else { params.parts } as usize;
     work.declare::<CurveRow>(count, BTreeMap::new());
     let (shard, shards) = options.shard.as_deref().and_then(|shard| shard.split_once('/')).unwrap_or(("0", "1"));
     let share = Part { index: shard.parse().expect("a shard"), count: shards.parse().expect("shards") }.range(count);
-    for index in share {
-        let part = Part { index, count };
-        if !work.is_whole::<CurveRow>(part) {
-            let mut writer = work.writer::<CurveRow>(part)?;
-            let value = if index == 0 { value } else { 0.0 };
-            writer.push(CurveRow { step: index as u64 + 1, epoch: 1, name: "loss".into(), value })?;
-            writer.finish()?;
+    for part in share.map(|index| Part { index, count }) {
+        if work.is_whole::<CurveRow>(part) {
+            continue;
         }
+        let mut writer = work.writer::<CurveRow>(part)?;
+        for image in part.range(params.images as usize) {
+            let value = if image == 0 { value } else { 0.0 };
+            writer.push(CurveRow { step: image as u64 + 1, epoch: 1, name: "loss".into(), value })?;
+        }
+        writer.finish()?;
     }
     event("done");
     if (0..count).any(|index| !work.is_done::<CurveRow>(Part { index, count })) {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -126,6 +126,11 @@ impl World {
         self.command(args).spawn().expect("camflow starts")
     }
 
+    /// Starts a command whose output nobody reads while it runs.
+    pub fn start_quietly(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("camflow starts")
+    }
+
     pub fn camflow(&self, args: &[&str]) -> Ended {
         end(self.start(args))
     }
@@ -143,6 +148,13 @@ impl World {
     pub fn experiments(&self, tables: &str) {
         let stages = MANIFEST.split("[experiment.").next().expect("the manifest has stages");
         fs::write(self.path("pipeline.toml"), format!("{stages}{tables}")).expect("the manifest is written");
+    }
+
+    /// Gives a stage's binary another VERSION, as a new build would.
+    pub fn raise_version(&self, stage: &str, version: u32) {
+        fs::write(self.bin().join(format!("{stage}.version")), version.to_string()).expect("the version is written");
+        // The binary itself is the same file as before: what it said is remembered.
+        fs::remove_file(self.path("store/work/describe.json")).expect("descriptions were remembered");
     }
 
     /// The line of the manifest that reads so, after the header of its table.
@@ -182,6 +194,45 @@ impl World {
             let mut own = work.filter(|entry| entry.file_name().to_string_lossy().starts_with(stage));
             own.any(|entry| entry.path().join("checkpoint").exists()).then_some(())
         });
+    }
+
+    /// Changes one byte of the first table of an artifact and leaves its size.
+    pub fn flip(&self, artifact: &Path) {
+        let file = fs::read_dir(artifact.join("data")).expect("it has a table").next().unwrap().unwrap().path();
+        let mut bytes = fs::read(&file).expect("it can be read");
+        bytes[10] ^= 1;
+        fs::write(file, bytes).expect("it can be written");
+    }
+
+    /// The work directories of a stage, and their locks.
+    fn work(&self, stage: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("store/work")).expect("the store is there").flatten();
+        let own = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{stage}-"));
+        entries.filter(own).map(|entry| entry.path()).collect()
+    }
+
+    /// Removes the work directories of a stage.
+    pub fn forget_work(&self, stage: &str) {
+        for dir in self.work(stage).iter().filter(|path| path.is_dir()) {
+            fs::remove_dir_all(dir).expect("work can be removed");
+        }
+    }
+
+    /// Has a stage unfinished work?
+    pub fn has_work(&self, stage: &str) -> bool {
+        self.work(stage).iter().any(|path| path.is_dir())
+    }
+
+    /// Makes everything in the store's work two days old.
+    pub fn age_work(&self) {
+        fn age(path: &Path) {
+            for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+                age(&entry.path());
+            }
+            let then = SystemTime::now() - Duration::from_hours(48);
+            fs::File::open(path).and_then(|file| file.set_modified(then)).expect("the time can be set");
+        }
+        age(&self.path("store/work"));
     }
 
     fn all_events(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifact::store::TableRecord;
+use artifact::store::{FileRecord, TableRecord};
 use artifact::table::{
     CamRow, ClassScoreRow, ConfusionRow, CrfRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
 };
@@ -16,6 +16,10 @@ use polars::io::HiveOptions;
 use polars::prelude::{LazyFrame, OptFlags, PlRefPath, ScanArgsParquet, UnionArgs, concat, lit};
 
 use crate::polars_error;
+
+/// Parts up to this size, which are all that hold numbers, are read only if their digest holds. Larger ones hold pictures,
+/// of which a query reads a few: `camflow verify` reads them whole.
+const READ_BY_DIGEST: u64 = 16 << 20;
 
 /// Name of the main experiment where nothing in the store tells it.
 const MAIN: &str = "main";
@@ -305,6 +309,13 @@ fn scan_parts(source: &Source, record: &TableRecord) -> Result<LazyFrame> {
     let mut paths = Vec::new();
     for part in &record.parts {
         let path = dir.join(&part.file);
+        let written = FileRecord { bytes: part.bytes, blake3: part.blake3.clone() };
+        if part.bytes <= READ_BY_DIGEST && !written.matches(&path)? {
+            let path = path.display();
+            return Err(Error::NotCommitted(format!(
+                "{path}: is damaged (its digest differs); `camflow verify` sets it aside, `camflow run` computes it anew"
+            )));
+        }
         let path = std::path::absolute(&path).map_err(Error::io("find", &path))?;
         paths.push(PlRefPath::try_from_path(&path).map_err(|error| polars_error(&error))?);
     }

@@ -47,8 +47,7 @@ impl Store {
         if log.is_file() {
             fs::copy(&log, beside.join(LOG_FILE)).map_err(Error::io("copy", &log))?;
         }
-        let text = serde_json::to_vec_pretty(&record).expect("a record is JSON");
-        write_atomically(&beside.join(RECORD_FILE), &text)?;
+        write_atomically(&beside.join(RECORD_FILE), &record.to_bytes())?;
         fs::rename(&beside, &work).map_err(Error::io("rename", &beside))?;
         let committed = lease.resume_publication()?;
         committed.ok_or_else(|| Error::Failed(format!("{}: could not be published; try again", work.display())))

@@ -198,11 +198,8 @@ impl Artifact {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &file)(error)),
         };
-        let record: Record = serde_json::from_slice(&text)
-            .map_err(|error| Error::NotCommitted(format!("{}: is damaged ({error})", file.display())))?;
-        if record.preimage.key() != record.key || record.content_digest() != record.digest {
-            return Err(Error::NotCommitted(format!("{}: is damaged (its own digests differ)", file.display())));
-        }
+        let record = Record::from_bytes(text)
+            .map_err(|reason| Error::NotCommitted(format!("{}: is damaged ({reason})", file.display())))?;
         Ok(Some(Self { dir: dir.to_owned(), record }))
     }
 

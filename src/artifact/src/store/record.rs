@@ -11,10 +11,20 @@ use super::file_digest;
 use crate::key::digest_json;
 use crate::{Error, Key, Preimage, Result, failpoint};
 
+/// Version of the layout of `artifact.json`.
+pub(super) const FORMAT: u32 = 2;
+
+/// How the file begins: with the digest of its own bytes, taken while zeros stood in its place.
+const SEAL: &str = "{\n  \"seal\": \"";
+/// Hexadecimal digits of the seal.
+const DIGITS: usize = 64;
+
 /// What is written last: with it an artifact is committed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
+    /// BLAKE3 of the file with zeros in place of this; set when it is written.
+    pub seal: String,
     /// Version of this file's own layout.
     pub format: u32,
     /// The key: BLAKE3 of `preimage`.
@@ -133,6 +143,34 @@ impl FileRecord {
 }
 
 impl Record {
+    /// The file as it is written, sealed.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let blank = Self { seal: "0".repeat(DIGITS), ..self.clone() };
+        let mut bytes = serde_json::to_vec_pretty(&blank).expect("a record is JSON");
+        let seal = blake3::hash(&bytes).to_hex();
+        bytes[SEAL.len()..][..DIGITS].copy_from_slice(seal.as_bytes());
+        bytes
+    }
+
+    /// Reads the file; the error says what is wrong with it.
+    pub(super) fn from_bytes(mut bytes: Vec<u8>) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        if record.format != FORMAT {
+            return Err(format!("its layout has version {}, this program reads {FORMAT}", record.format));
+        }
+        let sealed = bytes.starts_with(SEAL.as_bytes()) && bytes.len() > SEAL.len() + DIGITS;
+        if sealed {
+            bytes[SEAL.len()..][..DIGITS].fill(b'0');
+        }
+        if !sealed || blake3::hash(&bytes).to_hex().as_str() != record.seal {
+            return Err("its seal is not that of its content".to_owned());
+        }
+        if record.preimage.key() != record.key || record.content_digest() != record.digest {
+            return Err("its own digests differ".to_owned());
+        }
+        Ok(record)
+    }
+
     /// The digest that `digest` must be.
     pub(crate) fn content_digest(&self) -> String {
         let tables: BTreeMap<_, _> = self

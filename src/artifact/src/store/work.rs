@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::lease::{Lease, hostname};
 use super::part::{RowsDigest, done_file};
+use super::record::FORMAT;
 use super::{
     Artifact, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store,
     TableRecord, TableWriter, file_digest, sync_dir, write_atomically,
@@ -110,7 +111,8 @@ impl Work {
         let preimage = self.lease.preimage.clone();
         let _turn = self.lease.store.turn(&preimage.stage, &preimage.key())?;
         let mut record = Record {
-            format: 1,
+            seal: String::new(),
+            format: FORMAT,
             key: preimage.key(),
             preimage,
             digest: String::new(),
@@ -126,8 +128,7 @@ impl Work {
         record.digest = record.content_digest();
         self.lease.check()?;
         failpoint::pass("publish.record", &self.dir).map_err(Error::io("publish", &self.dir))?;
-        let text = serde_json::to_vec_pretty(&record).expect("a record is JSON");
-        write_atomically(&self.dir.join(RECORD_FILE), &text)?;
+        write_atomically(&self.dir.join(RECORD_FILE), &record.to_bytes())?;
         move_into_place(&self.lease.store, &self.dir, record)
     }
 

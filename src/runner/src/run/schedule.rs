@@ -45,7 +45,14 @@ impl Run<'_> {
     pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<Outcome>, RunError> {
         let total = self.announced + plan.to_run().count();
         let steps = plan.steps;
-        let mut board = Board { open: (0..steps.len()).collect(), ..Board::default() };
+        let mut board = Board::default();
+        for (index, step) in steps.iter().enumerate() {
+            match &step.artifact {
+                Some(artifact) if step.is_cached() => self.commit(step, artifact.clone(), &mut board)?,
+                _ if step.selected => board.open.push(index),
+                _ => {}
+            }
+        }
         thread::scope(|scope| {
             let (ended, ends) = channel::<Ended>();
             loop {
@@ -73,7 +80,8 @@ impl Run<'_> {
         Ok(outcomes)
     }
 
-    /// Settles every open step that needs no computing, and starts those that do, in the order of the plan.
+    /// Settles every open step whose artifact is there by now, and starts those that are to be computed, in the order of
+    /// the plan.
     fn start_ready<'scope>(
         &mut self,
         steps: &[Step],
@@ -87,35 +95,24 @@ impl Run<'_> {
         }
         for index in board.open.clone() {
             let step = &steps[index];
-            let cached = step.artifact.as_ref().filter(|_| step.is_cached());
-            if cached.is_none() && !step.selected {
-                board.forget(index);
+            let settled = |need: &StageId| board.committed.contains_key(need);
+            if !step.plan.needs.iter().all(settled) {
+                let coming = |need: &StageId| settled(need) || board.unsettled().any(|index| steps[index].is(need));
+                match step.plan.needs.iter().find(|need| !coming(need)) {
+                    Some(need) => return Err(missing_input(step, need).into()),
+                    None => continue,
+                }
+            }
+            self.options.interrupt.check()?;
+            let preimage = self.preimage(step, &board.committed)?;
+            if board.running.values().any(|running| running.key == preimage.key()) {
+                // Another experiment's step is computing the very same.
                 continue;
             }
-            let ready = step.plan.needs.iter().all(|need| board.committed.contains_key(need));
-            if cached.is_none() && !ready {
-                let coming = |need: &&StageId| {
-                    board.committed.contains_key(need) || board.unsettled().any(|index| steps[index].is(need))
-                };
-                if let Some(need) = step.plan.needs.iter().find(|need| !coming(need)) {
-                    return Err(missing_input(step, need).into());
-                }
-                continue;
-            }
-            let found = match cached {
-                Some(artifact) => Found::Artifact(artifact.clone()),
-                None => {
-                    self.options.interrupt.check()?;
-                    let preimage = self.preimage(step, &board.committed)?;
-                    if board.running.values().any(|running| running.key == preimage.key()) {
-                        continue;
-                    }
-                    self.look(step, &preimage)?
-                }
-            };
+            let found = self.look(step, &preimage)?;
             match found {
                 Found::Artifact(artifact) => {
-                    if cached.is_none() && step.shared_with.is_none() {
+                    if step.shared_with.is_none() {
                         self.announced += 1;
                         let (at, named) = (self.announced, named(step));
                         self.say(&format!("[{at}/{total}] {named}: committed already, its inputs are the same"))?;
@@ -212,7 +209,7 @@ impl Run<'_> {
     }
 
     fn wait_for_the_others(&mut self, board: &Board) {
-        if !board.running.is_empty() {
+        if !board.running.is_empty() && self.options.interrupt.check().is_ok() {
             let count = board.running.len();
             // The failure itself is what matters; it is told at the end.
             let _ = self.say(&format!("a stage failed; {count} others go on to their end, Ctrl-C stops them too"));
