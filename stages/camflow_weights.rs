@@ -188,7 +188,7 @@ fn table(answer: &Answer, shown: usize) -> String {
     let _ = writeln!(text, "  tensors    {} with {parameters} parameters", tensors.len());
     if !skipped.is_empty() {
         let skipped = printable(&skipped.join(", "), usize::MAX);
-        let _ = writeln!(text, "  left out   {} (the classifier of another data set)", skipped);
+        let _ = writeln!(text, "  left out   {skipped} (the classifier of another data set)");
     }
     let rows = &tensors[..shown.min(tensors.len())];
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);

@@ -10,7 +10,7 @@ impl Numbers {
         Self(start ^ (number as u64).wrapping_mul(0xD134_2543_DE82_EF95))
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -19,11 +19,11 @@ impl Numbers {
 
     /// From 0 to `end - 1`; 0 of nothing.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % (end.max(1) as u64)) as usize
+        (self.draw() % (end.max(1) as u64)) as usize
     }
 
     pub fn byte(&mut self) -> u8 {
-        self.next() as u8
+        self.draw() as u8
     }
 
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Seconds of the processor after which a program hangs; a run takes one or two, however busy the machine is.
 const PROCESSOR: u64 = 60;
 /// After this a program waits for what never comes.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// What a damaged file may cost above a healthy one, in KiB: 1 GiB.
 const MORE_MEMORY: u64 = 1 << 20;
 /// A message is for a person, whatever the file holds.

@@ -90,7 +90,9 @@ fn pictures_of_every_kind_and_size_and_any_number_of_labels() {
 fn no_image_has_a_label() {
     let mut voc = Voc::new(0);
     let ids: Vec<_> = (0..5).map(|number| format!("empty_{number}")).collect();
-    ids.iter().for_each(|id| add(&voc, id, &encode_jpeg(&picture(SIZE), 80), SIZE, &[]));
+    for id in &ids {
+        add(&voc, id, &encode_jpeg(&picture(SIZE), 80), SIZE, &[]);
+    }
     voc.list("train", &ids);
     voc.list("val", &ids[..1]);
     to_the_end(&voc, &[]);
@@ -105,7 +107,9 @@ fn no_image_has_a_label() {
 fn classes_that_a_split_lacks() {
     let mut voc = Voc::new(0);
     let ids: Vec<_> = (0..5).map(|number| format!("cat_{number}")).collect();
-    ids.iter().for_each(|id| add(&voc, id, &encode_jpeg(&picture(SIZE), 80), SIZE, &["cat"]));
+    for id in &ids {
+        add(&voc, id, &encode_jpeg(&picture(SIZE), 80), SIZE, &["cat"]);
+    }
     add(&voc, "dog", &encode_jpeg(&picture(SIZE), 80), SIZE, &["dog"]);
     voc.list("train", &ids);
     voc.list("val", &["dog"]);

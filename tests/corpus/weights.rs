@@ -52,5 +52,7 @@ fn weights() {
         let ended = show(&[mutant], memory);
         Tally::default().add(mutant, BAD_DATA, ended.code, &ended.said, &name(mutant));
     }
-    tallies.iter().for_each(|(kind, tally)| tally.show(*kind));
+    for (kind, tally) in tallies {
+        tally.show(kind);
+    }
 }
