@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::world::{World, end, signal};
+use crate::world::{World, end, flip, signal};
 
 /// Cuts the Parquet file of a stage's artifact short.
 fn truncate(world: &World, stage: &str) {
@@ -31,7 +31,7 @@ fn a_damaged_artifact_is_set_aside_and_computed_anew() {
 fn an_input_that_a_stage_finds_damaged_is_computed_anew_and_the_run_goes_on() {
     let world = World::new();
     world.camflow(&["run", "--until", "random-walk"]).with(0);
-    world.flip(&world.artifact("random-walk"));
+    flip(&world.artifact("random-walk"));
     world.events();
     let out = world.camflow(&["run", "--experiment", "full", "--set", "train-deeplab.verify=true"]).with(0).stdout;
     assert_eq!(world.ran(), ["random-walk full", "train-deeplab full", "evaluate full"]);

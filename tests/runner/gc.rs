@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::world::{World, end, signal};
+use crate::world::{World, end, flip, signal};
 
 /// The artifacts of a stage.
 fn artifacts(world: &World, stage: &str) -> Vec<PathBuf> {
@@ -113,7 +113,7 @@ fn abandoned_work_and_what_was_set_aside_go_when_they_are_old() {
     world.wait_for_checkpoint("train-cam");
     signal(stage, Signal::KILL);
     end(run).with(1);
-    world.flip(&world.artifact("prepare-data"));
+    flip(&world.artifact("prepare-data"));
     world.camflow(&["verify"]).with(69);
     fs::write(world.path("store/work/.fingerprints.json.1.tmp"), "half").unwrap();
     world.camflow(&["gc"]).with(0);

@@ -32,6 +32,8 @@ struct Cost {
     /// Bytes that they read.
     bytes: u64,
     seconds: f64,
+    /// Of these, seconds of a core.
+    cpu: f64,
     /// The most memory that was seen while it ran.
     mib: u64,
 }
@@ -44,7 +46,11 @@ fn command(world: &World, args: &[&str], sets: &[String], code: i32) -> Cost {
     // It has ended and is not waited for yet: its counts are still there.
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).expect("Linux counts what a process reads");
     let count = |name: &str| io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap();
-    let cost = Cost { reads: count("syscr:"), bytes: count("rchar:"), seconds, mib };
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("and its time");
+    let ticks =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2)).expect("after its name");
+    let cpu = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
+    let cost = Cost { cpu, reads: count("syscr:"), bytes: count("rchar:"), seconds, mib };
     end(child).with(code);
     cost
 }
@@ -90,7 +96,10 @@ fn the_paper_s_data_set_in_512_parts() {
     let world = World::new();
     let sets = filled(&world, 10_582, 512);
     for args in QUESTIONS {
-        let Cost { reads, bytes, seconds, mib } = command(&world, args, &sets, 0);
-        println!("{:<24} {seconds:.3} s  {mib} MiB  {reads} reads of {bytes} bytes", args.join(" "));
+        let Cost { reads, bytes, seconds, cpu, mib } = command(&world, args, &sets, 0);
+        println!(
+            "{:<24} {seconds:.3} s  of a core {cpu:.2} s  {mib} MiB  {reads} reads of {bytes} bytes",
+            args.join(" ")
+        );
     }
 }

@@ -8,7 +8,7 @@ use artifact::table::CurveRow;
 use artifact::{Preimage, Store};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, flip};
 
 #[test]
 fn verify_reads_everything_that_is_needed() {
@@ -16,7 +16,7 @@ fn verify_reads_everything_that_is_needed() {
     world.camflow(&["run"]).with(0);
     let out = world.camflow(&["verify"]).with(0).stdout;
     assert!(out.contains("14 artifacts are whole, 0 damaged"), "{out}");
-    world.flip(&world.artifact("evaluate"));
+    flip(&world.artifact("evaluate"));
     let out = world.camflow(&["verify"]).with(69).stdout;
     assert!(out.contains("its digest differs") && out.contains("set aside in"), "{out}");
     world.camflow(&["path", "evaluate"]).with(69);
@@ -32,7 +32,7 @@ fn deep_reads_what_nobody_needs_and_lists_what_belongs_to_nothing() {
     world.camflow(&["run", "--until", "prepare-data", "--set", "data.value=2"]).with(0);
     world.camflow(&["run", "--set", "train-cam.fail=1"]).with(1);
     world.camflow(&["run", "--until", "prepare-data", "--set", "data.value=2"]).with(0);
-    world.flip(&old);
+    flip(&old);
     fs::create_dir(world.path("store/prepare-data/0123456789abcdef")).unwrap();
     world.camflow(&["verify"]).with(0);
     let damaged = world.camflow(&["verify", "--deep"]).with(69);

@@ -196,14 +196,6 @@ impl World {
         });
     }
 
-    /// Changes one byte of the first table of an artifact and leaves its size.
-    pub fn flip(&self, artifact: &Path) {
-        let file = fs::read_dir(artifact.join("data")).expect("it has a table").next().unwrap().unwrap().path();
-        let mut bytes = fs::read(&file).expect("it can be read");
-        bytes[10] ^= 1;
-        fs::write(file, bytes).expect("it can be written");
-    }
-
     /// The work directories of a stage, and their locks.
     fn work(&self, stage: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("store/work")).expect("the store is there").flatten();
@@ -244,6 +236,14 @@ impl World {
     pub fn artifact(&self, stage: &str) -> PathBuf {
         self.path(self.camflow(&["path", stage]).with(0).stdout.trim())
     }
+}
+
+/// Changes one byte of the first table of an artifact and leaves its size.
+pub fn flip(artifact: &Path) {
+    let file = fs::read_dir(artifact.join("data")).expect("it has a table").next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).expect("it can be read");
+    bytes[10] ^= 1;
+    fs::write(file, bytes).expect("it can be written");
 }
 
 fn wait<T>(what: &str, found: impl Fn() -> Option<T>) -> T {

@@ -7,7 +7,7 @@
 mod curve;
 mod measure;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -112,7 +112,7 @@ impl<R: Row> Iterator for KeyFirst<R> {
 }
 
 /// Finds how the rows of a table are measured.
-struct Measuring<'a>([&'a std::collections::BTreeMap<String, String>; 2]);
+struct Measuring<'a>([&'a BTreeMap<String, String>; 2]);
 
 impl Visitor for Measuring<'_> {
     type Output = Measure;
@@ -193,7 +193,9 @@ impl Pairs {
             }
             for (side, cells) in next.into_iter().enumerate() {
                 let Some(cells) = cells.transpose()? else { continue };
-                curves.iter_mut().for_each(|curves| curves.see(side, &cells));
+                if let Some(curves) = &mut curves {
+                    curves.see(side, &cells);
+                }
                 let name = names[side].name(&cells, keys);
                 match self.0.get(&name) {
                     Some([Some(a), Some(b)]) if a == b => {}
@@ -201,7 +203,9 @@ impl Pairs {
                         None => drop(waiting.insert(name, cells)),
                         Some(other) => {
                             let (a, b) = if side == 1 { (&other, &cells) } else { (&cells, &other) };
-                            curves.iter_mut().for_each(|curves| curves.differ(a, b));
+                            if let Some(curves) = &mut curves {
+                                curves.differ(a, b);
+                            }
                             found.add(measure.difference(a, b), limit);
                         }
                     },

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 
-use artifact::compare::{self, Parting, RowName, TableDifference};
+use artifact::compare::{self, Parting, RowName, TableDifference, Term};
 use artifact::store::Accepted;
 use artifact::{Artifact, Change, Key, Result};
 use serde::Serialize;
@@ -166,10 +166,7 @@ impl fmt::Display for Difference {
         let mut table = Table::new(&["table", "rows A", "rows B", "same", "changed", "only A", "only B"]);
         for difference in &self.tables {
             let TableDifference { table: name, rows: [a, b], same, changed, only: [only_a, only_b], .. } = difference;
-            table.row(
-                std::iter::once(name.clone())
-                    .chain([a, b, same, changed, only_a, only_b].map(|count| count.to_string())),
-            );
+            table.row(std::iter::once(name.clone()).chain([a, b, same, changed, only_a, only_b].map(u64::to_string)));
         }
         write!(f, "\n{table}")?;
         self.not_compared.iter().try_for_each(|name| writeln!(f, "{name}: only one of them has this table"))?;
@@ -214,7 +211,9 @@ fn write_parting(f: &mut fmt::Formatter<'_>, parting: &Parting) -> fmt::Result {
         Some(step) => {
             writeln!(f, "\ncurve: the two runs part at step {step}")?;
             let mut table = Table::new(&["term", "A", "B"]);
-            terms.iter().for_each(|term| table.row([term.name.clone(), term.a.to_string(), term.b.to_string()]));
+            for Term { name, a, b } in terms {
+                table.row([name.clone(), a.to_string(), b.to_string()]);
+            }
             write!(f, "{table}")?;
         }
         None => writeln!(f, "\ncurve: every value that both runs have is the same")?,

@@ -63,9 +63,9 @@ pub fn explain(source: &Source, stage: &str, json: bool, out: &mut dyn Write) ->
     let mut wanted = None;
     for step in plan.steps.iter().filter(|step| before.contains(&step.plan.id())) {
         if step.is(&asked) {
-            wanted = Some(explain_step(&pipeline, step)?);
+            wanted = Some(explain_step(&pipeline, step));
         } else if !step.is_cached() {
-            upstream.push(explain_step(&pipeline, step)?);
+            upstream.push(explain_step(&pipeline, step));
         }
     }
     let wanted = wanted.expect("check_stage found it in the only experiment");
@@ -78,7 +78,7 @@ pub fn explain(source: &Source, stage: &str, json: bool, out: &mut dyn Write) ->
     Ok(explanation)
 }
 
-fn explain_step(pipeline: &Pipeline, step: &Step) -> Result<Explanation> {
+fn explain_step(pipeline: &Pipeline, step: &Step) -> Explanation {
     let committed = step.artifact.as_ref().map(Artifact::record).filter(|_| step.is_cached());
     let mut explanation = Explanation {
         stage: step.stage.clone(),
@@ -92,20 +92,19 @@ fn explain_step(pipeline: &Pipeline, step: &Step) -> Result<Explanation> {
         upstream: Vec::new(),
         accepted: committed.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
     };
-    if matches!(step.state, State::Ready | State::Waiting { .. }) {
-        if let Some(nearest) = reason::nearest(pipeline, &step.plan, &step.preimage) {
-            let record = nearest.record();
-            explanation.nearest = Some(Nearest {
-                key: record.key.clone(),
-                experiment: record.provenance.experiment.clone(),
-                finished: record.provenance.finished.clone(),
-            });
-            explanation.reasons.retain(|reason| matches!(reason, Reason::Upstream { .. }));
-            let changes = reason::compare(pipeline, &step.plan, &step.preimage, &record.preimage);
-            explanation.reasons.extend(changes);
-        }
+    if matches!(step.state, State::Ready | State::Waiting { .. })
+        && let Some(nearest) = reason::nearest(pipeline, &step.plan, &step.preimage)
+    {
+        let record = nearest.record();
+        explanation.nearest = Some(Nearest {
+            key: record.key.clone(),
+            experiment: record.provenance.experiment.clone(),
+            finished: record.provenance.finished.clone(),
+        });
+        explanation.reasons.retain(|reason| matches!(reason, Reason::Upstream { .. }));
+        explanation.reasons.extend(reason::compare(pipeline, &step.plan, &step.preimage, &record.preimage));
     }
-    Ok(explanation)
+    explanation
 }
 
 impl fmt::Display for Explanation {

@@ -188,7 +188,7 @@ impl fmt::Display for Gc {
 }
 
 #[derive(Serialize)]
-struct Pinned {
+struct Mark {
     stage: String,
     key: Key,
     pinned: bool,
@@ -221,6 +221,6 @@ fn mark(source: &Source, name: &str, reason: Option<&str>, json: bool, out: &mut
         None if store.unpin(&stage, &key)? => format!("{stage}:{key} is pinned no longer\n"),
         None => format!("{stage}:{key} was not pinned\n"),
     };
-    let pinned = Pinned { stage, key, pinned: reason.is_some(), reason: reason.map(str::to_owned) };
-    if json { text::emit_json(out, &pinned) } else { text::emit(out, &said) }
+    let mark = Mark { stage, key, pinned: reason.is_some(), reason: reason.map(str::to_owned) };
+    if json { text::emit_json(out, &mark) } else { text::emit(out, &said) }
 }

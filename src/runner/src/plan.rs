@@ -186,7 +186,7 @@ impl Pipeline {
             _ => {}
         }
         if artifact.is_none() && !matches!(state, State::Damaged { .. }) {
-            reasons.extend(reason::of_absence(self, plan, &preimage)?.0);
+            reasons.extend(reason::of_absence(self, plan, &preimage));
         }
         let last_seconds = match &artifact {
             Some(artifact) => Some(artifact.record().provenance.seconds),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use artifact::{Artifact, Change, Preimage, Result, StagePlan};
+use artifact::{Artifact, Change, Preimage, StagePlan};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -91,22 +91,16 @@ pub(crate) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "(none)".to_owned(), Value::to_string)
 }
 
-/// Why a stage that is not committed has to run, and the artifact that says so: what this stage of this experiment
-/// last was, or the newest of the stage.
-pub(crate) fn of_absence(
-    pipeline: &Pipeline,
-    plan: &StagePlan,
-    preimage: &Preimage,
-) -> Result<(Vec<Reason>, Option<Arc<Artifact>>)> {
+/// Why a stage that is not committed has to run: how it differs from what this stage of this experiment last was, or
+/// from the newest of the stage.
+pub(crate) fn of_absence(pipeline: &Pipeline, plan: &StagePlan, preimage: &Preimage) -> Vec<Reason> {
     let all = pipeline.history(&plan.stage);
     let linked = pipeline.store.latest_key(&plan.stage, plan.link());
     let linked = all.iter().find(|artifact| linked.as_deref() == Some(artifact.record().key.short()));
-    let previous = linked.or(all.first()).cloned();
-    let reasons = match &previous {
+    match linked.or(all.first()) {
         Some(old) => compare(pipeline, plan, preimage, &old.record().preimage),
         None => vec![Reason::FirstRun],
-    };
-    Ok((reasons, previous))
+    }
 }
 
 /// The artifact of a stage with the fewest differences; of several that of the same experiment, then the newest.

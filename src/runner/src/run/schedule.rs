@@ -203,7 +203,7 @@ impl Run<'_> {
         let reasons = match damage {
             Some(what) => vec![Reason::Damaged { what }],
             None if force => vec![Reason::Forced],
-            None => reason::of_absence(self.pipeline, &step.plan, preimage)?.0,
+            None => reason::of_absence(self.pipeline, &step.plan, preimage),
         };
         Ok(Found::Stale { key, force, reasons })
     }
