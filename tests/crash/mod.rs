@@ -43,11 +43,7 @@ impl Site {
     }
 
     fn stages(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.store).into_iter().flatten().flatten();
-        let mut names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.retain(|name| name != "work");
-        names.sort();
-        names
+        Store::open(&self.store).and_then(|store| store.stages()).expect("stages are listed")
     }
 
     pub fn digests(&self) -> Digests {
