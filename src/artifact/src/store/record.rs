@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::file_digest;
+use super::part::RowsDigest;
 use crate::key::digest_json;
 use crate::{Error, Key, Preimage, Result, failpoint};
 
@@ -126,6 +127,18 @@ pub struct Accepted {
     pub by: String,
 }
 
+impl TableRecord {
+    fn is_sum_of_parts(&self) -> bool {
+        let (mut rows, mut digest) = (0, RowsDigest::default());
+        for part in &self.parts {
+            rows = u64::wrapping_add(rows, part.rows);
+            let Some(of_part) = RowsDigest::from_hex(&part.rows_digest) else { return false };
+            digest.merge(of_part);
+        }
+        rows == self.rows && digest.to_hex() == self.digest
+    }
+}
+
 impl FileRecord {
     /// Syncs a file and takes down what it holds.
     pub fn of(path: &Path) -> Result<Self> {
@@ -168,7 +181,10 @@ impl Record {
         if record.preimage.key() != record.key || record.content_digest() != record.digest {
             return Err("its own digests differ".to_owned());
         }
-        Ok(record)
+        match record.tables.iter().find(|(_, table)| !table.is_sum_of_parts()) {
+            None => Ok(record),
+            Some((name, _)) => Err(format!("the parts of table '{name}' do not add up to it")),
+        }
     }
 
     /// The digest that `digest` must be.

@@ -76,7 +76,13 @@ pub fn main<S: Stage>() -> ExitCode {
         Ok(Some(Done { outcome, work, log, experiment }))
     };
     let name = description.name.clone();
-    let options = options();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS };
+        }
+    };
     match parent::follow().and_then(|()| start(&options, &description, &run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -84,12 +90,6 @@ pub fn main<S: Stage>() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// Parses the command line. (Not inlined into the generic [`main`]: clap's code is compiled here once.)
-#[inline(never)]
-fn options() -> Options {
-    Options::parse()
 }
 
 /// Everything that surrounds the one generic step of a stage.
@@ -131,7 +131,11 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let plan = experiment.stage(&description.name)?.clone();
     description.check_needs(&plan)?;
     let shard = options.shard.as_deref().map_or(Ok(Shard::ALL), str::parse)?;
-    let device = if description.tensors { device::open(&plan.device)? } else { tch::Device::Cpu };
+    let device = if description.tensors { device::open(&plan.device) } else { Ok(tch::Device::Cpu) };
+    let device = device.map_err(|error| match error {
+        Error::Config(reason) => Error::Config(format!("{}: {reason}", manifest.place("pipeline.device"))),
+        other => other,
+    })?;
     let site = |inputs, work| Site { plan: plan.clone(), experiment: experiment.clone(), device, shard, inputs, work };
     run(site(BTreeMap::new(), None))?;
     if options.check {

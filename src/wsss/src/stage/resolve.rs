@@ -37,7 +37,10 @@ impl Resolver<'_> {
         }
         let plan = self.plan.need(id);
         let StageId { stage, experiment } = id;
-        let latest = self.store.latest(stage, plan.link()).ok().flatten();
+        let (latest, damage) = match self.store.latest(stage, plan.link()) {
+            Ok(latest) => (latest, String::new()),
+            Err(error) => (None, format!("; {error}")),
+        };
         let others = self.store.artifacts(stage)?;
         let mut nearest = None;
         for artifact in latest.into_iter().chain(others) {
@@ -52,7 +55,7 @@ impl Resolver<'_> {
         let seen =
             nearest.map_or_else(String::new, |(key, reason)| format!(" (the nearest, {key}, differs: {reason})"));
         Err(Error::NotCommitted(format!(
-            "the input '{stage}' of experiment '{experiment}' is not committed in {}{seen}; \
+            "the input '{stage}' of experiment '{experiment}' is not committed in {}{seen}{damage}; \
              compute it with: camflow run --experiment '{experiment}' --until {stage}",
             self.store.root().display(),
         )))
