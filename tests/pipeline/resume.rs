@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use artifact::Artifact;
 use artifact::table::CurveRow;
 
+use crate::damage::{cut, flip};
 use crate::world::{World, assert_refused};
 
 /// Enough steps to be interrupted in.
@@ -82,20 +83,15 @@ fn a_training_killed_again_and_again_ends_in_the_same_bytes_with_any_number_of_l
 #[test]
 fn a_damaged_checkpoint_falls_back_to_the_one_before_or_to_the_start() {
     let (_, expected) = reference();
-    let flip = |file: &Path| {
-        let mut bytes = std::fs::read(file).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 4;
-        std::fs::write(file, bytes).unwrap();
-    };
-    let cut = |file: &Path| std::fs::File::options().write(true).open(file).unwrap().set_len(100).unwrap();
-    let damages: [(&str, usize, &dyn Fn(&Path)); 4] =
-        [(".safetensors", 1, &flip), (".safetensors", 2, &cut), (".json", 1, &flip), (".json", 2, &cut)];
+    let damages =
+        [(".safetensors", 1, flip as fn(&Path)), (".safetensors", 2, cut), (".json", 1, flip), (".json", 2, cut)];
     for (kind, count, damage) in damages {
         let world = World::new();
         world.commit("prepare-data", &[]);
         kill(start(&world, 2, &LONG));
-        checkpoints(&world, kind).iter().rev().take(count).for_each(|file| damage(file));
+        for file in checkpoints(&world, kind).iter().rev().take(count) {
+            damage(file);
+        }
         let output = world.finish("train-cam", &LONG);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}");

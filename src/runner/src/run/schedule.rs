@@ -34,7 +34,7 @@ struct Running {
 /// What a step whose inputs are committed needs.
 enum Found {
     /// Nothing: its artifact is there.
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
     /// To be computed, for these reasons.
     Stale { key: Key, force: bool, reasons: Vec<Reason> },
 }
@@ -117,7 +117,7 @@ impl Run<'_> {
                         let (at, named) = (self.announced, named(step));
                         self.say(&format!("[{at}/{total}] {named}: committed already, its inputs are the same"))?;
                     }
-                    self.commit(step, artifact, board)?;
+                    self.commit(step, *artifact, board)?;
                     board.forget(index);
                 }
                 Found::Stale { key, force, reasons } => {
@@ -198,7 +198,7 @@ impl Run<'_> {
         let force = !ran && step.forced;
         let (found, damage) = self.pipeline.store.find_whole(&step.stage, &key)?;
         if !force && let Some(artifact) = found {
-            return Ok(Found::Artifact(artifact));
+            return Ok(Found::Artifact(Box::new(artifact)));
         }
         let reasons = match damage {
             Some(what) => vec![Reason::Damaged { what }],

@@ -14,7 +14,9 @@ impl LossHash {
     /// The hash of a curve, one row of values a step.
     pub fn of(curve: &[Vec<f64>]) -> Self {
         let mut hash = Self::default();
-        curve.iter().for_each(|values| hash.add(values));
+        for values in curve {
+            hash.add(values);
+        }
         hash
     }
 
