@@ -297,5 +297,6 @@ pub(super) fn is_leased(lock: &Path) -> bool {
 fn speaks(lock: &File) -> bool {
     let Ok(meta) = lock.metadata() else { return false };
     let written = meta.modified().unwrap_or(UNIX_EPOCH);
-    meta.len() > 0 && SystemTime::now().duration_since(written).is_ok_and(|age| age < LIVELY)
+    // What a clock ahead of this one has written is of now.
+    meta.len() > 0 && !SystemTime::now().duration_since(written).is_ok_and(|age| age >= LIVELY)
 }
