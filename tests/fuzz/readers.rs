@@ -44,7 +44,7 @@ impl Reader {
         };
         match name {
             "annotation" | "list" => seeds::data_set(directory.path()),
-            "part" | "record" => seeds::committed(directory.path()),
+            "part" | "record" => drop(seeds::committed(directory.path())),
             _ => {}
         }
         Self { directory, read }
