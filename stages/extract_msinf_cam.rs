@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
 use artifact::{ClassId, Description, Error, Result, Row as _};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde_json::json;
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::normalize;
 use wsss::data::codec::Rgb;
-use wsss::data::dataset::{CamEncoding, Dataset, ENCODING, Masks, photograph};
+use wsss::data::dataset::{Dataset, Masks, photograph};
 use wsss::data::resize::resize_bicubic;
 use wsss::method::cam;
 use wsss::model::weights;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use artifact::encoding::CamEncoding;
 use artifact::table::{CrfRow, CurveRow, DatasetRow};
 use artifact::{ClassId, Description, Error, Result, Row as _, Work};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use wsss::data::augment::{Augmentation, Sample, augment};
 use wsss::data::codec::Mask;
-use wsss::data::dataset::{CamEncoding, Cams, Dataset, Masks, photograph};
+use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
 use wsss::data::loader::to_tensors;
 use wsss::data::random::Rng;
 use wsss::data::score_maps::ScoreMaps;

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use artifact::Artifact;
-use artifact::table::CurveRow;
+use artifact::table::{CurveRow, LOSS_HASH};
 
 use crate::damage::{cut, flip};
 use crate::world::{World, assert_refused};
@@ -60,7 +60,7 @@ fn kill(mut child: Child) {
 
 /// What tells that two runs went the same way.
 fn losses(artifact: &Artifact) -> &str {
-    &artifact.metadata::<CurveRow>().unwrap()["loss_hash"]
+    &artifact.metadata::<CurveRow>().unwrap()[LOSS_HASH]
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub fn table(name: &str, a: &Artifact, b: &Artifact, limit: usize) -> Result<Opt
         return Ok(Some(found));
     }
     let open = |artifact| visit(name, Opening(artifact)).unwrap_or_else(|| Ok(Box::new(std::iter::empty())));
-    let mut pairs = Pairs::count([open(a)?, open(b)?], &mut found)?;
+    let mut pairs = Pairs::count([open(a)?, open(b)?], measure.keys, &mut found)?;
     if found.same != found.rows[0].max(found.rows[1]) {
         pairs.compare([open(a)?, open(b)?], &measure, limit, &mut found)?;
     }
@@ -153,9 +153,8 @@ impl Names {
 struct Pairs(HashMap<Hash, [Option<Hash>; 2]>);
 
 impl Pairs {
-    fn count(sides: [Rows; 2], found: &mut TableDifference) -> Result<Self> {
+    fn count(sides: [Rows; 2], keys: usize, found: &mut TableDifference) -> Result<Self> {
         let mut pairs: HashMap<Hash, [Option<Hash>; 2]> = HashMap::new();
-        let keys = key_len(&found.table);
         for (side, rows) in sides.into_iter().enumerate() {
             let mut names = Names::default();
             for cells in rows {
@@ -181,7 +180,7 @@ impl Pairs {
         limit: usize,
         found: &mut TableDifference,
     ) -> Result<()> {
-        let keys = key_len(&found.table);
+        let keys = measure.keys;
         let mut names = [Names::default(), Names::default()];
         let mut curves = (found.table == "curve").then(Curves::default);
         let mut waiting: HashMap<Hash, Cells> = HashMap::new();
@@ -235,19 +234,6 @@ impl TableDifference {
         self.worst.sort_by(|a, b| size(b).total_cmp(&size(a)));
         self.worst.truncate(limit);
     }
-}
-
-struct KeyLength;
-
-impl Visitor for KeyLength {
-    type Output = usize;
-    fn visit<R: Row>(self) -> usize {
-        R::KEY.len()
-    }
-}
-
-fn key_len(table: &str) -> usize {
-    visit(table, KeyLength).unwrap_or_default()
 }
 
 fn row_name(cells: &Cells, keys: usize) -> RowName {

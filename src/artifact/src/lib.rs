@@ -3,7 +3,7 @@
 //! ```text
 //! error        the one error type and its exit codes
 //! id           ClassId (0 = background), ImageId
-//! table        every table, declared once (cell: how a value is stored)
+//! table        every table, declared once (cell: how a value is stored; encoding: how a CAM is)
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
 //! fingerprint  content digests of files from outside
@@ -17,6 +17,7 @@
 mod cell;
 pub mod compare;
 pub mod describe;
+pub mod encoding;
 pub mod error;
 pub mod failpoint;
 pub mod fingerprint;

@@ -19,6 +19,9 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use crate::cell::{Cell, CellValue};
 use crate::{ClassId, ImageId};
 
+/// Metadata of the `curve` table: a rolling hash of all values, the same if and only if the runs were.
+pub const LOSS_HASH: &str = "loss_hash";
+
 /// A row of one of the tables above.
 pub trait Row: Sized + 'static {
     /// The table's name, also its directory below the artifact (the first table of a stage lies in `data`).

@@ -6,7 +6,8 @@ use std::io::Write;
 
 use artifact::compare::{self, Parting, RowName, TableDifference, Term};
 use artifact::store::Accepted;
-use artifact::{Artifact, Change, Key, Result};
+use artifact::table::{CurveRow, LOSS_HASH};
+use artifact::{Artifact, Change, Key, Result, Row as _};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,9 +15,6 @@ use crate::address;
 use crate::options::Source;
 use crate::reason::shown;
 use crate::text::{self, Table};
-
-/// Metadata of the `curve` table: a rolling hash of all losses, the same if and only if the runs were.
-const LOSS_HASH: &str = "loss_hash";
 
 /// Two artifacts beside one another.
 #[derive(Clone, Debug, Serialize)]
@@ -93,7 +91,8 @@ impl Difference {
                 None => not_compared.push(name.clone()),
             }
         }
-        let hash = |artifact: &Artifact| artifact.record().tables.get("curve")?.metadata.get(LOSS_HASH).cloned();
+        let hash =
+            |artifact: &Artifact| artifact.record().tables.get(CurveRow::TABLE)?.metadata.get(LOSS_HASH).cloned();
         let same_losses = hash(a).zip(hash(b)).map(|(a, b)| a == b);
         Ok(Self {
             same_content: in_a.digest == in_b.digest,

@@ -2,46 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::types::{ArrowPrimitiveType, Float16Type};
 use serde_json::Value;
 
 use super::{RowDifference, row_name, short};
 use crate::cell::CellValue;
+use crate::encoding::CamEncoding;
 use crate::table::Cells;
 
 /// How rows of a table are measured.
 pub(super) struct Measure {
-    keys: usize,
+    /// How many columns name a row.
+    pub keys: usize,
     kind: Kind,
 }
 
 enum Kind {
     /// Mean absolute difference of the maps in this column.
-    Map(&'static str, [Encoding; 2]),
+    Map(&'static str, [CamEncoding; 2]),
     /// Number of bytes that differ in this column, one a pixel.
     Pixels(&'static str),
     /// The largest absolute difference of a number.
     Number,
 }
 
-/// How a map is stored (metadata `encoding` of its table).
-#[derive(Clone, Copy)]
-enum Encoding {
-    /// One byte a pixel, value / 255.
-    U8,
-    /// Two bytes a pixel, little-endian.
-    F16,
-}
-
 impl Measure {
     pub fn of(table: &str, keys: usize, metadata: [&BTreeMap<String, String>; 2]) -> Self {
-        let encoding = |metadata: &BTreeMap<String, String>| match metadata.get("encoding").map(String::as_str) {
-            Some("f16") => Encoding::F16,
-            _ => Encoding::U8,
-        };
+        let encoding = |metadata| CamEncoding::of(metadata).unwrap_or(CamEncoding::U8);
         let kind = match table {
             "cam" => Kind::Map("cam", metadata.map(encoding)),
-            "crf" => Kind::Map("score", [Encoding::U8; 2]),
+            "crf" => Kind::Map("score", [CamEncoding::U8; 2]),
             "label" => Kind::Pixels("label"),
             _ => Kind::Number,
         };
@@ -58,7 +47,7 @@ impl Measure {
 
     pub fn difference(&self, a: &Cells, b: &Cells) -> RowDifference {
         let difference = match self.kind {
-            Kind::Map(column, [in_a, in_b]) => mean(decode(bytes(a, column), in_a), decode(bytes(b, column), in_b)),
+            Kind::Map(column, [in_a, in_b]) => mean(in_a.decode(bytes(a, column)), in_b.decode(bytes(b, column))),
             Kind::Pixels(column) => pixels(bytes(a, column), bytes(b, column)),
             Kind::Number => a.iter().zip(b).filter_map(|((_, a), (_, b))| apart(a, b)).reduce(f64::max),
         };
@@ -82,16 +71,6 @@ fn bytes<'a>(cells: &'a Cells, column: &str) -> &'a [u8] {
     match cells.iter().find(|(name, _)| *name == column) {
         Some((_, CellValue::Bytes(bytes))) => bytes,
         _ => &[],
-    }
-}
-
-fn decode(bytes: &[u8], encoding: Encoding) -> Vec<f32> {
-    match encoding {
-        Encoding::U8 => bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(),
-        Encoding::F16 => {
-            let half = |pair: &[u8; 2]| <Float16Type as ArrowPrimitiveType>::Native::from_le_bytes(*pair).to_f32();
-            bytes.as_chunks().0.iter().map(half).collect()
-        }
     }
 }
 
@@ -120,7 +99,7 @@ mod tests {
     #[test]
     fn maps_are_compared_by_their_values_whatever_they_are_stored_as() {
         let (u8s, f16s) = ([0, 255, 51], [0x00, 0x00, 0x00, 0x3c, 0x66, 0x32]);
-        let difference = mean(decode(&u8s, Encoding::U8), decode(&f16s, Encoding::F16)).unwrap();
+        let difference = mean(CamEncoding::U8.decode(&u8s), CamEncoding::F16.decode(&f16s)).unwrap();
         assert!(difference < 1e-4, "{difference}");
         assert_eq!(mean(vec![0.0, 1.0], vec![0.5, 1.0]), Some(0.25));
         assert_eq!(mean(vec![0.0], vec![0.5, 1.0]), None, "maps of two sizes");

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use artifact::Result;
+use artifact::encoding::CamEncoding;
+use artifact::table::CamRow;
 use image::RgbImage;
 use polars::prelude::{col, lit};
 
@@ -220,8 +222,7 @@ fn photographs(dataset: &Source, ids: &[String]) -> Result<(ByImage<RgbImage>, B
 /// For each image the maximum over its classes as heat over the photograph.
 fn overlays(source: &Source, ids: &[String], photos: &ByImage<RgbImage>) -> Result<ByImage<(String, String)>> {
     let Some(scan) = Catalog::scan_source(source, "cam")? else { return Ok(BTreeMap::new()) };
-    let metadata = source.artifact.record().tables.get("cam").and_then(|table| table.metadata.get("encoding"));
-    let encoding = metadata.map_or("u8", String::as_str);
+    let Some(encoding) = CamEncoding::of(source.artifact.metadata::<CamRow>()?) else { return Ok(BTreeMap::new()) };
     let query =
         scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "class", "width", "height", "cam"]));
     let frame = Frame::collect(query)?;
@@ -229,7 +230,7 @@ fn overlays(source: &Source, ids: &[String], photos: &ByImage<RgbImage>) -> Resu
     let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
     let mut strongest: ByImage<(Map<f32>, Vec<String>)> = BTreeMap::new();
     for (row, id) in frame.texts("image_id")?.into_iter().enumerate() {
-        let values = picture::activation(cams[row].as_deref().unwrap_or_default(), encoding);
+        let values = encoding.decode(cams[row].as_deref().unwrap_or_default());
         let Some(map) = Map::new(width[row] as u32, height[row] as u32, values) else { continue };
         match strongest.get_mut(&id) {
             Some((all, classes)) if all.values.len() == map.values.len() => {

@@ -42,25 +42,6 @@ pub(super) fn photograph(encoded: &[u8]) -> Option<RgbImage> {
     })
 }
 
-/// The stored bytes of a CAM as values in \[0, 1\].
-pub(super) fn activation(bytes: &[u8], encoding: &str) -> Vec<f32> {
-    match encoding {
-        "f16" => bytes.chunks_exact(2).map(|pair| half(u16::from_le_bytes([pair[0], pair[1]]))).collect(),
-        _ => bytes.iter().map(|value| f32::from(*value) / 255.0).collect(),
-    }
-}
-
-/// An IEEE half-precision number.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
-    let size = match exponent {
-        0 => fraction * 2f32.powi(-14),
-        31 => f32::NAN,
-        exponent => (1.0 + fraction) * 2f32.powi(exponent - 15),
-    };
-    if bits >> 15 == 1 { -size } else { size }
-}
-
 /// The classes of a palette PNG, by index and never by colour.
 pub(super) fn palette_indices(encoded: &[u8]) -> Option<Map<u8>> {
     let mut decoder = png::Decoder::new(Cursor::new(encoded));
@@ -136,12 +117,6 @@ pub(super) fn data_uri(picture: &RgbImage, flat: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_is_read() {
-        let (bits, values) = ([0, 0x3c00, 0x3800, 0xc000, 0x0400], [0.0, 1.0, 0.5, -2.0, 2f32.powi(-14)]);
-        assert!(bits.into_iter().zip(values).all(|(bits, value): (u16, f32)| half(bits).to_bits() == value.to_bits()));
-    }
 
     #[test]
     fn a_mask_of_few_classes_is_unpacked() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use artifact::encoding::CamEncoding;
 use artifact::table::{CamRow, DatasetRow, LabelRow};
 use artifact::{Artifact, ClassId, Error, ImageId, Result};
 
@@ -9,8 +10,6 @@ use super::codec::{Mask, Rgb, decode_image, decode_mask};
 
 /// Metadata of the `dataset` table: JSON list of the foreground class names.
 pub const CLASSES: &str = "classes";
-/// Metadata of the `cam` table: [`CamEncoding`].
-pub const ENCODING: &str = "encoding";
 
 /// May ground truth be read? Training may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,44 +94,6 @@ pub fn multi_hot(labels: &[ClassId], classes: usize) -> Vec<f32> {
     hot
 }
 
-/// How a CAM is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CamEncoding {
-    /// One byte: round(255 value).
-    U8,
-    /// Two bytes, little-endian half precision.
-    F16,
-}
-
-impl CamEncoding {
-    /// Its name in metadata.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::U8 => "u8",
-            Self::F16 => "f16",
-        }
-    }
-
-    /// Encodes values of \[0, 1\].
-    pub fn encode(self, values: &[f32]) -> Vec<u8> {
-        match self {
-            Self::U8 => values.iter().map(|value| (value * 255.0).round() as u8).collect(),
-            Self::F16 => values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect(),
-        }
-    }
-
-    /// The values of an encoded map.
-    pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
-        match self {
-            Self::U8 => bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(),
-            Self::F16 => {
-                bytes.chunks_exact(2).map(|pair| half::f16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect()
-            }
-        }
-    }
-}
-
 /// The CAMs of one image.
 #[derive(Clone, Debug, Default)]
 pub struct CamSet {
@@ -154,8 +115,7 @@ pub struct Cams {
 impl Cams {
     /// Loads the artifact of extract-msinf-cam.
     pub fn load(artifact: &Artifact) -> Result<Self> {
-        let name = artifact.metadata::<CamRow>()?.get(ENCODING);
-        let encoding = [CamEncoding::U8, CamEncoding::F16].into_iter().find(|e| name.is_some_and(|n| n == e.name()));
+        let encoding = CamEncoding::of(artifact.metadata::<CamRow>()?);
         let encoding =
             encoding.ok_or_else(|| Error::NotCommitted(format!("{}: unknown encoding", artifact.dir().display())))?;
         let mut images: BTreeMap<ImageId, CamSet> = BTreeMap::new();

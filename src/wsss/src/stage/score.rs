@@ -1,8 +1,9 @@
 //! CAMs as stored, counted against ground truth: what threshold-sweep and evaluate share.
 
+use artifact::encoding::CamEncoding;
 use artifact::table::DatasetRow;
 
-use crate::data::dataset::{CamEncoding, Cams};
+use crate::data::dataset::Cams;
 use crate::method::confusion::SweepHistogram;
 
 /// Counts an image as stored: its encoded maps against its ground truth with 255 for void.

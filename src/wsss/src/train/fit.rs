@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use artifact::table::CurveRow;
+use artifact::table::{CurveRow, LOSS_HASH};
 use artifact::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -221,7 +221,7 @@ pub fn commit<P>(
     // One step's loss says little of a run: the mean of the last twenty does.
     let last: Vec<f64> = rows.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
     let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
-    context.work.declare::<CurveRow>(1, [("loss_hash".to_owned(), hash.to_string())].into());
+    context.work.declare::<CurveRow>(1, [(LOSS_HASH.to_owned(), hash.to_string())].into());
     context.work.write_all(rows)?;
     let files = networks.iter().map(|(file, _)| *file).collect();
     Ok(Outcome::Complete { files, metrics: [("final_loss".to_owned(), json!(mean))].into() })
