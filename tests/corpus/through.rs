@@ -1,29 +1,20 @@
 //! Odd data sets through the whole pipeline: to the end, or to one clear refusal.
 
 use artifact::table::{ClassScoreRow, LabelRow, ScoreRow};
-use artifact::{Row, Store};
+use artifact::{Manifest, Row, StagePlan, Store};
 use wsss::data::codec::{encode_jpeg, encode_mask, encode_png};
 
 use crate::odd::foreign;
 use crate::run::{Ended, healthy};
-use crate::samples::{CLASSES, SIZE, mask, picture};
+use crate::samples::{CLASSES, SIZE, mask, picture, repository};
 use crate::voc::Voc;
 
-const STAGES: [&str; 8] = [
-    "prepare-data",
-    "train-cam",
-    "extract-msinf-cam",
-    "threshold-sweep",
-    "train-affinity",
-    "random-walk",
-    "train-deeplab",
-    "evaluate",
-];
-
-/// Runs the stages in turn, up to the first that does not commit.
-fn through(voc: &Voc, sets: &[&str]) -> Result<(), (&'static str, Ended)> {
-    for stage in STAGES {
-        let (_, ended) = healthy(&mut voc.stage(stage, sets));
+/// Runs the stages of the manifest in turn, up to the first that does not commit.
+fn through(voc: &Voc, sets: &[&str]) -> Result<(), (String, Ended)> {
+    let manifest = Manifest::load(&repository("tests/pipeline/tiny.toml"), &[]).expect("the tiny manifest");
+    let main = manifest.main().and_then(|main| manifest.experiment(&main)).expect("its main experiment");
+    for StagePlan { stage, .. } in main.stages {
+        let (_, ended) = healthy(&mut voc.stage(&stage, sets));
         if ended.code != 0 {
             return Err((stage, ended));
         }
@@ -125,7 +116,7 @@ fn a_data_set_of_one_image() {
     voc.list("val", &["whole_0"]);
     // The tiny pipeline takes batches of four.
     let (stage, ended) = through(&voc, &[]).expect_err("there is no full batch");
-    assert_eq!((stage, ended.code), ("train-cam", 78), "{}", ended.said);
+    assert_eq!((stage.as_str(), ended.code), ("train-cam", 78), "{}", ended.said);
     for word in ["batch_size", "1 training image"] {
         assert!(ended.said.contains(word), "'{word}' is not in: {}", ended.said);
     }

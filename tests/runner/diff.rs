@@ -3,26 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use artifact::store::Claim;
 use artifact::table::{CamRow, CurveRow, LabelRow};
-use artifact::{ClassId, ImageId, Preimage, Row, Store};
+use artifact::{ClassId, ImageId, Row};
 use serde_json::{Value, json};
 
 use crate::world::World;
 
 /// Commits rows as a stage would.
 pub fn commit<R: Row>(world: &World, stage: &str, value: u64, metadata: &[(&str, &str)], rows: Vec<R>) -> PathBuf {
-    let preimage = Preimage {
-        stage: stage.to_owned(),
-        version: 1,
-        params: json!({ "value": value }),
-        seed: None,
-        inputs: BTreeMap::new(),
-        files: BTreeMap::new(),
-        device: None,
-    };
-    let store = Store::open(&world.path("store")).unwrap();
-    let mut work = store.lease(&preimage, Claim::Alone, || {}).unwrap().open().unwrap();
+    let mut work = world.by_hand(stage, value);
     let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     work.declare::<R>(1, metadata.collect());
     work.write_all(rows).unwrap();

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use artifact::store::Claim;
 use artifact::table::CurveRow;
-use artifact::{Preimage, Store};
 use serde_json::{Value, json};
 
 use crate::world::{World, flip};
@@ -63,18 +61,8 @@ fn a_record_that_cannot_be_read_is_damage_of_that_artifact_alone() {
 #[test]
 fn deep_decodes_every_row_and_reads_the_headers_of_weights() {
     let world = World::new();
-    let store = Store::open(&world.path("store")).unwrap();
     let commit = |value: u64, weights: &[u8]| {
-        let preimage = Preimage {
-            stage: "train-cam".into(),
-            version: 1,
-            params: json!({ "value": value }),
-            seed: None,
-            inputs: BTreeMap::new(),
-            files: BTreeMap::new(),
-            device: None,
-        };
-        let mut work = store.lease(&preimage, Claim::Alone, || {}).unwrap().open().unwrap();
+        let mut work = world.by_hand("train-cam", value);
         work.declare::<CurveRow>(1, BTreeMap::new());
         work.write_all([CurveRow { step: value, ..CurveRow::default() }]).unwrap();
         fs::write(work.file("w.safetensors"), weights).unwrap();

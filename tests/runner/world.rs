@@ -1,5 +1,6 @@
 //! A directory with a manifest, an input file, a store, and fake stages under the names of the real ones.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use artifact::store::{Claim, Lease};
+use artifact::{Preimage, Store, Work};
+use serde_json::json;
 use tempfile::TempDir;
 
 pub const STAGES: [&str; 8] = [
@@ -230,6 +234,21 @@ impl World {
     fn all_events(&self) -> Vec<String> {
         let text = fs::read_to_string(self.bin().join("events")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Where to make an artifact by hand; `value` decides its key.
+    pub fn by_hand(&self, stage: &str, value: u64) -> Work {
+        let preimage = Preimage {
+            stage: stage.to_owned(),
+            version: 1,
+            params: json!({ "value": value }),
+            seed: None,
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
+            device: None,
+        };
+        let store = Store::open(&self.path("store")).expect("the store opens");
+        store.lease(&preimage, Claim::Alone, || {}).and_then(Lease::open).expect("nobody else works on it")
     }
 
     /// The directory of a stage's artifact.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifact::store::{FileRecord, TableRecord};
+use artifact::store::TableRecord;
 use artifact::table::{
     CamRow, ClassScoreRow, ConfusionRow, CrfRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
 };
@@ -309,8 +309,7 @@ fn scan_parts(source: &Source, record: &TableRecord) -> Result<LazyFrame> {
     let mut paths = Vec::new();
     for part in &record.parts {
         let path = dir.join(&part.file);
-        let written = FileRecord { bytes: part.bytes, blake3: part.blake3.clone() };
-        if part.bytes <= READ_BY_DIGEST && !written.matches(&path)? {
+        if part.bytes <= READ_BY_DIGEST && !part.matches(&dir)? {
             let path = path.display();
             return Err(Error::NotCommitted(format!(
                 "{path}: is damaged (its digest differs); `camflow verify` sets it aside, `camflow run` computes it anew"

@@ -1,7 +1,7 @@
 //! The stage binaries and what they say of themselves.
 //!
-//! Starting a stage loads libtorch (0.2 s), so descriptions are remembered in `<store>/work/describe.json` by
-//! (stage, binary, size, time of change). Losing that file costs time only.
+//! Starting a stage loads libtorch (0.2 s), so descriptions are remembered by (stage, binary, size, time of change) in the
+//! store's `describe.json`. Losing that file costs time only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

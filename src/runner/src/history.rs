@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
 use std::sync::{Arc, Mutex};
 
-use artifact::store::RECORD_FILE;
+use artifact::store::{RECORD_FILE, Stamp};
 use artifact::{Artifact, Store};
 
 /// What was read so far.
@@ -15,13 +14,6 @@ pub(crate) struct History(Mutex<BTreeMap<String, Known>>);
 
 /// The records of a stage by the name of their directory; `None` for one that cannot be read.
 type Known = BTreeMap<OsString, (Stamp, Option<Arc<Artifact>>)>;
-
-/// A record that is replaced is another file.
-type Stamp = (u64, i64, i64);
-
-fn stamp(meta: &Metadata) -> Stamp {
-    (meta.ino(), meta.mtime(), meta.mtime_nsec())
-}
 
 impl History {
     /// Every committed artifact of a stage, newest first.
@@ -34,7 +26,7 @@ impl History {
                 continue;
             }
             let (name, dir) = (entry.file_name(), entry.path());
-            let Ok(stamp) = fs::metadata(dir.join(RECORD_FILE)).map(|meta| stamp(&meta)) else { continue };
+            let Ok(stamp) = Stamp::of(&dir.join(RECORD_FILE)) else { continue };
             let read = || (stamp, Artifact::open(&dir).ok().flatten().map(Arc::new));
             let entry = known.remove(&name).filter(|(then, _)| *then == stamp).unwrap_or_else(read);
             now.insert(name, entry);

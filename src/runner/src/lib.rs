@@ -7,8 +7,8 @@
 //! pipeline     manifest, store and catalogue, opened together
 //! reason       why a stage has to run: the fields that differ from an earlier artifact
 //! plan         the state of every stage of every experiment
-//! process      one child at a time, and signals passed on to it
-//! run          check all, run what is stale, plan the rest anew after each
+//! process      a child, and signals passed on to it
+//! run          check all, run what is stale, look anew after each stage
 //! explain      one stage: what changed, where, and what upstream causes it
 //! address      how a command names an artifact
 //! diff         two artifacts beside one another

@@ -37,7 +37,8 @@ pub fn plan(source: &Source, selection: &Selection, json: bool, out: &mut dyn Wr
     let plan = Pipeline::open(source)?.plan(selection)?;
     plan.check_inputs()?;
     let (count, unknown) = (plan.to_run().count(), plan.to_run().filter(|step| step.last_seconds.is_none()).count());
-    let seconds = plan.to_run().filter_map(|step| step.last_seconds).sum::<f64>() + 0.0;
+    // `sum` makes -0.0 of nothing.
+    let seconds = plan.to_run().filter_map(|step| step.last_seconds).fold(0.0, |sum, seconds| sum + seconds);
     if json {
         let steps = plan.steps;
         return text::emit_json(out, &Planned { steps, to_run: count, estimated_seconds: seconds, unknown });

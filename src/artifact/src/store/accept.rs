@@ -6,7 +6,7 @@ use std::path::Path;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Accepted, Artifact, Claim, LOG_FILE, RECORD_FILE, Store, sync_dir, write_atomically};
+use super::{Accepted, Artifact, Claim, LOG_FILE, RECORD_FILE, Store, remove, sync_dir, write_atomically};
 use crate::{Error, Preimage, Result};
 
 impl Store {
@@ -33,12 +33,8 @@ impl Store {
         // Made beside the work directory: a stage that resumes there must not take linked files for its own.
         let work = self.work_dir(&preimage.stage, &preimage.key());
         let beside = work.with_extension("accepted");
-        for left in [&work, &beside] {
-            match fs::remove_dir_all(left) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("clear", left)(error))?,
-                _ => {}
-            }
-        }
+        lease.clear()?;
+        remove(&beside)?;
         for (name, ..) in record.all_files() {
             link(&old.file(name), &beside.join(name))?;
         }

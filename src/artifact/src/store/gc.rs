@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Artifact, PREIMAGE_FILE, Store, latest_name, sync_dir, write_atomically};
+use super::{Artifact, PREIMAGE_FILE, Store, latest_name, remove, sync_dir, write_atomically};
 use crate::{Error, Key, Preimage, Result};
 
 /// What a lock file's holder has written is believed for so long after its last beat.
@@ -272,18 +272,6 @@ impl Store {
 
 fn inputs(preimage: &Preimage) -> Vec<(String, String)> {
     preimage.inputs.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect()
-}
-
-/// Removes a file or directory, which another process may be removing too.
-fn remove(path: &Path) -> Result<()> {
-    loop {
-        let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-        match if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
-            Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {}
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
-            _ => return Ok(()),
-        }
-    }
 }
 
 /// Does a process hold this lock, here or on another machine?

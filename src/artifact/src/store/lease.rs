@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::work::{Work, move_into_place};
-use super::{Artifact, Store};
+use super::{Artifact, Store, remove};
 use crate::{Error, Key, Preimage, Result, failpoint};
 
 /// Time between two beats.
@@ -102,11 +102,7 @@ impl Lease {
 
     /// Forgets what is in the work directory.
     pub fn clear(&self) -> Result<()> {
-        let dir = self.dir();
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("clear", &dir)(error)),
-            _ => Ok(()),
-        }
+        remove(&self.dir())
     }
 
     /// Fails if another process has taken the lease over, as one on another machine does that has seen no beat for a

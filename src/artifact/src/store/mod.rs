@@ -27,7 +27,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -195,7 +195,7 @@ impl Artifact {
         let file = dir.join(RECORD_FILE);
         let text = match fs::read(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &file)(error)),
         };
         let record = Record::from_bytes(text)
@@ -265,14 +265,9 @@ impl Artifact {
         Ok(())
     }
 
-    /// When and how large its files were last written: with equal stamps nobody has changed them in between.
-    pub fn stamp(&self) -> Result<Vec<(u64, i64, i64)>> {
-        let stamp = |name: &str| {
-            let path = self.dir.join(name);
-            let meta = fs::metadata(&path).map_err(Error::io("read", &path))?;
-            Ok((meta.ino(), meta.ctime(), meta.ctime_nsec()))
-        };
-        self.record.all_files().map(|(name, ..)| stamp(name)).collect()
+    /// The stamps of its files.
+    pub fn stamps(&self) -> Result<Vec<Stamp>> {
+        self.record.all_files().map(|(name, ..)| Stamp::of(&self.dir.join(name))).collect()
     }
 
     /// Reads every file and compares its digest.
@@ -285,6 +280,22 @@ impl Artifact {
             }
         }
         Ok(())
+    }
+}
+
+/// Which file it is, and when its content or attributes last changed, which no program can set: with equal stamps nobody
+/// has changed or replaced it in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of a file.
+    pub fn of(path: &Path) -> Result<Self> {
+        let meta = fs::metadata(path).map_err(Error::io("read", path))?;
+        Ok(Self { inode: meta.ino(), changed: (meta.ctime(), meta.ctime_nsec()) })
     }
 }
 
@@ -304,39 +315,49 @@ pub(crate) fn temporary_name(path: &Path) -> PathBuf {
 
 /// Writes a file such that it is there whole or not at all: temporary name, sync, rename, sync of the directory.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = temporary_name(path);
-    let write = || -> std::io::Result<()> {
-        failpoint::pass("file.create", path)?;
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        failpoint::pass("file.sync", path)?;
-        file.sync_all()
-    };
-    write().and_then(|()| put(&temporary, path)).map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        Error::io("write", path)(error)
+    atomically(path, |temporary| {
+        let mut file = File::create(temporary).map_err(Error::io("create", path))?;
+        let written = file.write_all(content).and_then(|()| failpoint::pass("file.sync", path));
+        written.and_then(|()| file.sync_all()).map_err(Error::io("write", path))
     })
 }
 
-/// Gives a file that is written and synced its name, for good.
-fn put(temporary: &Path, path: &Path) -> std::io::Result<()> {
-    failpoint::pass("file.rename", path)?;
-    fs::rename(temporary, path)?;
-    failpoint::pass("file.renamed", path)?;
-    File::open(path.parent().unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
+/// The same of a file that another writer fills: `write` is given a temporary name. Returns what it wrote.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<FileRecord> {
+    atomically(path, |temporary| {
+        write(temporary)?;
+        FileRecord::of(temporary)
+    })
 }
 
-/// The same of a file that another writer fills: `write` is given a temporary name. Returns the digest of what it wrote.
-pub fn write_atomically_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<FileRecord> {
+/// Gives a file its name once `write` has written and synced it under a temporary one.
+fn atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let temporary = temporary_name(path);
-    let written = || -> Result<FileRecord> {
+    let put = || {
+        failpoint::pass("file.rename", path)?;
+        fs::rename(&temporary, path)?;
+        failpoint::pass("file.renamed", path)
+    };
+    let written = || {
         failpoint::pass("file.create", path).map_err(Error::io("write", path))?;
-        write(&temporary)?;
-        let record = FileRecord::of(&temporary)?;
-        put(&temporary, path).map_err(Error::io("write", path))?;
-        Ok(record)
+        let written = write(&temporary)?;
+        put().map_err(Error::io("write", path))?;
+        sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(written)
     };
     written().inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+/// Removes a file, or a directory with all that is in it; that it is not there, or is being removed, is no failure.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    loop {
+        let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        match if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
+            Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
+            _ => return Ok(()),
+        }
+    }
 }
 
 /// Makes the renames in a directory last through a loss of power.

@@ -139,6 +139,13 @@ impl TableRecord {
     }
 }
 
+impl PartRecord {
+    /// Does its file, below `dir`, hold what was written?
+    pub fn matches(&self, dir: &Path) -> Result<bool> {
+        FileRecord { bytes: self.bytes, blake3: self.blake3.clone() }.matches(&dir.join(&self.file))
+    }
+}
+
 impl FileRecord {
     /// Syncs a file and takes down what it holds.
     pub fn of(path: &Path) -> Result<Self> {

@@ -110,7 +110,7 @@ impl Visitor for Decoding<'_> {
         if table.version != R::VERSION {
             return Ok(false);
         }
-        let (mut all, mut count) = (RowsDigest::default(), 0);
+        // That the parts add up to the table was seen when the record was read.
         for part in &table.parts {
             let path = self.0.dir.join(&part.file);
             let damaged = |what: &str| Error::NotCommitted(format!("{}: is damaged ({what})", path.display()));
@@ -122,12 +122,6 @@ impl Visitor for Decoding<'_> {
             if rows != part.rows || digest.to_hex() != part.rows_digest {
                 return Err(damaged("its rows are not those of its record"));
             }
-            all.merge(digest);
-            count += rows;
-        }
-        if count != table.rows || all.to_hex() != table.digest {
-            let dir = self.0.dir.display();
-            return Err(Error::NotCommitted(format!("{dir}: is damaged (table '{}' is not whole)", R::TABLE)));
         }
         Ok(true)
     }

@@ -14,7 +14,7 @@ use super::part::{RowsDigest, done_file};
 use super::record::FORMAT;
 use super::{
     Artifact, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store,
-    TableRecord, TableWriter, file_digest, sync_dir, write_atomically,
+    TableRecord, TableWriter, sync_dir, write_atomically,
 };
 use crate::{Error, Result, Row, failpoint};
 
@@ -76,10 +76,7 @@ impl Work {
     /// Is this part there from an earlier run, and do its bytes have their digest still? One that is damaged is done
     /// again.
     pub fn is_whole<R: Row>(&self, part: Part) -> bool {
-        self.is_done::<R>(part)
-            && self.done::<R>(part).is_some_and(|record| {
-                file_digest(&self.dir.join(&record.file)).is_ok_and(|digest| digest == record.blake3)
-            })
+        self.done::<R>(part).is_some_and(|record| record.matches(&self.dir).unwrap_or(false))
     }
 
     fn done<R: Row>(&self, part: Part) -> Option<PartRecord> {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::store::{Claim, LOG_FILE};
+use artifact::store::{Claim, LOG_FILE, Stamp};
 use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store, Work,
-    parent,
+    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Result, StagePlan, Store, Work, parent,
 };
 use clap::Parser;
 use serde_json::json;
@@ -76,12 +75,9 @@ pub fn main<S: Stage>() -> ExitCode {
         Ok(Some(Done { outcome, work, log, experiment }))
     };
     let name = description.name.clone();
-    let options = match Options::try_parse() {
+    let options = match options() {
         Ok(options) => options,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     match parent::follow().and_then(|()| start(&options, &description, &run)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,6 +86,16 @@ pub fn main<S: Stage>() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Parses the command line, or says what is wrong with it. (Not inlined into the generic [`main`]: clap's code is compiled
+/// here once.)
+#[inline(never)]
+fn options() -> Result<Options, ExitCode> {
+    Options::try_parse().map_err(|error| {
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS }
+    })
 }
 
 /// Everything that surrounds the one generic step of a stage.
@@ -166,6 +172,8 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     if committed()? {
         return store.point_latest(stage, latest, &key);
     }
+    // Before they are read whole, so that no change falls in between.
+    let stamps = inputs.values().map(Artifact::stamps).collect::<Result<Vec<_>>>()?;
     for (input, artifact) in &inputs {
         verify(&store, input, artifact)?;
     }
@@ -183,15 +191,15 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     let work = lease.open()?;
     let begin = json!({ "stage": stage, "key": key.as_str(), "experiment": experiment.name });
     Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
-    let watch = Watch { description, plan: &plan, preimage: &preimage, fingerprints: &fingerprints, store: &store };
-    let stamps = inputs.values().map(Artifact::stamp).collect::<Result<Vec<_>>>()?;
+    let files_now = || description.preimage(&plan, preimage.inputs.clone(), &fingerprints).map(|now| now.files);
     let done = run(site(inputs.clone(), Some(work)))?;
     let Done { outcome, work, mut log, experiment } = done.expect("a site with work is worked on");
     // Another shard may see the last part done at the same time; its publication takes this one's ground away.
     let another_published = || store.turn(stage, &key).and_then(|_turn| committed());
     match outcome {
         Ok(Outcome::Complete { files, metrics }) => {
-            if let Err(error) = watch.nothing_changed(&inputs, &stamps) {
+            let same = inputs_unchanged(&store, &inputs, &stamps);
+            if let Err(error) = same.and_then(|()| files_unchanged(&plan, &preimage.files, &files_now()?)) {
                 work.discard()?;
                 return Err(error);
             }
@@ -218,36 +226,25 @@ fn start(options: &Options, description: &Description, run: &dyn Fn(Site) -> Res
     }
 }
 
-/// What a result is to be committed for.
-struct Watch<'a> {
-    description: &'a Description,
-    plan: &'a StagePlan,
-    preimage: &'a Preimage,
-    fingerprints: &'a Fingerprints,
-    store: &'a Store,
-}
-
-impl Watch<'_> {
-    /// Refuses to commit if a file that was read is no longer what the key says.
-    fn nothing_changed(&self, inputs: &BTreeMap<String, Artifact>, stamps: &[Vec<(u64, i64, i64)>]) -> Result<()> {
-        for ((stage, input), stamp) in inputs.iter().zip(stamps) {
-            if input.stamp().ok().as_ref() != Some(stamp) {
-                verify(self.store, stage, input)?;
-            }
-        }
-        let now = self.description.preimage(self.plan, self.preimage.inputs.clone(), self.fingerprints)?;
-        match now.files.iter().find(|(name, digest)| self.preimage.files.get(*name) != Some(digest)) {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::Data(format!(
-                "{}: the content of '{}' changed while it was in use; nothing was committed; let it be, and run the \
-                 same command again",
-                self.plan.place(name),
-                name.split('.')
-                    .try_fold(&self.plan.params, |value, part| value.get(part))
-                    .map_or("", |path| { path.as_str().unwrap_or_default() })
-            ))),
+/// Refuses to commit what was computed from an artifact that is no longer what it was.
+fn inputs_unchanged(store: &Store, inputs: &BTreeMap<String, Artifact>, stamps: &[Vec<Stamp>]) -> Result<()> {
+    for ((stage, input), stamps) in inputs.iter().zip(stamps) {
+        if input.stamps().ok().as_ref() != Some(stamps) {
+            verify(store, stage, input)?;
         }
     }
+    Ok(())
+}
+
+/// Refuses to commit what was computed from a file from outside whose content is no longer what the key says.
+fn files_unchanged(plan: &StagePlan, then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Result<()> {
+    let Some(name) = now.keys().find(|name| now.get(*name) != then.get(*name)) else { return Ok(()) };
+    Err(Error::Data(format!(
+        "{}: the content of {}.{name} changed while it was in use; nothing was committed; let it be, and run the same \
+         command again",
+        plan.place(name),
+        plan.stage,
+    )))
 }
 
 /// Puts the line of the manifest before an error of [`Stage::check`], which starts with the parameter's name.
