@@ -1,4 +1,4 @@
-//! One picture: a ground, one to three figures on it (one in a close-up), and the mask that says whose each pixel is.
+//! One picture: a ground, up to three figures on it (one in a close-up), and the mask that says whose each pixel is.
 
 use artifact::ClassId;
 
@@ -35,21 +35,24 @@ pub(super) struct Object {
 }
 
 impl Scene {
-    /// One to three figures. Everything from `rng`.
+    /// Up to three figures. Everything from `rng`.
     pub(super) fn draw(h: usize, w: usize, rng: &mut Rng) -> Self {
-        let count = [1, 1, 2, 2, 3][rng.below(5)];
+        let count = [0, 1, 1, 2, 2, 3][rng.below(6)];
         let classes: Vec<usize> = (0..count).map(|_| rng.below(CLASSES.len())).collect();
         Self::of(&classes, [h, w], h.min(w) as f64, 0.15, rng)
     }
 
-    /// One figure in the middle of a square of `side` pixels, as large as in a picture whose shorter side is `scale`.
+    /// One figure, or none, in the middle of a square of `side` pixels, as large as in a picture whose shorter side is
+    /// `scale`.
     pub(super) fn draw_close_up(side: usize, scale: f64, rng: &mut Rng) -> Self {
-        Self::of(&[rng.below(CLASSES.len())], [side, side], scale, 0.35, rng)
+        let count = [0, 1, 1, 1, 1, 1][rng.below(6)];
+        let classes: Vec<usize> = (0..count).map(|_| rng.below(CLASSES.len())).collect();
+        Self::of(&classes, [side, side], scale, 0.35, rng)
     }
 
     /// Figures of these classes, their centres at least `margin` of either side away from the border.
     fn of(classes: &[usize], [h, w]: [usize; 2], scale: f64, margin: f64, rng: &mut Rng) -> Self {
-        let background = Background::draw(habitat(classes[0], rng), h, rng);
+        let background = Background::draw(habitat(classes.first().copied(), rng), h, rng);
         let figures = place(classes, [h, w], scale, margin, rng);
         Self {
             picture: render(&background, &figures, h, w),
@@ -60,10 +63,10 @@ impl Scene {
 }
 
 /// A class is seen on its own ground more often than elsewhere: context that a classifier is tempted to use.
-fn habitat(class: usize, rng: &mut Rng) -> Ground {
+fn habitat(class: Option<usize>, rng: &mut Rng) -> Ground {
     const GROUNDS: [Ground; 4] = [Ground::Meadow, Ground::Sand, Ground::Water, Ground::Stone];
-    let own = [0, 1, 2, 3, 1, 0][class];
-    GROUNDS[if rng.chance(0.5) { own } else { rng.below(GROUNDS.len()) }]
+    let own = class.map(|class| [0, 1, 2, 3, 1, 0][class]).filter(|_| rng.chance(0.5));
+    GROUNDS[own.unwrap_or_else(|| rng.below(GROUNDS.len()))]
 }
 
 /// Figures from back to front. Heads stay visible, and half of every figure does.
