@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use artifact::Artifact;
-use artifact::table::{CamRow, ConfusionRow, CrfRow, CurveRow, LabelRow, ScoreRow, SweepRow};
+use artifact::table::{CamRow, ConfusionRow, CrfRow, CurveRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
 use runner::{OutcomeState, Summary};
 
 use crate::world::World;
@@ -74,8 +74,11 @@ fn check_crf(world: &World) {
         sum.iter_mut().zip(&row.score).for_each(|(sum, score)| *sum += u32::from(*score));
     }
     assert_eq!(sums.len(), 2 * 10);
+    let dataset = rows::<DatasetRow>(&world.latest("prepare-data"));
+    let labels: BTreeMap<String, usize> =
+        dataset.iter().map(|row| (row.image_id.to_string(), row.labels.len())).collect();
     for ((image, alpha), (classes, sum)) in sums {
-        assert!(classes >= 2 && ["low", "high"].contains(&alpha.as_str()), "{image} {alpha}");
+        assert_eq!((classes, ["low", "high"].contains(&alpha.as_str())), (1 + labels[&image], true), "{image} {alpha}");
         assert!(sum.iter().all(|sum| sum.abs_diff(255) <= classes as u32), "{image} {alpha}");
     }
 }
