@@ -143,21 +143,11 @@ fn part(root: &Path, bytes: &[u8]) {
 }
 
 /// The record's own seal would refuse whatever is made up, so it is set anew: what lies behind it is to be read.
-fn sealed(bytes: &[u8]) -> Vec<u8> {
-    const BEFORE: usize = "{\n  \"seal\": \"".len();
-    const DIGITS: usize = 64;
-    let mut bytes = bytes.to_vec();
-    if bytes.len() > BEFORE + DIGITS {
-        bytes[BEFORE..][..DIGITS].fill(b'0');
-        let seal = blake3::hash(&bytes).to_hex();
-        bytes[BEFORE..][..DIGITS].copy_from_slice(seal.as_bytes());
-    }
-    bytes
-}
-
 fn record(root: &Path, bytes: &[u8]) {
     let directory = seeds::artifact_dir(root);
-    fs::write(directory.join(artifact::store::RECORD_FILE), sealed(bytes)).expect("a temporary file");
+    let mut bytes = bytes.to_vec();
+    artifact::store::seal(&mut bytes);
+    fs::write(directory.join(artifact::store::RECORD_FILE), bytes).expect("a temporary file");
     match Artifact::open(&directory) {
         Ok(Some(artifact)) => {
             let _ = artifact.verify().map_err(|error| refused(&error));

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 pub use gc::{Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
-pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord};
+pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
 pub use scan::Place;
 pub use work::Work;
 

@@ -162,13 +162,23 @@ impl FileRecord {
     }
 }
 
+/// Sets the seal of an `artifact.json` to that of its bytes, whatever it was; false if they do not begin as such a file does.
+pub fn seal(bytes: &mut [u8]) -> bool {
+    let whole = bytes.starts_with(SEAL.as_bytes()) && bytes.len() > SEAL.len() + DIGITS;
+    if whole {
+        bytes[SEAL.len()..][..DIGITS].fill(b'0');
+        let digest = blake3::hash(bytes).to_hex();
+        bytes[SEAL.len()..][..DIGITS].copy_from_slice(digest.as_bytes());
+    }
+    whole
+}
+
 impl Record {
     /// The file as it is written, sealed.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let blank = Self { seal: "0".repeat(DIGITS), ..self.clone() };
         let mut bytes = serde_json::to_vec_pretty(&blank).expect("a record is JSON");
-        let seal = blake3::hash(&bytes).to_hex();
-        bytes[SEAL.len()..][..DIGITS].copy_from_slice(seal.as_bytes());
+        seal(&mut bytes);
         bytes
     }
 
@@ -178,11 +188,7 @@ impl Record {
         if record.format != FORMAT {
             return Err(format!("its layout has version {}, this program reads {FORMAT}", record.format));
         }
-        let sealed = bytes.starts_with(SEAL.as_bytes()) && bytes.len() > SEAL.len() + DIGITS;
-        if sealed {
-            bytes[SEAL.len()..][..DIGITS].fill(b'0');
-        }
-        if !sealed || blake3::hash(&bytes).to_hex().as_str() != record.seal {
+        if !seal(&mut bytes) || bytes[SEAL.len()..][..DIGITS] != *record.seal.as_bytes() {
             return Err("its seal is not that of its content".to_owned());
         }
         if record.preimage.key() != record.key || record.content_digest() != record.digest {
