@@ -14,7 +14,6 @@ mod scoreboard;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
 use artifact::{Artifact, ClassId, Description, Error, Result, Row as _};
@@ -30,7 +29,7 @@ use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
 use wsss::model::weights;
 use wsss::stage::{
-    CamScores, Context, Outcome, Parts, Stage, cam_crf, cores, count_cams, for_each_part, image_workers, winners,
+    CamScores, Context, Networks, Outcome, Parts, Stage, cam_crf, cores, count_cams, for_each_part, winners,
 };
 use wsss::train::init::{CHECKPOINT, trained_param};
 
@@ -209,20 +208,19 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>
     let params = &context.params;
     let cams = cams.filter(|_| params.cam_crf.iterations > 0);
     let (device, classes) = (context.device, dataset.classes.len() + 1);
-    let networks = match context.optional_input("train-deeplab") {
-        Some(trained) => (0..image_workers(device))
-            .map(|_| network(trained, classes as i64, device).map(Mutex::new))
-            .collect::<Result<Vec<_>>>()?,
-        None => Vec::new(),
-    };
+    let trained = context.optional_input("train-deeplab");
+    let (scales, flip) = (params.deeplab_scales.clone(), if params.deeplab_flip { Flip::Both } else { Flip::None });
+    let segment = move |net: &DeepLab, photo: &Tensor| probabilities(net, photo, &scales, flip);
+    let networks = trained
+        .map(|trained| Networks::new(device, || network(trained, classes as i64, device), segment))
+        .transpose()?;
     let mut splits = if cams.is_some() { params.cam_splits.clone() } else { Vec::new() };
-    splits.extend(params.deeplab_splits.iter().filter(|_| !networks.is_empty()).cloned());
+    splits.extend(params.deeplab_splits.iter().filter(|_| networks.is_some()).cloned());
     let images = dataset.splits(&splits)?;
     let among = |image: &DatasetRow, splits: &[String]| image.splits.iter().any(|split| splits.contains(split));
     let classes: Vec<ClassId> = (0..classes).map(|class| ClassId(class as u8)).collect();
-    // On a CUDA device all cores smooth what one network predicts.
     let worker = |index: usize| {
-        let (classes, net) = (&classes, networks.get(index % networks.len().max(1)));
+        let (classes, networks) = (&classes, networks.as_ref());
         move |image: &&DatasetRow| {
             let mut labels = Vec::new();
             if let Some(cams) = cams.filter(|_| among(image, &params.cam_splits)) {
@@ -230,9 +228,9 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>
                     cam_crf(cams, image, [params.cam_crf.alpha], &params.cam_crf.crf())?;
                 labels.push(("cam+crf", winners(&classes, &scores)));
             }
-            if let Some(net) = net.filter(|_| among(image, &params.deeplab_splits)) {
+            if let Some(networks) = networks.filter(|_| among(image, &params.deeplab_splits)) {
                 let photo = photograph(image)?;
-                let scores = deeplab_scores(net, &photo, params, device);
+                let scores = deeplab_scores(|photo| networks.forward(index, photo), &photo);
                 labels.push(("deeplab", winners(classes, &scores)));
                 if params.deeplab_crf.iterations > 0 {
                     let crf = DenseCrf::new(&photo, &params.deeplab_crf);
@@ -260,13 +258,10 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>
     for_each_part(&mut parts, BTreeMap::new(), &images, &mut workers)
 }
 
-/// Class probabilities of a photograph, `[K + 1, H, W]`. The network is held only while it computes.
-fn deeplab_scores(net: &Mutex<DeepLab>, photo: &Rgb, params: &Params, device: tch::Device) -> Vec<f32> {
+/// Class probabilities of a photograph, `[K + 1, H, W]`; `segment` gives them for `[1, 3, H, W]`.
+fn deeplab_scores(segment: impl Fn(&Tensor) -> Tensor, photo: &Rgb) -> Vec<f32> {
     let input = Tensor::from_slice(&normalize(photo)).view([1, 3, photo.height as i64, photo.width as i64]);
-    let flip = if params.deeplab_flip { Flip::Both } else { Flip::None };
-    let net = net.lock().unwrap_or_else(PoisonError::into_inner);
-    let scores = tch::no_grad(|| probabilities(&net, &input.to_device(device), &params.deeplab_scales, flip));
-    Vec::try_from(&scores.to_device(tch::Device::Cpu).contiguous().view(-1)).expect("a vector of f32")
+    Vec::try_from(&segment(&input).to_device(tch::Device::Cpu).contiguous().view(-1)).expect("a vector of f32")
 }
 
 fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {

@@ -17,7 +17,7 @@ use wsss::data::resize::resize_bicubic;
 use wsss::method::cam;
 use wsss::model::weights;
 use wsss::model::{CamNet, CamNetConfig, Mode};
-use wsss::stage::{Context, Outcome, Parts, Stage, for_each_part, image_workers};
+use wsss::stage::{Context, Networks, Outcome, Parts, Stage, cores, for_each_part};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct ExtractMsinfCam;
@@ -74,15 +74,18 @@ impl Stage for ExtractMsinfCam {
         let weights = checkpoint(context)?;
         let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let scales = scales + if params.flip { " x flip" } else { "" };
-        let (dataset, scales, device) = (&dataset, &scales, context.device);
-        let worker = |_| {
-            let net = network(&config, &weights, device)?;
-            Ok(move |image: &&DatasetRow| {
-                let maps = tch::no_grad(|| msinf_cams(&net, image, params, device))?;
+        let device = context.device;
+        let raw = |net: &CamNet, images: &Tensor| net.forward(images, Mode::Eval).cam;
+        let networks = Networks::new(device, || network(&config, &weights, device), raw)?;
+        let (dataset, scales, networks) = (&dataset, &scales, &networks);
+        let worker = |index: usize| {
+            move |image: &&DatasetRow| {
+                let raw = |images: &Tensor| networks.forward(index, images);
+                let maps = tch::no_grad(|| msinf_cams(raw, image, params, device))?;
                 Ok(maps.into_iter().map(|map| map.into_row(image, dataset, scales, params.encoding)).collect())
-            })
+            }
         };
-        let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
+        let mut workers: Vec<_> = (0..cores()).map(worker).collect();
         let mut parts = Parts {
             work: &mut context.work,
             shard: context.shard,
@@ -130,7 +133,13 @@ struct Map {
 }
 
 /// METHOD 3: upsample, ReLU, un-flip, sum over scales and flips, divide by (max + 1e-5). Classes of the label only.
-fn msinf_cams(net: &CamNet, image: &DatasetRow, params: &Params, device: tch::Device) -> Result<Vec<Map>> {
+/// `raw` gives the network's `[B, K, h/8, w/8]` of `[B, 3, h, w]`.
+fn msinf_cams(
+    raw: impl Fn(&Tensor) -> Tensor,
+    image: &DatasetRow,
+    params: &Params,
+    device: tch::Device,
+) -> Result<Vec<Map>> {
     let present: Vec<i64> = image.labels.iter().filter_map(|class| class.foreground()).map(|k| k as i64).collect();
     if present.is_empty() {
         return Ok(Vec::new());
@@ -142,7 +151,7 @@ fn msinf_cams(net: &CamNet, image: &DatasetRow, params: &Params, device: tch::De
     for scale in &params.scales {
         let input = scaled(&photo, *scale).to_device(device); // [1, 3, h, w]
         let input = if params.flip { Tensor::cat(&[&input, &input.flip([3])], 0) } else { input }; // [1 or 2, 3, h, w]
-        let cams = net.forward(&input, Mode::Eval).cam.index_select(1, &select); // [1 or 2, k, h/8, w/8]
+        let cams = raw(&input).index_select(1, &select); // [1 or 2, k, h/8, w/8]
         let cams = cam::upsample(&cams, size).relu(); // [1 or 2, k, H, W]
         sum += cams.get(0);
         if params.flip {

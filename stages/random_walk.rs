@@ -15,7 +15,7 @@ use wsss::method::crf::{CrfParams, DenseCrf};
 use wsss::method::random_walk::{WalkOptions, random_walk};
 use wsss::model::weights;
 use wsss::model::{AffinityNet, Mode};
-use wsss::stage::{CamScores, Context, Outcome, Parts, Stage, for_each_part, image_workers, winners};
+use wsss::stage::{CamScores, Context, Networks, Outcome, Parts, Stage, cores, for_each_part, winners};
 use wsss::train::init::{CHECKPOINT, trained_param};
 
 struct RandomWalk;
@@ -66,11 +66,14 @@ impl Stage for RandomWalk {
         let images = dataset.splits(&params.splits)?;
         let trained = context.input("train-affinity");
         let radius: usize = trained_param(trained, "radius")?;
-        let (cams, device) = (&cams, context.device);
-        let worker = |_| {
-            let net = network(trained, device)?;
-            Ok(move |image: &&DatasetRow| {
-                let label = tch::no_grad(|| pseudo_label(&net, image, cams, radius, params, device))?;
+        let device = context.device;
+        let features = |net: &AffinityNet, photo: &Tensor| net.forward(photo, Mode::Eval);
+        let networks = Networks::new(device, || network(trained, device), features)?;
+        let (cams, networks) = (&cams, &networks);
+        let worker = |index: usize| {
+            move |image: &&DatasetRow| {
+                let features = |photo: &Tensor| networks.forward(index, photo);
+                let label = tch::no_grad(|| pseudo_label(features, image, cams, radius, params))?;
                 Ok(vec![LabelRow {
                     image_id: image.image_id.clone(),
                     height: image.height,
@@ -78,9 +81,9 @@ impl Stage for RandomWalk {
                     source: "random-walk".into(),
                     label,
                 }])
-            })
+            }
         };
-        let mut workers = (0..image_workers(context.device)).map(worker).collect::<Result<Vec<_>>>()?;
+        let mut workers: Vec<_> = (0..cores()).map(worker).collect();
         let mut parts = Parts {
             work: &mut context.work,
             shard: context.shard,
@@ -104,14 +107,14 @@ fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     Ok(net)
 }
 
-/// The class of every pixel: pool scores by 8, walk, upsample, smooth, take the largest.
+/// The class of every pixel: pool scores by 8, walk, upsample, smooth, take the largest. `features` gives the network's
+/// `[1, 448, h', w']` of `[1, 3, 8 h', 8 w']`.
 fn pseudo_label(
-    net: &AffinityNet,
+    features: impl Fn(&Tensor) -> Tensor,
     image: &DatasetRow,
     cams: &Cams,
     radius: usize,
     params: &Params,
-    device: tch::Device,
 ) -> Result<Vec<u8>> {
     let CamScores { classes, scores } = CamScores::new(cams, image, params.alpha);
     if classes.len() == 1 {
@@ -121,8 +124,7 @@ fn pseudo_label(
     let padding = [0, (8 - w % 8) % 8, 0, (8 - h % 8) % 8];
     let photograph = photograph(image)?;
     let photo = Tensor::from_slice(&normalize(&photograph)).view([1, 3, h, w]); // [1, 3, H, W]
-    let photo = photo.constant_pad_nd(padding).to_device(device); // [1, 3, 8 h', 8 w']
-    let features = net.forward(&photo, Mode::Eval); // [1, 448, h', w']
+    let features = features(&photo.constant_pad_nd(padding)); // [1, 448, h', w']
     let (_, _, rows, columns) = features.size4().expect("features are [1, C, h', w']");
     let grid = [rows as usize, columns as usize];
     let radius = fitting_radius(grid, radius);

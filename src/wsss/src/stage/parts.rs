@@ -56,19 +56,7 @@ pub struct Parts<'a> {
     pub name: &'a str,
 }
 
-/// How many images to work on at once, and libtorch told accordingly.
-///
-/// On the CPU one image a core, each with one thread: on small feature maps the threads of one convolution spend
-/// their time waiting for each other. Results do not depend on it.
-pub fn image_workers(device: tch::Device) -> usize {
-    if device.is_cuda() {
-        return 1;
-    }
-    tch::set_num_threads(1);
-    cores()
-}
-
-/// How many images to work on at once where no network is needed: a runner that has several stages at work says how
+/// How many images to work on at once: a runner that has several stages at work says how
 /// many cores are each one's.
 pub fn cores() -> usize {
     let given = std::env::var(parent::THREADS).ok().and_then(|threads| threads.parse().ok());
@@ -76,7 +64,7 @@ pub fn cores() -> usize {
 }
 
 /// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
-/// to do. Each of `workers` computes all rows of one item, with a network of its own.
+/// to do. Each of `workers` computes all rows of one item.
 pub fn for_each_part<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
     parts: &mut Parts<'_>,
     metadata: BTreeMap<String, String>,
