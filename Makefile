@@ -8,6 +8,8 @@ TORCH_VERSION := 2.11.0
 CUDA ?=
 PYTHON ?= python3
 MANIFEST ?= pipeline.toml
+# Stage processes at a time: two trainings of one thread fill two cores.
+JOBS ?= 2
 export PIP_ROOT_USER_ACTION := ignore
 # Plain `cargo test` does as well; nextest runs the test binaries side by side.
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo 'nextest run' || echo test)
@@ -45,13 +47,13 @@ build: libtorch ## build every program (release)
 	cargo build --release --locked --workspace
 
 pipeline: build ## run the pipeline on the embedded data set, to scores and report.html
-	target/release/camflow run --manifest $(MANIFEST)
+	target/release/camflow run --manifest $(MANIFEST) --jobs $(JOBS)
 	target/release/camflow report --manifest $(MANIFEST)
 
 # The manifest is its own unless one is given: make ablation MANIFEST=FILE.
 ablation: MANIFEST = stages/manifests/ablation.toml
 ablation: build ## run the paper's ablations at three seeds, then write their tables and report.html (hours)
-	target/release/camflow run --manifest $(MANIFEST)
+	target/release/camflow run --manifest $(MANIFEST) --jobs $(JOBS)
 	target/release/camflow report --manifest $(MANIFEST)
 	target/release/camflow report --manifest $(MANIFEST) --tables
 

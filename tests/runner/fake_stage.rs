@@ -41,6 +41,8 @@ struct Options {
     expect_key: Option<String>,
     #[arg(long)]
     shard: Option<String>,
+    #[arg(long)]
+    device: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +157,9 @@ fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
     let (preimage, inputs) = resolve(plan, &experiment, &store, &fingerprints)?;
     if options.expect_key.as_ref().is_some_and(|expected| *expected != preimage.key().as_str()) {
         return Err(Error::Config("a parameter has changed since the run was planned".into()));
+    }
+    if let Some(device) = &options.device {
+        event(&format!("device {device}"));
     }
     let committed = || store.find_whole(stage, &preimage.key()).map(|(found, _)| found.is_some() && !options.force);
     if committed()? {

@@ -53,6 +53,20 @@ fn a_stage_that_works_by_shards_takes_the_free_slots_and_its_digest_does_not_tel
 }
 
 #[test]
+fn more_jobs_than_gpus_share_them() {
+    let world = World::new();
+    world.edit("device = \"cpu\"", "device = \"cuda\"");
+    let args = ["run", "--experiment", "full", "--until", "extract-msinf-cam", "--jobs", "3"];
+    end(world.command(&args).env("CUDA_VISIBLE_DEVICES", "0,1").spawn().unwrap()).with(0);
+    let devices = world.events().into_iter().filter_map(|line| Some(line.strip_prefix("device ")?.to_owned()));
+    let mut devices: Vec<_> = devices.filter(|line| line.contains("extract-msinf-cam")).collect();
+    assert!(devices.len() >= 3, "{devices:?}");
+    devices.sort();
+    devices.dedup();
+    assert_eq!(devices, ["cuda:0", "cuda:1"].map(|device| format!("{device} extract-msinf-cam full")));
+}
+
+#[test]
 fn a_failure_lets_the_others_end_and_their_work_is_kept() {
     let world = World::new();
     let sets = ["--set", "threshold-sweep.fail=65", "--set", "train-affinity.steps=60"];

@@ -33,6 +33,9 @@ struct Args {
     /// How to write the answer.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     /// Write to this file instead of the terminal.
     #[arg(short, long, value_name = "FILE", required_if_eq("format", "parquet"))]
     output: Option<PathBuf>,
@@ -65,8 +68,9 @@ fn run(args: &Args) -> Result<()> {
     for warning in catalog.warnings() {
         eprintln!("camflow-query: {warning}");
     }
+    let format = if args.json { Format::Json } else { args.format };
     let bytes = match &args.sql {
-        Some(sql) => render(&mut query::run(&catalog, sql)?, args.format, args.limit)?,
+        Some(sql) => render(&mut query::run(&catalog, sql)?, format, args.limit)?,
         None => tables(&catalog).into_bytes(),
     };
     match &args.output {

@@ -23,6 +23,14 @@ pub(super) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
     Ok(command)
 }
 
+/// How many GPUs there are for stages: those that `CUDA_VISIBLE_DEVICES` names, or all of this machine's; at least 1.
+fn gpus() -> usize {
+    let named = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let named = named.map(|names| names.split(',').filter(|name| !name.trim().is_empty()).count());
+    let all = || std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+    named.unwrap_or_else(all).max(1)
+}
+
 /// The failure that has a stage's exit code.
 pub(super) fn failure(code: Option<i32>, message: String) -> Error {
     match code {
@@ -67,9 +75,9 @@ impl Job {
         let single = |slot: usize| -> Result<Command> {
             let mut command = command(pipeline, step)?;
             command.args(["--expect-key", key.as_str()]);
-            // Several processes and no device named: one device each.
+            // Several processes and no device named: one device each, as far as there are devices.
             if how.threads.is_some() && step.plan.device == "cuda" {
-                command.args(["--device", &format!("cuda:{slot}")]);
+                command.args(["--device", &format!("cuda:{}", slot % gpus())]);
             }
             command.envs(how.threads.map(|threads| (parent::THREADS, threads.to_string())));
             if how.quiet {
