@@ -134,12 +134,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Appends a line to `events`.
+fn note(bin: &Path, line: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(bin.join("events")).expect("events opens");
+    file.write_all(line.as_bytes()).expect("events can be written");
+}
+
 fn start(stage: &str, bin: &Path, options: &Options) -> Result<ExitCode> {
-    let event = |what: &str| {
-        let line = format!("{what} {stage} {} {}\n", options.experiment, std::process::id());
-        let mut file = OpenOptions::new().create(true).append(true).open(bin.join("events")).expect("events opens");
-        file.write_all(line.as_bytes()).expect("events can be written");
-    };
+    let event = |what: &str| note(bin, &format!("{what} {stage} {} {}\n", options.experiment, std::process::id()));
     if options.describe {
         event("describe");
         println!("{}", serde_json::to_string(&description(stage)).expect("a description is JSON"));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use artifact::Store;
 use serde_json::{Value, json};
 
 use crate::crash::rounds;
@@ -73,6 +74,19 @@ fn a_failure_lets_the_others_end_and_their_work_is_kept() {
     let ended = world.camflow(&[&["run", "--jobs", "2", "--experiment", "full"], &sets[..]].concat()).with(65);
     assert!(ended.stdout.contains("1 others go on to their end"), "{}", ended.stdout);
     world.camflow(&["path", "train-affinity"]).with(0);
+}
+
+#[test]
+fn an_input_stays_what_it_was_when_another_run_moves_latest() {
+    let world = World::new();
+    let run = ["run", "--experiment", "full", "--until", "train-cam"];
+    world.camflow(&run).with(0);
+    let store = Store::open(&world.path("store")).unwrap();
+    let latest = || store.latest("train-cam", None).unwrap().unwrap();
+    let input = latest();
+    world.camflow(&[&run[..], &["--set", "train-cam.value=99"]].concat()).with(0);
+    assert_ne!(latest().record().key, input.record().key);
+    input.verify().unwrap();
 }
 
 #[test]

@@ -135,9 +135,10 @@ impl Store {
         renamed.map_err(Error::io("link", &link))
     }
 
-    /// What `latest` or `latest@<experiment>` of a stage points at.
+    /// What `latest` or `latest@<experiment>` of a stage points at, by its own path: the link may soon lead elsewhere.
     pub fn latest(&self, stage: &str, experiment: Option<&str>) -> Result<Option<Artifact>> {
-        Artifact::open(&self.root.join(stage).join(latest_name(experiment)))
+        let name = self.latest_key(stage, experiment).unwrap_or_else(|| latest_name(experiment));
+        Artifact::open(&self.root.join(stage).join(name))
     }
 
     /// All experiments (`None` = the main one) to which a stage's `latest` links belong.
