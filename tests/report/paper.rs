@@ -223,6 +223,19 @@ fn the_page_has_the_tables_and_keeps_to_the_manifests_experiments() {
 }
 
 #[test]
+fn the_store_is_the_manifests_where_none_is_named() {
+    let dir = store(&[USUAL]);
+    let manifest = dir.path().join("some.toml");
+    let text =
+        format!("[pipeline]\nname = \"some\"\nseed = 1\nstore = {:?}\ndevice = \"cpu\"\nmain = \"rcm\"\n", dir.path());
+    std::fs::write(&manifest, format!("{text}[stage.evaluate]\n[matrix]\nseeds = [1, 2]\n[matrix.variant.rcm]\n"))
+        .unwrap();
+    let report = env!("CARGO_BIN_EXE_camflow-report");
+    let output = std::process::Command::new(report).arg("--manifest").arg(&manifest).arg("--tables").output().unwrap();
+    assert!(stdout(&output).contains("| RCM |"), "{}", stdout(&output));
+}
+
+#[test]
 fn a_store_without_such_runs_has_no_section() {
     let dir = tempfile::tempdir().unwrap();
     crate::store::write(dir.path());

@@ -15,9 +15,9 @@ use report::paper;
 #[derive(Parser)]
 #[command(name = "camflow-report", version)]
 struct Args {
-    /// Directory of the artifact store.
-    #[arg(long, value_name = "DIR", default_value = "artifacts")]
-    store: PathBuf,
+    /// Directory of the artifact store, instead of the manifest's.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// Where to write the page.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
@@ -46,12 +46,17 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    let mut catalog = Catalog::open(&args.store, Scope::Latest)?;
-    // Without a manifest all that a store has is reported on; the default one only lends its name.
+    // Without a manifest all that a store has is reported on; the default one only lends its store and its name.
     let manifest = match &args.manifest {
         Some(path) => Some(Manifest::load(path, &[])?),
         None => Manifest::load(Path::new("pipeline.toml"), &[]).ok(),
     };
+    let store = match (args.store, &manifest) {
+        (Some(store), _) => store,
+        (None, Some(manifest)) => manifest.store()?,
+        (None, None) => PathBuf::from("artifacts"),
+    };
+    let mut catalog = Catalog::open(&store, Scope::Latest)?;
     if let (Some(path), Some(manifest)) = (&args.manifest, &manifest) {
         let left = catalog.keep(&manifest.experiments()?).into_iter().collect::<Vec<_>>().join(", ");
         if !left.is_empty() {
