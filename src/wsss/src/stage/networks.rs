@@ -12,7 +12,7 @@ use super::cores;
 ///
 /// On the CPU each of [`cores`] workers has a network of its own with one thread: on small feature maps the threads of one
 /// convolution spend their time waiting for each other. On a CUDA device a single network on a thread of its own serves
-/// all: cuDNN keeps its plans by thread, and each thread would plan for every size of image anew.
+/// all: libtorch caches cuDNN's plans by thread, and photographs come in many sizes.
 pub struct Networks<N, F> {
     device: Device,
     service: Service<N, F>,
