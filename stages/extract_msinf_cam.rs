@@ -80,8 +80,7 @@ impl Stage for ExtractMsinfCam {
         let (dataset, scales, networks) = (&dataset, &scales, &networks);
         let worker = |index: usize| {
             move |image: &&DatasetRow| {
-                let raw = |images: &Tensor| networks.forward(index, images);
-                let maps = tch::no_grad(|| msinf_cams(raw, image, params, device))?;
+                let maps = msinf_cams(|images| networks.forward(index, images), image, params, device)?;
                 Ok(maps.into_iter().map(|map| map.into_row(image, dataset, scales, params.encoding)).collect())
             }
         };
@@ -149,7 +148,7 @@ fn msinf_cams(
     let select = Tensor::from_slice(&present).to_device(device);
     let mut sum = Tensor::zeros([present.len() as i64, size[0], size[1]], (Kind::Float, device)); // [k, H, W]
     for scale in &params.scales {
-        let input = scaled(&photo, *scale).to_device(device); // [1, 3, h, w]
+        let input = scaled(&photo, *scale); // [1, 3, h, w]
         let input = if params.flip { Tensor::cat(&[&input, &input.flip([3])], 0) } else { input }; // [1 or 2, 3, h, w]
         let cams = raw(&input).index_select(1, &select); // [1 or 2, k, h/8, w/8]
         let cams = cam::upsample(&cams, size).relu(); // [1 or 2, k, H, W]

@@ -72,8 +72,7 @@ impl Stage for RandomWalk {
         let (cams, networks) = (&cams, &networks);
         let worker = |index: usize| {
             move |image: &&DatasetRow| {
-                let features = |photo: &Tensor| networks.forward(index, photo);
-                let label = tch::no_grad(|| pseudo_label(features, image, cams, radius, params))?;
+                let label = pseudo_label(|photo| networks.forward(index, photo), image, cams, radius, params)?;
                 Ok(vec![LabelRow {
                     image_id: image.image_id.clone(),
                     height: image.height,

@@ -79,11 +79,12 @@ fn formats_hold_the_same_rows() {
     let table = stdout(&run("query", dir.path(), &["--limit", "2", sql]));
     assert!(table.contains("0.4840") && table.contains("2 more of 4 rows"), "{table}");
 
-    let file = dir.path().join("answer.parquet");
     assert_eq!(
         stdout(&run("query", dir.path(), &["--json", sql])),
         stdout(&run("query", dir.path(), &["--format", "json", sql]))
     );
+
+    let file = dir.path().join("answer.parquet");
     let written = run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), sql]);
     assert!(stdout(&written).is_empty());
     assert_eq!(&std::fs::read(file).unwrap()[..4], b"PAR1");
