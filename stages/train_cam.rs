@@ -148,7 +148,7 @@ impl Stage for TrainCam {
                 unused(&[Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
                 unused(&[Variant::Rcm], &["mam"]),
             ],
-            ..Description::new(NAME, 3)
+            ..Description::new(NAME, 4)
         }
     }
 

@@ -64,6 +64,22 @@ fn the_loss_falls_over_ten_steps() {
 }
 
 #[test]
+fn the_other_scales_of_mam_leave_running_statistics_to_scale_1() {
+    let statistics = |phase| {
+        let ((main_vs, main), (_support_vs, support)) = (net(Norm::Train), net(Norm::Train));
+        let objective = objective(None, Some(mam(Attention::Mam)));
+        let step = objective.step_loss(&main, &support, &batch(), &mut prototypes(), phase);
+        step.total.backward();
+        assert!(main_vs.variables().values().filter(|v| v.requires_grad()).all(|v| v.grad().defined()));
+        let mut all: Vec<_> = main_vs.variables().into_iter().filter(|(name, _)| name.contains("running_")).collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    };
+    let (still, moved) = (statistics(MamPhase::Waiting), statistics(MamPhase::Active));
+    assert!(!still.is_empty() && still == moved);
+}
+
+#[test]
 fn the_total_is_the_weighted_sum_of_its_parts() {
     let ((_main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
     let mut objective = objective(Some(rcm(Supervision::Contrastive)), Some(mam(Attention::Mam)));

@@ -230,9 +230,14 @@ fn the_store_is_the_manifests_where_none_is_named() {
         format!("[pipeline]\nname = \"some\"\nseed = 1\nstore = {:?}\ndevice = \"cpu\"\nmain = \"rcm\"\n", dir.path());
     std::fs::write(&manifest, format!("{text}[stage.evaluate]\n[matrix]\nseeds = [1, 2]\n[matrix.variant.rcm]\n"))
         .unwrap();
-    let report = env!("CARGO_BIN_EXE_camflow-report");
-    let output = std::process::Command::new(report).arg("--manifest").arg(&manifest).arg("--tables").output().unwrap();
-    assert!(stdout(&output).contains("| RCM |"), "{}", stdout(&output));
+    let of_manifest = |program: &str, arg: &str| {
+        let output = std::process::Command::new(program).arg("--manifest").arg(&manifest).arg(arg).output().unwrap();
+        stdout(&output)
+    };
+    let report = of_manifest(env!("CARGO_BIN_EXE_camflow-report"), "--tables");
+    assert!(report.contains("| RCM |"), "{report}");
+    let answer = of_manifest(env!("CARGO_BIN_EXE_camflow-query"), "select distinct experiment from score");
+    assert!(answer.contains("rcm~1"), "{answer}");
 }
 
 #[test]

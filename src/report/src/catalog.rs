@@ -11,7 +11,7 @@ use artifact::store::TableRecord;
 use artifact::table::{
     CamRow, ClassScoreRow, ConfusionRow, CrfRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
 };
-use artifact::{Artifact, Error, Result, Row, Store};
+use artifact::{Artifact, Error, Manifest, Result, Row, Store};
 use polars::io::HiveOptions;
 use polars::prelude::{LazyFrame, OptFlags, PlRefPath, ScanArgsParquet, UnionArgs, concat, lit};
 
@@ -348,6 +348,23 @@ fn stages(root: &Path) -> Result<Vec<String>> {
 
 fn is_artifact(entry: Result<&fs::DirEntry, &std::io::Error>) -> bool {
     entry.is_ok_and(|entry| entry.path().join(artifact::store::RECORD_FILE).is_file())
+}
+
+/// The manifest to read: the named one, else `pipeline.toml` where there is one.
+pub fn manifest_of(named: Option<&Path>) -> Result<Option<Manifest>> {
+    match named {
+        Some(path) => Manifest::load(path, &[]).map(Some),
+        None => Ok(Manifest::load(Path::new("pipeline.toml"), &[]).ok()),
+    }
+}
+
+/// The store to read: the directory if one is named, else the manifest's, else where `make pipeline` puts it.
+pub fn store_of(named: Option<PathBuf>, manifest: Option<&Manifest>) -> Result<PathBuf> {
+    match (named, manifest) {
+        (Some(store), _) => Ok(store),
+        (None, Some(manifest)) => manifest.store(),
+        (None, None) => Ok(PathBuf::from("artifacts")),
+    }
 }
 
 fn empty_store(root: &Path, detail: &str) -> Error {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use artifact::{Error, Result};
 use clap::Parser;
-use report::catalog::{Catalog, Scope, added_columns, declared_tables};
+use report::catalog::{Catalog, Scope, added_columns, declared_tables, manifest_of, store_of};
 use report::output::{Format, render, save};
 use report::query;
 
@@ -24,9 +24,12 @@ struct Args {
     /// List the tables with their columns instead.
     #[arg(long)]
     tables: bool,
-    /// Directory of the artifact store.
-    #[arg(long, value_name = "DIR", default_value = "artifacts")]
-    store: PathBuf,
+    /// Directory of the artifact store, instead of the manifest's.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The manifest whose store is asked [default: pipeline.toml, where there is one].
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     /// Every committed artifact instead of those that `latest` names.
     #[arg(long)]
     all: bool,
@@ -52,7 +55,7 @@ Examples:
   camflow query --format csv -o losses.csv \"select * from curve where name = 'loss'\"";
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader, such as `head`, has seen enough.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -63,8 +66,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<()> {
-    let catalog = Catalog::open(&args.store, if args.all { Scope::All } else { Scope::Latest })?;
+fn run(args: Args) -> Result<()> {
+    let store = store_of(args.store, manifest_of(args.manifest.as_deref())?.as_ref())?;
+    let catalog = Catalog::open(&store, if args.all { Scope::All } else { Scope::Latest })?;
     for warning in catalog.warnings() {
         eprintln!("camflow-query: {warning}");
     }

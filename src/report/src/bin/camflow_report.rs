@@ -1,12 +1,12 @@
 //! `camflow report`: the store as one HTML page, or the paper's tables with its numbers as Markdown.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::{Error, Manifest, Result};
+use artifact::{Error, Result};
 use clap::Parser;
-use report::catalog::{Catalog, Scope};
+use report::catalog::{Catalog, Scope, manifest_of, store_of};
 use report::output::save;
 use report::page::{self, Options};
 use report::paper;
@@ -47,15 +47,8 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     // Without a manifest all that a store has is reported on; the default one only lends its store and its name.
-    let manifest = match &args.manifest {
-        Some(path) => Some(Manifest::load(path, &[])?),
-        None => Manifest::load(Path::new("pipeline.toml"), &[]).ok(),
-    };
-    let store = match (args.store, &manifest) {
-        (Some(store), _) => store,
-        (None, Some(manifest)) => manifest.store()?,
-        (None, None) => PathBuf::from("artifacts"),
-    };
+    let manifest = manifest_of(args.manifest.as_deref())?;
+    let store = store_of(args.store, manifest.as_ref())?;
     let mut catalog = Catalog::open(&store, Scope::Latest)?;
     if let (Some(path), Some(manifest)) = (&args.manifest, &manifest) {
         let left = catalog.keep(&manifest.experiments()?).into_iter().collect::<Vec<_>>().join(", ");

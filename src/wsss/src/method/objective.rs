@@ -183,7 +183,7 @@ impl Objective {
         }
         let middle = self.middle();
         let each = scaled.iter().enumerate();
-        each.map(|(i, x)| if i == middle { at_hand() } else { upsample(&main.forward(x, Mode::Train).cam, size) })
+        each.map(|(i, x)| if i == middle { at_hand() } else { upsample(&main.forward(x, Mode::Rescaled).cam, size) })
             .collect()
     }
 

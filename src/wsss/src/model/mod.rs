@@ -43,8 +43,18 @@ pub use resnet50::ResNet50;
 pub enum Mode {
     /// Dropout drops; batch normalisation follows [`Norm`].
     Train,
+    /// Dropout drops; running statistics, which do not move: the images of a batch once more at another scale. CAMs are
+    /// extracted at several scales with the statistics of one, so they are trained so, too.
+    Rescaled,
     /// Deterministic: no dropout, running statistics.
     Eval,
+}
+
+impl Mode {
+    /// Does dropout drop?
+    pub(crate) fn drops(self) -> bool {
+        self != Self::Eval
+    }
 }
 
 /// What batch normalisation does while a network is trained.

@@ -87,13 +87,13 @@ impl Bottleneck {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> BlockOutput {
-        let train = mode == Mode::Train;
+        let drop = mode.drops();
         let activated = self.bn_branch2a.forward(x, mode).relu_(); // [B, from, h, w]
         let skip = self.conv_branch1.forward(&activated); // [B, to, h, w]
         let mut y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode); // [B, to / 4, h, w]
-        y = y.relu_().feature_dropout(self.dropout, train);
+        y = y.relu_().feature_dropout(self.dropout, drop);
         y = self.conv_branch2b1.forward_normalized(&self.bn_branch2b2, &y, mode); // [B, to / 2, h, w]
-        y = y.relu_().feature_dropout(self.dropout, train);
+        y = y.relu_().feature_dropout(self.dropout, drop);
         let y = self.conv_branch2b2.forward(&y); // [B, to, h, w]
         BlockOutput { activated, sum: y + skip }
     }
