@@ -1,4 +1,5 @@
-//! One object: a large body in a shared coat, a tail, and the small head with the badge that tells its class.
+//! One object: a large body in a coat that two classes share, warm in one and cold in the other, a tail, and the small
+//! head with the badge that tells its class.
 
 use crate::data::random::Rng;
 
@@ -30,12 +31,13 @@ impl Figure {
     /// A figure of `class` at `centre`, sized for a picture whose shorter side is `side`.
     pub(super) fn draw(class: usize, centre: [f64; 2], side: f64, rng: &mut Rng) -> Self {
         let coat = [Coat::Striped, Coat::Spotted, Coat::Chequered][class / 2];
-        let long = side * rng.uniform(0.19, 0.29);
+        let warmth = [0.10, -0.10][class % 2] + rng.uniform(-0.10, 0.10);
+        let long = side * rng.uniform(0.25, 0.40);
         let wide = long * rng.uniform(0.62, 0.82);
         Self {
             class,
             centre,
-            fur: Fur::draw(coat, side * 0.2, rng),
+            fur: Fur::draw(coat, warmth, side * 0.2, rng),
             axis: direction(rng),
             half: [long, wide],
             taper: rng.uniform(0.0, 0.3),

@@ -71,6 +71,8 @@ impl Background {
 /// A coat with its accidental tint and phase, in the body's own coordinates (pixels along and across it).
 pub(super) struct Fur {
     coat: Coat,
+    /// By which share there is more red and less blue.
+    warmth: f64,
     noise: Noise,
     tint: f64,
     phase: f64,
@@ -78,9 +80,10 @@ pub(super) struct Fur {
 }
 
 impl Fur {
-    pub(super) fn draw(coat: Coat, body: f64, rng: &mut Rng) -> Self {
+    pub(super) fn draw(coat: Coat, warmth: f64, body: f64, rng: &mut Rng) -> Self {
         Self {
             coat,
+            warmth,
             noise: Noise(rng.bits()),
             tint: rng.uniform(0.9, 1.1),
             phase: rng.uniform(0.0, 1.0),
@@ -106,7 +109,8 @@ impl Fur {
                 mix([0.80, 0.55, 0.42], [0.50, 0.18, 0.20], smooth((t + 0.035) / 0.07))
             }
         };
-        scale(colour, self.tint * (0.92 + 0.16 * self.noise.at(u * 0.9, v * 0.9)))
+        let [red, green, blue] = scale(colour, self.tint * (0.92 + 0.16 * self.noise.at(u * 0.9, v * 0.9)));
+        [red * (1.0 + self.warmth), green, blue * (1.0 - self.warmth)]
     }
 }
 
