@@ -241,6 +241,25 @@ fn the_store_is_the_manifests_where_none_is_named() {
 }
 
 #[test]
+fn a_default_manifest_that_does_not_hold_is_told_unless_a_store_is_named() {
+    let dir = store(&[USUAL]);
+    let at = tempfile::tempdir().unwrap();
+    std::fs::write(at.path().join("pipeline.toml"), "[pipeline\n").unwrap();
+    for (program, arg) in [
+        (env!("CARGO_BIN_EXE_camflow-report"), "--tables"),
+        (env!("CARGO_BIN_EXE_camflow-query"), "select distinct experiment from score"),
+    ] {
+        let run = |args: &[&std::ffi::OsStr]| {
+            std::process::Command::new(program).current_dir(at.path()).arg(arg).args(args).output().unwrap()
+        };
+        let output = run(&[]);
+        assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));
+        assert!(stderr(&output).contains("pipeline.toml"), "{}", stderr(&output));
+        assert!(stdout(&run(&["--store".as_ref(), dir.path().as_ref()])).to_lowercase().contains("rcm"));
+    }
+}
+
+#[test]
 fn a_store_without_such_runs_has_no_section() {
     let dir = tempfile::tempdir().unwrap();
     crate::store::write(dir.path());

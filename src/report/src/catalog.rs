@@ -350,21 +350,27 @@ fn is_artifact(entry: Result<&fs::DirEntry, &std::io::Error>) -> bool {
     entry.is_ok_and(|entry| entry.path().join(artifact::store::RECORD_FILE).is_file())
 }
 
-/// The manifest to read: the named one, else `pipeline.toml` where there is one.
-pub fn manifest_of(named: Option<&Path>) -> Result<Option<Manifest>> {
-    match named {
-        Some(path) => Manifest::load(path, &[]).map(Some),
-        None => Ok(Manifest::load(Path::new("pipeline.toml"), &[]).ok()),
-    }
-}
-
-/// The store to read: the directory if one is named, else the manifest's, else where `make pipeline` puts it.
-pub fn store_of(named: Option<PathBuf>, manifest: Option<&Manifest>) -> Result<PathBuf> {
-    match (named, manifest) {
-        (Some(store), _) => Ok(store),
-        (None, Some(manifest)) => manifest.store(),
-        (None, None) => Ok(PathBuf::from("artifacts")),
-    }
+/// The manifest and the store to read.
+///
+/// The manifest is the named one, else `pipeline.toml` where there is one. The store is the directory if one is named, else
+/// the manifest's, else where `make pipeline` puts it.
+///
+/// # Errors
+/// [`Error::Config`] if the manifest does not hold; that of a `pipeline.toml` nobody named matters only where no store is.
+pub fn chosen(manifest: Option<&Path>, store: Option<PathBuf>) -> Result<(Option<Manifest>, PathBuf)> {
+    let default = Path::new("pipeline.toml");
+    let manifest = match manifest {
+        Some(path) => Some(Manifest::load(path, &[])?),
+        None if store.is_some() => Manifest::load(default, &[]).ok(),
+        None if default.exists() => Some(Manifest::load(default, &[])?),
+        None => None,
+    };
+    let store = match (store, &manifest) {
+        (Some(store), _) => store,
+        (None, Some(manifest)) => manifest.store()?,
+        (None, None) => PathBuf::from("artifacts"),
+    };
+    Ok((manifest, store))
 }
 
 fn empty_store(root: &Path, detail: &str) -> Error {
