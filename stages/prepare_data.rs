@@ -75,7 +75,7 @@ impl Stage for PrepareData {
             outputs: vec![DatasetRow::TABLE.into()],
             path_params: vec!["root".into()],
             unused_params: vec![unused(Source::Shapes, &voc), unused(Source::Voc, &["shapes"])],
-            ..Description::new("prepare-data", 4)
+            ..Description::new("prepare-data", 5)
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Figure {
     taper: f64,
     tail: f64,
     head: f64,
+    /// Looks away: the head shows the coat and no badge.
+    turned: bool,
 }
 
 /// What a figure shows at a point.
@@ -30,19 +32,19 @@ pub(super) struct Touch {
 impl Figure {
     /// A figure of `class` at `centre`, sized for a picture whose shorter side is `side`.
     pub(super) fn draw(class: usize, centre: [f64; 2], side: f64, rng: &mut Rng) -> Self {
-        let coat = [Coat::Striped, Coat::Spotted, Coat::Chequered][class / 2];
-        let warmth = [0.10, -0.10][class % 2] + rng.uniform(-0.10, 0.10);
+        let warmth = [0.14, -0.14][class % 2] + rng.uniform(-0.10, 0.10);
         let long = side * rng.uniform(0.25, 0.40);
         let wide = long * rng.uniform(0.62, 0.82);
         Self {
             class,
             centre,
-            fur: Fur::draw(coat, warmth, side * 0.2, rng),
+            fur: Fur::draw(coat(class), warmth, side * 0.2, rng),
             axis: direction(rng),
             half: [long, wide],
             taper: rng.uniform(0.0, 0.3),
             tail: long * rng.uniform(0.35, 0.6),
             head: side * rng.uniform(0.105, 0.130),
+            turned: rng.chance(0.3),
         }
     }
 
@@ -81,7 +83,8 @@ impl Figure {
         let fur = scale(self.fur.at(along, across), lean((x - cx) / self.half[0], (y - cy) / self.half[0]) * rim(body));
         let [hx, hy] = self.head();
         let (dx, dy) = ((x - hx) / self.head, (y - hy) / self.head);
-        let badge = scale(self.badge(dx, dy), lean(dx, dy) * rim(head));
+        let face = if self.turned { self.fur.at(along, across) } else { self.badge(dx, dy) };
+        let badge = scale(face, lean(dx, dy) * rim(head));
         Touch { cover, colour: mix(fur, badge, coverage(head)) }
     }
 
@@ -128,6 +131,11 @@ impl Figure {
         };
         mix(disc, mark, coverage(distance * self.head))
     }
+}
+
+/// What covers the body of a class; two classes share it.
+pub(super) fn coat(class: usize) -> Coat {
+    [Coat::Striped, Coat::Spotted, Coat::Chequered][class / 2]
 }
 
 /// Five points, as the part of a disc inside a folded wedge.

@@ -9,7 +9,7 @@ use crate::data::{
 
 use super::{
     CLASSES,
-    figure::{Figure, coverage},
+    figure::{Figure, coat, coverage},
     stored,
     texture::{Background, Ground, mix, scale, smooth},
 };
@@ -36,9 +36,17 @@ pub(super) struct Object {
 
 impl Scene {
     /// Up to three figures. Everything from `rng`.
+    ///
+    /// Two classes that share a coat keep apart, as cat and dog do in photographs.
     pub(super) fn draw(h: usize, w: usize, rng: &mut Rng) -> Self {
         let count = [0, 1, 1, 2, 2, 3][rng.below(6)];
-        let classes: Vec<usize> = (0..count).map(|_| rng.below(CLASSES.len())).collect();
+        let mut classes: Vec<usize> = vec![];
+        while classes.len() < count {
+            let class = rng.below(CLASSES.len());
+            if classes.iter().all(|&other| other == class || coat(other) != coat(class)) {
+                classes.push(class);
+            }
+        }
         Self::of(&classes, [h, w], h.min(w) as f64, 0.15, rng)
     }
 

@@ -15,7 +15,7 @@ pub(super) enum Ground {
 }
 
 /// What covers a body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coat {
     Striped,
     Spotted,
