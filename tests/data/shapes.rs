@@ -57,6 +57,8 @@ fn it_is_a_voc_data_set() {
     assert!((1..20).contains(&empty), "{empty} of 40 show the ground alone");
     for record in &records {
         let mask = decode_mask(record.mask.as_ref().unwrap()).unwrap();
+        let coats: Vec<u8> = record.labels.iter().map(|label| (label.0 - 1) / 2).collect();
+        assert!(coats.windows(2).all(|pair| pair[0] != pair[1]), "{}: two classes of one coat", record.image_id);
         for label in &record.labels {
             let shown: usize = mask.classes.iter().map(|&v| usize::from(v == label.0)).sum();
             assert!(

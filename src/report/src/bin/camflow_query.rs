@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use artifact::{Error, Result};
 use clap::Parser;
-use report::catalog::{Catalog, Scope, added_columns, chosen, declared_tables};
+use report::catalog::{Catalog, Scope, added_columns, declared_tables, manifest_and_store};
 use report::output::{Format, render, save};
 use report::query;
 
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    let (_, store) = chosen(args.manifest.as_deref(), args.store)?;
+    let (_, store) = manifest_and_store(args.manifest.as_deref(), args.store)?;
     let catalog = Catalog::open(&store, if args.all { Scope::All } else { Scope::Latest })?;
     for warning in catalog.warnings() {
         eprintln!("camflow-query: {warning}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use artifact::{Error, Result};
 use clap::Parser;
-use report::catalog::{Catalog, Scope, chosen};
+use report::catalog::{Catalog, Scope, manifest_and_store};
 use report::output::save;
 use report::page::{self, Options};
 use report::paper;
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     // Without a manifest all that a store has is reported on; the default one only lends its store and its name.
-    let (manifest, store) = chosen(args.manifest.as_deref(), args.store)?;
+    let (manifest, store) = manifest_and_store(args.manifest.as_deref(), args.store)?;
     let mut catalog = Catalog::open(&store, Scope::Latest)?;
     if let (Some(path), Some(manifest)) = (&args.manifest, &manifest) {
         let left = catalog.keep(&manifest.experiments()?).into_iter().collect::<Vec<_>>().join(", ");

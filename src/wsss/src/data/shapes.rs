@@ -1,11 +1,13 @@
 //! The embedded data set: small pictures of badge-carrying blobs, drawn from a seed and written in VOC's own layout.
 //!
-//! It is made so that weak supervision has something to do. What tells a class at a glance is a small head with a badge;
-//! the large body wears a coat that two classes share, warm in one of them and cold in the other. Three in ten look away and
-//! show no badge: without them one of two classes takes the coat and the other's CAM is its badge alone, and which one is
-//! chance. A classifier's CAM covers some of the object and bleeds over its rim, and a method that looks at pixels can fit
-//! it to the body, whose texture no background has. One picture in six shows the ground alone: without them some class, now this one, now that, takes the
-//! ground for its own.
+//! It is made so that weak supervision has something to do. What tells a class at a glance is a small head with a
+//! badge; the large body wears a coat that two classes share, warm in one of them and cold in the other. A classifier's
+//! CAM covers some of the object and bleeds over its rim, and a method that looks at pixels can fit it to the body,
+//! whose texture no background has.
+//!
+//! Three animals in ten look away and show no badge: where all show it, one of two classes takes the coat and the other's
+//! CAM is its badge alone. One picture in six shows the ground alone: without them some class, now this one, now that,
+//! takes the ground for its own.
 //!
 //! Close-ups, small pictures of one object at most with its label, stand in for `ImageNet`: a backbone that has learnt them
 //! knows the textures, and its features are local, as those of a network trained on large scenes alone are not.

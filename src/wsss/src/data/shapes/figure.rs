@@ -1,5 +1,5 @@
 //! One object: a large body in a coat that two classes share, warm in one and cold in the other, a tail, and the small
-//! head with the badge that tells its class.
+//! head with the badge that tells its class, unless it looks away.
 
 use crate::data::random::Rng;
 
@@ -80,12 +80,12 @@ impl Figure {
         let lean = |dx: f64, dy: f64| 1.0 - 0.20 * (dx + 1.3 * dy).clamp(-1.2, 1.2);
         let [cx, cy] = self.centre;
         let rim = |distance: f64| 0.62 + 0.38 * smooth(-distance / 2.6);
-        let fur = scale(self.fur.at(along, across), lean((x - cx) / self.half[0], (y - cy) / self.half[0]) * rim(body));
+        let coat = self.fur.at(along, across);
+        let trunk = scale(coat, lean((x - cx) / self.half[0], (y - cy) / self.half[0]) * rim(body));
         let [hx, hy] = self.head();
         let (dx, dy) = ((x - hx) / self.head, (y - hy) / self.head);
-        let face = if self.turned { self.fur.at(along, across) } else { self.badge(dx, dy) };
-        let badge = scale(face, lean(dx, dy) * rim(head));
-        Touch { cover, colour: mix(fur, badge, coverage(head)) }
+        let face = scale(if self.turned { coat } else { self.badge(dx, dy) }, lean(dx, dy) * rim(head));
+        Touch { cover, colour: mix(trunk, face, coverage(head)) }
     }
 
     fn own(&self, x: f64, y: f64) -> [f64; 2] {
