@@ -36,6 +36,11 @@ use wsss::train::init::{CHECKPOINT, trained_param};
 use self::chosen::chosen;
 use self::scoreboard::{Scoreboard, Scored};
 
+/// What is scored where the manifest's `needs` names it.
+const SCORED: [&str; 4] = ["extract-msinf-cam", "threshold-sweep", "random-walk", "train-deeplab"];
+/// What those were made of. Nothing is read of these but their parameters: which of them had an effect on the scores.
+const READ_BY_THEM: [&str; 2] = ["train-cam", "train-affinity"];
+
 struct Evaluate;
 
 #[derive(Serialize, Deserialize)]
@@ -82,15 +87,13 @@ impl Stage for Evaluate {
     fn description() -> Description {
         Description {
             inputs: vec!["prepare-data".into()],
-            optional_inputs: ["extract-msinf-cam", "threshold-sweep", "random-walk", "train-deeplab"]
-                .map(str::to_owned)
-                .into(),
+            optional_inputs: SCORED.into_iter().chain(READ_BY_THEM).map(str::to_owned).collect(),
             outputs: [ScoreRow::TABLE, ClassScoreRow::TABLE, ConfusionRow::TABLE, LabelRow::TABLE]
                 .map(str::to_owned)
                 .into(),
             tensors: true,
             sharded: true,
-            ..Description::new("evaluate", 2)
+            ..Description::new("evaluate", 3)
         }
     }
 
@@ -107,11 +110,7 @@ impl Stage for Evaluate {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        for stage in Self::description().optional_inputs {
-            if let Some(artifact) = context.optional_input(&stage) {
-                chosen::check_upstream(&context.params.chosen_on_ground_truth, &stage, artifact)?;
-            }
-        }
+        keep_used(context)?;
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
         let cams = context.optional_input("extract-msinf-cam").map(Cams::load).transpose()?;
         context.work.declare::<ScoreRow>(1, BTreeMap::new());
@@ -139,6 +138,19 @@ impl Stage for Evaluate {
         context.work.write_all(confusions)?;
         Ok(Outcome::tables(metrics))
     }
+}
+
+/// Leaves of the names of what was chosen on ground truth those that had an effect.
+fn keep_used(context: &mut Context<Params>) -> Result<()> {
+    let mut names = std::mem::take(&mut context.params.chosen_on_ground_truth);
+    let mut unused = Vec::new();
+    for stage in ["prepare-data"].into_iter().chain(READ_BY_THEM).chain(SCORED) {
+        if let Some(artifact) = context.optional_input(stage) {
+            chosen::keep_used(&mut names, &mut unused, stage, artifact)?;
+        }
+    }
+    context.params.chosen_on_ground_truth = names;
+    if unused.is_empty() { Ok(()) } else { context.log.event("chosen_without_effect", &json!({ "names": unused })) }
 }
 
 /// CAMs at the threshold that threshold-sweep chose.

@@ -18,7 +18,7 @@ use wsss::method::cam;
 use wsss::model::weights;
 use wsss::model::{CamNet, CamNetConfig, Mode};
 use wsss::stage::{Context, Networks, Outcome, Parts, Stage, cores, for_each_part};
-use wsss::train::init::{CHECKPOINT, trained_param};
+use wsss::train::init::{CHECKPOINT, SUPPORT, trained_param};
 
 struct ExtractMsinfCam;
 
@@ -114,7 +114,7 @@ fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {
     let trained = context.input("train-cam");
     let name = match context.params.net {
         Net::Main => CHECKPOINT,
-        Net::Support => "support.safetensors",
+        Net::Support => SUPPORT,
     };
     let path = trained.file(name);
     if !trained.record().files.contains_key(name) {

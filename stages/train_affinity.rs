@@ -175,12 +175,14 @@ struct AffinityLearner {
 }
 
 impl AffinityLearner {
-    fn new(context: &Context<Params>) -> Result<Self> {
+    fn new(context: &mut Context<Params>) -> Result<Self> {
         let params = &context.params;
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let vs = nn::VarStore::new(context.device);
         let net = AffinityNet::new(&vs.root(), &params.backbone);
-        params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
+        let filled = params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
+        context.log_weights(filled.as_ref())?;
+        let params = &context.params;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
         Ok(Self { vs, net, radius })

@@ -22,7 +22,7 @@ use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOption
 use wsss::method::rcm::{Prototypes, RcmForm};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
 use wsss::stage::{Context, Outcome, Stage};
-use wsss::train::init::{CHECKPOINT, Init, fill_cam_net};
+use wsss::train::init::{CHECKPOINT, Init, SUPPORT, fill_cam_net};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 const NAME: &str = "train-cam";
@@ -157,9 +157,19 @@ impl Stage for TrainCam {
         params.r#loop.check()?;
         params.optimizer.check()?;
         params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
+        let scales = &params.support.scales;
+        let weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         let ranges = [
             ("support.momentum", (0.0..=1.0).contains(&params.support.momentum), "from 0 to 1"),
-            ("support.scales", params.support.scales.contains(&1.0), "1 must be among them"),
+            ("support.scales", scales.iter().all(|scale| (0.1..=4.0).contains(scale)), "each from 0.1 to 4"),
+            (
+                "support.scales",
+                scales.iter().filter(|scale| (**scale - 1.0).abs() < 1e-9).count() == 1,
+                "1 must be among them, once",
+            ),
+            ("cls_weight", weight(params.cls_weight), "0 or more"),
+            ("rcm.weight", weight(params.rcm.weight), "0 or more"),
+            ("mam.weight", weight(params.mam.weight), "0 or more"),
             ("rcm.temperature", params.rcm.temperature > 0.0, "more than 0"),
             ("rcm.threshold", (0.0..1.0).contains(&params.rcm.threshold), "from 0 to 1"),
             ("rcm.memory", params.rcm.memory > 0, "at least 1"),
@@ -197,9 +207,6 @@ impl Stage for TrainCam {
     }
 }
 
-/// Weights of the SupportNet in the artifact.
-const SUPPORT: &str = "support.safetensors";
-
 struct Item {
     sample: Sample,
     labels: Vec<f32>,
@@ -220,17 +227,19 @@ struct CamLearner {
 }
 
 impl CamLearner {
-    fn new(context: &Context<Params>, classes: usize) -> Result<Self> {
+    fn new(context: &mut Context<Params>, classes: usize) -> Result<Self> {
         let params = &context.params;
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let config =
             CamNetConfig { backbone: params.backbone.clone(), features: params.features, classes: classes as i64 };
         let main_vs = nn::VarStore::new(context.device);
         let main = CamNet::new(&main_vs.root(), &config);
-        match context.optional_input(NAME) {
-            Some(earlier) => fill_cam_net(&main_vs, earlier),
-            None => params.init.fill(&main_vs, &params.weights, None).map(drop),
-        }?;
+        let filled = match context.optional_input(NAME) {
+            Some(earlier) => Some(fill_cam_net(&main_vs, earlier)?),
+            None => params.init.fill(&main_vs, &params.weights, None)?,
+        };
+        context.log_weights(filled.as_ref())?;
+        let params = &context.params;
         let supported = params.variant.rcm() || params.variant.attention().is_some();
         let (mut support_vs, mut support) = (None, None);
         if supported && params.support.update == Update::Ema {

@@ -78,7 +78,8 @@ impl Stage for TrainDeeplab {
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let vs = nn::VarStore::new(context.device);
         let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden);
-        context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
+        let filled = context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
+        context.log_weights(filled.as_ref())?;
         let mut sgd = Sgd::new(&vs, &context.params.optimizer);
         let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());

@@ -4,7 +4,7 @@ use artifact::{Artifact, Error, Result};
 use serde_json::Value;
 
 /// What makes the CAMs.
-const CAM: [&str; 2] = ["train-cam.", "extract-msinf-cam."];
+const CAM: [&str; 3] = ["prepare-data.", "train-cam.", "extract-msinf-cam."];
 /// What makes pseudo-labels of them.
 const LABEL: [&str; 2] = ["train-affinity.", "random-walk."];
 /// What makes predictions of those.
@@ -45,11 +45,21 @@ pub fn check(names: &[String], own: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a name of `stage` that is no parameter of `artifact`, which that stage made.
-pub fn check_upstream(names: &[String], stage: &str, artifact: &Artifact) -> Result<()> {
-    for name in names {
-        let path = name.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.'));
-        path.map_or(Ok(()), |path| exists(name, &artifact.record().preimage.params, path))?;
+/// Moves from `names` to `unused` those in a table of `stage` that had no effect on its `artifact`, as `train-cam.rcm.threshold`
+/// on a baseline; refuses what else is no parameter of it.
+pub fn keep_used(names: &mut Vec<String>, unused: &mut Vec<String>, stage: &str, artifact: &Artifact) -> Result<()> {
+    let params = &artifact.record().preimage.params;
+    for name in std::mem::take(names) {
+        match name.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.')) {
+            Some(path) if path.split_once('.').is_some_and(|(table, _)| params.get(table).is_none()) => {
+                unused.push(name);
+            }
+            Some(path) => {
+                exists(&name, params, path)?;
+                names.push(name);
+            }
+            None => names.push(name),
+        }
     }
     Ok(())
 }

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 
-def arguments(description):
-    """--out DIR and --salt X; by default the committed set is written again."""
+def arguments(description, salt=""):
+    """--out DIR and --salt X; by default the committed set, which was made with `salt`, is written again."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="the folder to write to")
-    parser.add_argument("--salt", default="", help="put before every name: another salt gives another set")
+    parser.add_argument("--salt", default=salt, help="put before every name: another salt gives another set")
     return parser.parse_args()
 
 

@@ -243,7 +243,7 @@ def train(salt, dtype, disturbance=None):
 
 
 def main():
-    asked = arguments(__doc__.splitlines()[0])
+    asked = arguments(__doc__.splitlines()[0], salt="f")
     others = [train(asked.salt, torch.float64)]
     others += [train(asked.salt, torch.float32, disturbance) for disturbance in range(DISTURBED)]
     tensors = train(asked.salt, torch.float32)

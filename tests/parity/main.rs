@@ -2,11 +2,13 @@
 //!
 //! Reads `tests/golden/`, or the directory that `CAMFLOW_GOLDEN` names; writes only temporary files.
 
+mod folder;
 mod golden;
 
 mod network;
 
 mod contrast;
+mod readings;
 mod scales;
 mod step;
 mod ten_steps;

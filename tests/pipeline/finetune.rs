@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use tch::Tensor;
-use wsss::train::init::CHECKPOINT;
+use wsss::train::init::{CHECKPOINT, SUPPORT};
 
 use crate::world::{World, assert_refused};
 
@@ -42,13 +43,20 @@ fn a_training_starts_from_the_whole_network_of_another_experiment() {
     let first = weights(&world.latest_of("train-cam", Some("first")).file(CHECKPOINT));
     assert!(first.contains_key("feature.weight") && first.contains_key("classifier.weight"));
     let tuned = world.latest("train-cam");
-    for file in [CHECKPOINT, "support.safetensors"] {
+    for file in [CHECKPOINT, SUPPORT] {
         let tuned = weights(&tuned.file(file));
         assert!(tuned.keys().eq(first.keys()));
         for (name, tensor) in &tuned {
             assert!(tensor.allclose(&first[name], 1e-5, 1e-7, false), "{file} {name}");
         }
     }
+
+    let log = std::fs::read_to_string(tuned.file("log.jsonl")).unwrap();
+    let filled =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|line| line["event"] == "weights");
+    let filled = filled.expect("the log tells what was filled");
+    assert_eq!((filled["missing"].as_array().unwrap().len(), filled["unexpected"].as_array().unwrap().len()), (0, 0));
+    assert!(filled["filled"].as_u64().unwrap() as usize >= first.len(), "{filled}");
 
     // By hand the other experiment's artifact is found as well; a parameter of RCM is none of the baseline's.
     let by_hand = world.commit("train-cam", &["--set", "train-cam.rcm.temperature=0.4"]);

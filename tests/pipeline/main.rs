@@ -10,6 +10,7 @@ mod damage;
 mod finetune;
 mod masks;
 mod resume;
+mod variants;
 mod weights;
 mod whole;
 mod world;

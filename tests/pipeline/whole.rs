@@ -49,8 +49,13 @@ fn rows<R: artifact::Row>(artifact: &Artifact) -> Vec<R> {
     artifact.rows::<R>(&[]).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// Each row names what of it the manifest says was chosen on ground truth, and nothing else.
-fn check_chosen(scores: &[ScoreRow]) {
+/// Each row names what of it the manifest says was chosen on ground truth, and nothing else: not what had no effect.
+fn check_chosen(world: &World, scores: &[ScoreRow]) {
+    let baseline: Vec<ScoreRow> = rows(&world.latest_of("evaluate", Some("baseline")));
+    for row in &baseline {
+        let expected = if row.stage == "cam" { "threshold (train)" } else { "evaluate.cam_crf.alpha" };
+        assert_eq!(row.chosen, expected, "a baseline has no regions: {} {}", row.stage, row.split);
+    }
     let mut labels = "train-cam.rcm.threshold; train-affinity.alpha_low; train-affinity.alpha_high".to_owned();
     labels += "; random-walk.alpha; random-walk.logt";
     for row in scores {
@@ -109,7 +114,7 @@ fn check_tables(world: &World) {
         ["cam train", "cam val", "cam+crf train", "cam+crf val", "label train", "deeplab val", "deeplab+crf val"];
     assert_eq!(scored, expected);
     assert!(scores.iter().all(|row| row.experiment == "rcm+mam" && row.threshold.is_some() == (row.stage == "cam")));
-    check_chosen(&scores);
+    check_chosen(world, &scores);
     // Any table's mIoU is a group-by of the confusion rows.
     let confusions: Vec<ConfusionRow> = rows(&evaluated);
     for score in &scores {

@@ -57,9 +57,10 @@ fn the_page_holds_what_the_store_has() {
     let parts = [
         "<h1>Shapes &lt;1&gt; &amp; &quot;more&quot;</h1>",
         "cat &amp; &lt;dog&gt;",
-        ">63.7</td>",
+        ">63.7<a class=\"dagger\"",
         "+15.3 over baseline",
-        "Chosen on ground truth",
+        "<a class=\"dagger\" href=\"#dagger\" title=\"threshold (train)\">†</a></td>",
+        "<dt>CAM</dt><dd>threshold (train)</dd>",
         "Pseudo-label · rcm+mam",
         "CAM · baseline",
         "CAM · rcm+mam",

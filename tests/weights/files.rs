@@ -1,29 +1,24 @@
 //! The golden files, and writers of small files in each layout.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use artifact::Error;
 use wsss::model::weights::Weights;
 
-/// Ours, which another set of vectors need not have.
-fn own() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights")
-}
+use crate::folder::find;
 
 /// The bytes of the golden file `name`.
 pub fn golden(name: &str) -> Vec<u8> {
-    // A relative folder is relative to the repository, as for the other vectors.
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let given = std::env::var_os("CAMFLOW_GOLDEN").map(|set| root.join(set).join("weights").join(name));
-    let path = given.filter(|path| path.exists()).unwrap_or_else(|| own().join(name));
+    let path = find(&format!("weights/{name}"));
     fs::read(&path).unwrap_or_else(|why| panic!("cannot read {}: {why}", path.display()))
 }
 
-/// Every golden file of weights, by name.
+/// Every golden file of weights, by name; another set of vectors need not have them all.
 pub fn all() -> Vec<(String, Vec<u8>)> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights");
     let mut names: Vec<_> =
-        fs::read_dir(own()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(own).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert!(names.len() >= 11, "{names:?}");
     names.into_iter().map(|name| (name.clone(), golden(&name))).collect()

@@ -4,6 +4,8 @@
 //! `CAMFLOW_GOLDEN` names; writes only temporary files. A binary of its own: it measures the process's memory.
 
 mod files;
+#[path = "../parity/folder.rs"]
+mod folder;
 
 mod formats;
 mod names;

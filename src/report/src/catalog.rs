@@ -358,7 +358,7 @@ fn is_artifact(entry: Result<&fs::DirEntry, &std::io::Error>) -> bool {
 /// # Errors
 /// [`Error::Config`] if the manifest does not hold; that of a `pipeline.toml` nobody named matters only where no store is.
 pub fn manifest_and_store(manifest: Option<&Path>, store: Option<PathBuf>) -> Result<(Option<Manifest>, PathBuf)> {
-    let default = Path::new("pipeline.toml");
+    let default = Path::new(Manifest::DEFAULT_FILE);
     let manifest = match manifest {
         Some(path) => Some(Manifest::load(path, &[])?),
         None if store.is_some() => Manifest::load(default, &[]).ok(),

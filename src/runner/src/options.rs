@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use artifact::Manifest;
+
 use crate::process::Interrupt;
 
 /// Which pipeline, in which store, with which stage binaries.
@@ -52,7 +54,7 @@ pub struct RunOptions {
 impl Default for Source {
     fn default() -> Self {
         Self {
-            manifest: PathBuf::from("pipeline.toml"),
+            manifest: PathBuf::from(Manifest::DEFAULT_FILE),
             sets: Vec::new(),
             store: None,
             device: None,

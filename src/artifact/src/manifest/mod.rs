@@ -56,6 +56,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The manifest that programs read where none is named.
+    pub const DEFAULT_FILE: &str = "pipeline.toml";
+
     /// Reads a manifest and what it extends, and lays the `--set` assignments over it.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
         let root = read(path, &mut Vec::new())?;

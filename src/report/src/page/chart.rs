@@ -28,6 +28,19 @@ pub(crate) struct Series {
     pub raw: Points,
     /// A point to mark.
     pub mark: Option<(f64, f64)>,
+    /// Ranges around points.
+    pub whiskers: Vec<Whisker>,
+}
+
+/// A vertical range.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whisker {
+    /// Where on the horizontal axis.
+    pub at: f64,
+    /// Its lower end.
+    pub from: f64,
+    /// Its upper end.
+    pub to: f64,
 }
 
 /// A chart with its axes.
@@ -43,15 +56,16 @@ pub(crate) struct Chart<'a> {
     pub series: &'a [Series],
 }
 
-struct Axis {
+pub(crate) struct Axis {
     from: f64,
     to: f64,
-    ticks: Vec<f64>,
+    /// Where numbers stand.
+    pub ticks: Vec<f64>,
 }
 
 impl Axis {
     /// An axis over the values, its ends on ticks of 1, 2 or 5 times a power of ten.
-    fn over(values: impl Iterator<Item = f64>, wanted: f64, tight: bool) -> Self {
+    pub fn over(values: impl Iterator<Item = f64>, wanted: f64, tight: bool) -> Self {
         let (low, high) = values
             .filter(|value| value.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
@@ -72,7 +86,8 @@ impl Axis {
         Self { from: first * step, to: last * step, ticks }
     }
 
-    fn place(&self, value: f64, start: f64, end: f64) -> f64 {
+    /// Where between `start` and `end` a value stands.
+    pub fn place(&self, value: f64, start: f64, end: f64) -> f64 {
         start + (value - self.from) / (self.to - self.from) * (end - start)
     }
 }
@@ -82,7 +97,8 @@ impl Chart<'_> {
     pub fn svg(&self, id: &str) -> String {
         let all = || self.series.iter().flat_map(|series| series.points.iter().chain(&series.mark).copied());
         let x = Axis::over(all().map(|point| point.0), 5.0, true);
-        let y = Axis::over(all().map(|point| point.1).chain(self.raw_range()), 5.0, false);
+        let whiskers = self.series.iter().flat_map(|series| &series.whiskers).flat_map(|range| [range.from, range.to]);
+        let y = Axis::over(all().map(|point| point.1).chain(self.raw_range()).chain(whiskers), 5.0, false);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         let at = |(a, b): (f64, f64)| (x.place(a, LEFT, right), y.place(b, bottom, TOP));
         let title = escape(self.title);
@@ -128,6 +144,9 @@ impl Chart<'_> {
             let colour = series.colour % COLOURS;
             svg += &polyline(&format!("raw s{colour}"), series.raw.iter().map(|point| at(*point)));
             svg += &polyline(&format!("line s{colour}"), series.points.iter().map(|point| at(*point)));
+            for Whisker { at: x, from, to } in &series.whiskers {
+                svg += &polyline(&format!("line s{colour}"), [*from, *to].into_iter().map(|y| at((*x, y))));
+            }
         }
         svg.push_str("</g>\n");
         for series in self.series {

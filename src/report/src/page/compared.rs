@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use artifact::Result;
 
-use super::chart::{Chart, Series, legend};
+use super::chart::{Chart, Series, Whisker, legend};
+use super::dots;
 use super::html::{escape, section as html_section, slug};
 use crate::catalog::Catalog;
-use crate::paper::{Cell, Table, tables};
+use crate::paper::{Cell, Line, Sample, Table, tables};
 
 /// The section; empty where no run of the store is a row of the paper.
 pub(super) fn section(catalog: &Catalog) -> Result<String> {
@@ -23,9 +24,7 @@ pub(super) fn section(catalog: &Catalog) -> Result<String> {
 
 fn block(table: &Table) -> String {
     let mut text = format!("<h3>{}</h3>\n<p class=\"note\">{}</p>\n", escape(&table.title), escape(&table.note));
-    if !table.lines.is_empty() {
-        text += &figure(table);
-    }
+    text += &if table.lines.is_empty() { dots::figure(table) } else { lines(table) };
     text.push_str("<div class=\"wide\"><table class=\"paper\"><thead><tr>");
     for (index, name) in table.head.iter().enumerate() {
         let class = if index == 0 { "" } else { " class=\"n\"" };
@@ -48,13 +47,26 @@ fn shown(cell: &Cell) -> String {
     format!("<td class=\"n\">{number}</td>")
 }
 
-fn figure(table: &Table) -> String {
-    let series =
-        |(colour, points): (usize, &Vec<(f64, f64)>)| Series { colour, points: points.clone(), ..Series::default() };
-    let series: Vec<_> = table.lines.iter().map(|line| &line.points).enumerate().map(series).collect();
+/// The measured lines with their deviations, the paper's faintly behind them.
+fn lines(table: &Table) -> String {
+    let series = |(colour, line): (usize, &Line)| Series {
+        colour,
+        points: line.here.iter().map(|(at, sample)| (*at, sample.mean())).collect(),
+        raw: line.paper.iter().map(|(at, percent)| (*at, percent / 100.0)).collect(),
+        whiskers: line.here.iter().filter_map(|(at, sample)| whisker(*at, sample)).collect(),
+        ..Series::default()
+    };
+    let series: Vec<_> = table.lines.iter().enumerate().map(series).collect();
     let names: Vec<_> = table.lines.iter().enumerate().map(|(colour, line)| (colour, line.name.clone())).collect();
     let x_label = table.head.first().map_or("", String::as_str);
     let chart = Chart { title: &table.title, x_label, percent: true, series: &series };
     let svg = chart.svg(&format!("paper-{}", slug(&table.title)));
-    format!("{}<div class=\"charts\"><figure>{svg}</figure></div>\n", legend(&names))
+    let both = table.lines.iter().any(|line| !line.paper.is_empty());
+    let caption = if both { "<figcaption>mIoU, %: strong here, faint the paper</figcaption>" } else { "" };
+    format!("{}<div class=\"charts\"><figure>{caption}{svg}</figure></div>\n", legend(&names))
+}
+
+fn whisker(at: f64, sample: &Sample) -> Option<Whisker> {
+    let (mean, deviation) = (sample.mean(), sample.deviation()?);
+    Some(Whisker { at, from: mean - deviation, to: mean + deviation })
 }

@@ -36,7 +36,7 @@ pub(super) fn thresholds(catalog: &Catalog, experiments: &Experiments) -> Result
             let values = frame.numbers(name)?;
             let points: Vec<_> = threshold.iter().copied().zip(values).collect();
             let mark = chosen.map(|index| points[index]);
-            lines.push(Series { colour, points, raw: Vec::new(), mark });
+            lines.push(Series { colour, points, mark, ..Series::default() });
         }
         names.push((colour, shared.label()));
     }
@@ -90,7 +90,7 @@ pub(super) fn losses(catalog: &Catalog, experiments: &Experiments) -> Result<Str
                     colour,
                     raw: if smooth { thinned(&points) } else { Vec::new() },
                     points: if smooth { averaged(&points) } else { thinned(&points) },
-                    mark: None,
+                    ..Series::default()
                 };
                 match terms.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, all)) => all.push(series),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scores      headline, score table, IoU by class
-//! compared    the paper's tables with the numbers of the store beside them
+//! compared    the paper's tables with the numbers of the store beside them (dots: one of their figures)
 //! curves      scores over the threshold, losses over the steps (chart: a line chart as SVG)
 //! gallery     photographs with what became of them (picture: cells to pixels; colour: palettes)
 //! provenance  which artifact came from where
@@ -13,6 +13,7 @@ mod chart;
 mod colour;
 mod compared;
 mod curves;
+mod dots;
 mod gallery;
 pub(crate) mod html;
 mod picture;

@@ -1,6 +1,6 @@
 //! The numbers of the evaluation: headline, score table, `IoU` of every class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use artifact::Result;
@@ -11,8 +11,13 @@ use crate::catalog::Catalog;
 use crate::frame::Frame;
 
 /// What can be scored, in the order of the pipeline, with the name a reader knows.
-const SCORED: [(&str, &str); 4] =
-    [("cam", "CAM"), ("cam+crf", "CAM + CRF"), ("label", "Pseudo-labels"), ("deeplab", "DeepLab")];
+const SCORED: [(&str, &str); 5] = [
+    ("cam", "CAM"),
+    ("cam+crf", "CAM + CRF"),
+    ("label", "Pseudo-labels"),
+    ("deeplab", "DeepLab"),
+    ("deeplab+crf", "DeepLab + CRF"),
+];
 
 struct Score {
     experiment: String,
@@ -23,8 +28,19 @@ struct Score {
     precision: f64,
     recall: f64,
     threshold: f64,
-    chosen_on_ground_truth: bool,
+    /// What of it was chosen on ground truth, one name after the other; empty if nothing.
+    chosen: String,
     seed: f64,
+}
+
+impl Score {
+    /// The mark of what was chosen on ground truth; what it was stands in the note below the table, and here on hovering.
+    fn mark(&self) -> String {
+        match self.chosen.as_str() {
+            "" => String::new(),
+            chosen => format!("<a class=\"dagger\" href=\"#dagger\" title=\"{}\">†</a>", escape(chosen)),
+        }
+    }
 }
 
 /// The sections on scores; empty where nothing was evaluated.
@@ -48,7 +64,7 @@ fn read(catalog: &Catalog, experiments: &Experiments) -> Result<Vec<Score>> {
         ["images", "miou", "precision", "recall", "threshold", "seed"].map(|name| frame.numbers(name));
     let (images, miou, precision) = (images?, miou?, precision?);
     let (recall, threshold, seed) = (recall?, threshold?, seed?);
-    let chosen = frame.flags("chosen_on_ground_truth")?;
+    let chosen = frame.texts("chosen")?;
     let score = |row: usize| Score {
         experiment: experiment[row].clone(),
         stage: stage[row].clone(),
@@ -58,7 +74,7 @@ fn read(catalog: &Catalog, experiments: &Experiments) -> Result<Vec<Score>> {
         precision: precision[row],
         recall: recall[row],
         threshold: threshold[row],
-        chosen_on_ground_truth: chosen[row],
+        chosen: chosen[row].clone(),
         seed: seed[row],
     };
     let mut scores: Vec<_> = (0..experiment.len()).map(score).collect();
@@ -95,22 +111,23 @@ fn headline(scores: &[Score], experiments: &Experiments) -> String {
         });
         let _ = writeln!(
             text,
-            "<div class=\"tile\"><span class=\"what\">{} · {}</span><span class=\"value\">{}<small>% mIoU</small></span>{}\
+            "<div class=\"tile\"><span class=\"what\">{} · {}</span><span class=\"value\">{}<small>% mIoU</small>{}</span>{}\
              </div>",
             title(&score.stage),
             escape(&score.split),
             percent(miou),
+            score.mark(),
             gain.unwrap_or_default()
         );
     }
     text + "</div>\n"
 }
 
-/// A cell with its share as a bar behind the number.
-fn bar(share: f64, best: bool) -> String {
+/// A cell with its share as a bar behind the number, and a mark after it.
+fn bar(share: f64, best: bool, mark: &str) -> String {
     let width = if share.is_finite() { share.clamp(0.0, 1.0) * 100.0 } else { 0.0 };
     let class = if best { "bar best" } else { "bar" };
-    format!("<td class=\"{class}\" style=\"--v:{width:.1}%\">{}</td>", percent(share))
+    format!("<td class=\"{class}\" style=\"--v:{width:.1}%\">{}{mark}</td>", percent(share))
 }
 
 fn table(scores: &[Score], experiments: &Experiments) -> String {
@@ -131,16 +148,15 @@ fn table(scores: &[Score], experiments: &Experiments) -> String {
                     "<th class=\"block\" rowspan=\"{span}\">{what}</th><td class=\"block\" rowspan=\"{span}\">{split}</td>"
                 );
             }
-            let mark = if score.chosen_on_ground_truth { "<a class=\"dagger\" href=\"#dagger\">†</a>" } else { "" };
             let threshold = if score.threshold.is_finite() { number(score.threshold) } else { "–".to_owned() };
             let best = block.len() > 1 && score.miou >= best;
             let _ = writeln!(
                 text,
                 "<td>{}</td><td class=\"n\">{}</td>{}<td class=\"n\">{}</td><td class=\"n\">{}</td>\
-                 <td class=\"n\">{threshold}{mark}</td><td class=\"n\">{}</td></tr>",
+                 <td class=\"n\">{threshold}</td><td class=\"n\">{}</td></tr>",
                 experiments.label(&score.experiment),
                 count(score.images as u64),
-                bar(score.miou, best),
+                bar(score.miou, best, &score.mark()),
                 percent(score.precision),
                 percent(score.recall),
                 score.seed
@@ -149,13 +165,27 @@ fn table(scores: &[Score], experiments: &Experiments) -> String {
         text.push_str("</tbody>\n");
     }
     text.push_str("</table></div>\n");
-    if scores.iter().any(|score| score.chosen_on_ground_truth) {
-        text.push_str(
-            "<p class=\"note\" id=\"dagger\">† Chosen on ground truth: the threshold is the one with the best mIoU \
-             against pixel-level masks, so this row is an upper bound of what image-level labels give.</p>\n",
-        );
+    text + &note(scores)
+}
+
+/// What the marks mean: of each thing scored, everything that was chosen on ground truth in any experiment.
+fn note(scores: &[Score]) -> String {
+    let mut text = String::new();
+    for block in scores.chunk_by(|a, b| a.stage == b.stage) {
+        let names: BTreeSet<_> = block.iter().flat_map(|score| score.chosen.split("; ")).collect();
+        let names: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).map(escape).collect();
+        if !names.is_empty() {
+            let _ = writeln!(text, "<div><dt>{}</dt><dd>{}</dd></div>", title(&block[0].stage), names.join(", "));
+        }
     }
-    text
+    if text.is_empty() {
+        return text;
+    }
+    format!(
+        "<div class=\"note\" id=\"dagger\"><p>† Chosen on ground truth: what is listed was chosen by comparing scores \
+         against pixel-level masks, so the score is an upper bound of what image-level labels give. Of all experiments \
+         together; the column <code>chosen</code> of the table <code>score</code> tells it of each.</p>\n<dl>{text}</dl></div>\n"
+    )
 }
 
 /// Classes down, scored things across; the seeds of an experiment are averaged.
@@ -195,7 +225,7 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
             };
             let best = block.iter().map(|(_, cells)| value(cells)).fold(f64::NEG_INFINITY, f64::max);
             for (_, cells) in block {
-                text += &bar(value(cells), block.len() > 1 && value(cells) >= best);
+                text += &bar(value(cells), block.len() > 1 && value(cells) >= best, "");
             }
         }
         text.push_str("</tr>\n");
@@ -204,7 +234,8 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
     Ok(section(
         "classes",
         "IoU by class",
-        "Intersection over union of every class, in percent; of several seeds the mean.",
+        "Intersection over union of every class, in percent; of several seeds the mean. What was chosen on ground truth is \
+         named below the scores.",
         &text,
     ))
 }

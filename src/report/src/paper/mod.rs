@@ -28,7 +28,7 @@ pub(crate) struct Table {
     pub head: Vec<String>,
     /// Each row's name and cells.
     pub rows: Vec<(String, Vec<Cell>)>,
-    /// The same as lines over a number, where the paper draws it.
+    /// The same as lines over the number in its first column; a table without is drawn row by row.
     pub lines: Vec<Line>,
 }
 
@@ -37,8 +37,36 @@ pub(crate) struct Table {
 pub(crate) struct Line {
     /// What it shows.
     pub name: String,
-    /// The points, shares of one.
-    pub points: Vec<(f64, f64)>,
+    /// What was measured here, over a number.
+    pub here: Vec<(f64, Sample)>,
+    /// What the paper prints, in percent.
+    pub paper: Vec<(f64, f64)>,
+}
+
+/// A pair of columns: what the paper prints, in percent, and what was measured here.
+#[derive(Debug)]
+pub(crate) struct Measure<'a> {
+    /// What is measured.
+    pub name: &'a str,
+    /// Name, paper and here of each row that has both.
+    pub rows: Vec<(&'a str, f64, &'a Sample)>,
+}
+
+impl Table {
+    /// The pairs of columns.
+    pub fn measures(&self) -> Vec<Measure<'_>> {
+        let pairs =
+            self.head.iter().enumerate().filter_map(|(column, name)| Some((column, name.strip_suffix(" paper")?)));
+        let measure = |(column, name)| {
+            // The first column is the row's name, which is no cell.
+            let rows = self.rows.iter().filter_map(|(row, cells)| match (&cells[column - 1], &cells[column]) {
+                (Cell::Paper(paper), Cell::Here(here)) => Some((row.as_str(), *paper, here)),
+                _ => None,
+            });
+            Measure { name, rows: rows.collect() }
+        };
+        pairs.map(measure).collect()
+    }
 }
 
 /// One cell.

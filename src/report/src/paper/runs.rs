@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use artifact::table::ScoreRow;
 use artifact::{Artifact, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Source, title_of};
 
@@ -21,6 +21,8 @@ pub(super) struct Run {
     pub seed: u64,
     /// Parameters of train-cam that have an effect.
     pub train: Value,
+    /// Its images, and where its network came from: what [`origin`] tells.
+    pub origin: Value,
     /// Parameters of extract-msinf-cam.
     pub extract: Value,
     /// What was scored on the training images.
@@ -65,6 +67,7 @@ pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
     for source in sources {
         let Some(cams) = input(catalog, source, &source.artifact, "extract-msinf-cam")? else { continue };
         let Some(trained) = input(catalog, source, &cams, "train-cam")? else { continue };
+        let origin = origin(catalog, source, &trained)?;
         let (cams, trained) = (cams.record(), trained.record());
         if seen.insert(cams.key.clone()) {
             runs.push(Run {
@@ -72,12 +75,23 @@ pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
                 main: source.main,
                 seed: trained.preimage.seed.unwrap_or_default(),
                 train: trained.preimage.params.clone(),
+                origin,
                 extract: cams.preimage.params.clone(),
                 scores: scores(source)?,
             });
         }
     }
     Ok(runs)
+}
+
+/// The images of a training, and the parameters and the origin of the training from whose network it went on, if from any:
+/// equal for the seeds of an experiment.
+fn origin(catalog: &Catalog, of: &Source, trained: &Artifact) -> Result<Value> {
+    let from = match input(catalog, of, trained, "train-cam")? {
+        Some(start) => json!({"train": start.record().preimage.params, "origin": origin(catalog, of, &start)?}),
+        None => Value::Null,
+    };
+    Ok(json!({"images": trained.record().preimage.inputs.get("prepare-data"), "from": from}))
 }
 
 /// The artifact that `artifact` has read of a stage.

@@ -98,13 +98,15 @@ impl<'a> Usual<'a> {
     /// Runs of a kind, those first of which there are most.
     fn groups(&self, kind: Kind) -> Vec<Group<'a>> {
         let usual = |run: &&Run| run.threshold().is_none() || run.threshold() == self.threshold;
-        grouped(self.at_any_threshold(kind).filter(usual), |run| (run.train.clone(), run.extract.clone()))
+        grouped(self.at_any_threshold(kind).filter(usual), |run| {
+            [&run.train, &run.origin, &run.extract].map(Value::clone)
+        })
     }
 }
 
 /// Runs that agree in what `by` gives, the largest group first.
-fn grouped<'a>(runs: impl Iterator<Item = &'a Run>, by: impl Fn(&Run) -> (Value, Value)) -> Vec<Group<'a>> {
-    let mut groups: Vec<((Value, Value), Group<'a>)> = Vec::new();
+fn grouped<'a>(runs: impl Iterator<Item = &'a Run>, by: impl Fn(&Run) -> [Value; 3]) -> Vec<Group<'a>> {
+    let mut groups: Vec<([Value; 3], Group<'a>)> = Vec::new();
     for run in runs {
         let key = by(run);
         match groups.iter_mut().find(|(known, _)| *known == key) {
@@ -204,8 +206,9 @@ fn table_5(usual: &Usual<'_>) -> Option<Table> {
     let kinds = [plain("baseline"), plain("rcm+mam")];
     let all = kinds.map(|kind| usual.groups(kind).into_iter().next());
     let single = |all: &Option<Group<'_>>, scale: f64| -> BTreeMap<u64, (f64, bool)> {
-        let Some(train) = all.as_ref().map(|group| &group.runs[0].train) else { return BTreeMap::new() };
-        let runs = usual.runs.iter().filter(|run| run.train == *train && run.scales() == [scale]);
+        let Some(first) = all.as_ref().map(|group| group.runs[0]) else { return BTreeMap::new() };
+        let same = |run: &&Run| run.train == first.train && run.origin == first.origin;
+        let runs = usual.runs.iter().filter(same).filter(|run| run.scales() == [scale]);
         let scores = runs.filter_map(|run| Some((run.seed, run.score("cam")?)));
         scores.map(|(seed, score)| (seed, (score.miou, score.chosen_on_ground_truth))).collect()
     };
@@ -235,12 +238,22 @@ fn table_5(usual: &Usual<'_>) -> Option<Table> {
     row("mean of the four".into(), TABLE_5_MEAN, [0, 1].map(|kind| over_scales(kind, mean)));
     row("deviation of the four".into(), TABLE_5_DEVIATION, [0, 1].map(|kind| over_scales(kind, deviation)));
     row("all together".into(), TABLE_5_ALL, all.each_ref().map(|group| group.as_ref()?.sample("cam", MIOU)));
+    let line = |(kind, name): (usize, &str)| Line {
+        name: name.into(),
+        here: TABLE_5
+            .iter()
+            .zip(&by_scale)
+            .filter_map(|((scale, _), values)| Some((*scale, sample(values[kind].values().copied())?)))
+            .collect(),
+        paper: TABLE_5.iter().map(|(scale, paper)| (*scale, paper[kind])).collect(),
+    };
+    let lines = [(0, "Baseline"), (1, "RCM + MAM")].map(line).into();
     Some(Table {
         title: "Table 5: CAMs of single scales".into(),
         note: "mIoU on the training images, in percent.".into(),
         head: head(&["Scale", "n", "Baseline paper", "Baseline here", "RCM + MAM paper", "RCM + MAM here"]),
         rows,
-        lines: Vec::new(),
+        lines,
     })
 }
 
@@ -259,7 +272,7 @@ fn figure_7(usual: &Usual<'_>) -> Option<Table> {
     let but_threshold = |run: &Run| {
         let mut train = run.train.clone();
         train.get_mut("rcm").and_then(Value::as_object_mut).and_then(|rcm| rcm.remove("threshold"));
-        (train, run.extract.clone())
+        [train, run.origin.clone(), run.extract.clone()]
     };
     let trained = grouped(usual.at_any_threshold(plain("rcm")), but_threshold).into_iter().next()?;
     let mut thresholds: Vec<f64> = trained.runs.iter().filter_map(|run| run.threshold()).collect();
@@ -271,12 +284,11 @@ fn figure_7(usual: &Usual<'_>) -> Option<Table> {
     };
     let points: Vec<_> = thresholds.iter().filter_map(|threshold| Some((*threshold, at(*threshold)?))).collect();
     let [first, .., last] = points.as_slice() else { return None };
-    let mut lines =
-        vec![Line { name: "RCM".into(), points: points.iter().map(|(at, sample)| (*at, sample.mean())).collect() }];
+    let mut lines = vec![Line { name: "RCM".into(), here: points.clone(), paper: Vec::new() }];
     let baseline = usual.groups(plain("baseline")).into_iter().next().and_then(|group| group.sample("cam", MIOU));
     if let Some(baseline) = &baseline {
-        let points = vec![(first.0, baseline.mean()), (last.0, baseline.mean())];
-        lines.push(Line { name: "Baseline".into(), points });
+        let ends = [first, last].map(|(at, _)| (*at, baseline.clone()));
+        lines.push(Line { name: "Baseline".into(), here: ends.into(), paper: Vec::new() });
     }
     let row = |name: String, sample: Sample| (name, vec![Cell::Count(sample.values.len()), Cell::Here(sample)]);
     let mut rows: Vec<_> = points.iter().map(|(at, sample)| row(number(*at), sample.clone())).collect();

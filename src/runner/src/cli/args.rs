@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use artifact::Manifest;
 use clap::Args;
 use runner::{Selection, Source};
 
@@ -31,7 +32,7 @@ An artifact is named by
 #[derive(Debug, Args)]
 pub struct Pipeline {
     /// The manifest with the stages and every parameter
-    #[arg(long, default_value = "pipeline.toml", value_name = "FILE")]
+    #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
     manifest: PathBuf,
     /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
     #[arg(long, value_name = "NAME=VALUE")]

@@ -106,7 +106,8 @@ impl Objective {
     /// for MAM.
     ///
     /// # Deviations
-    /// Padding is left out of prototypes as well as of the loss.
+    /// Padding is left out of prototypes as well as of the loss. Where norms learn, `main` sees MAM's other scales by the
+    /// running statistics of scale 1 ([`Mode::Rescaled`]).
     pub fn step_loss(
         &self,
         main: &CamNet,

@@ -22,7 +22,7 @@ use super::{Context, Log, Outcome, Shard, Stage, Stop, device, resolve};
 )]
 struct Options {
     /// The manifest with every parameter
-    #[arg(long, default_value = "pipeline.toml")]
+    #[arg(long, default_value = Manifest::DEFAULT_FILE)]
     manifest: PathBuf,
     /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
     #[arg(long, value_name = "NAME=VALUE")]

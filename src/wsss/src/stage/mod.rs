@@ -19,7 +19,9 @@ use std::collections::BTreeMap;
 use artifact::{Artifact, Description, Result, Work};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::model::weights::LoadReport;
 
 pub use command::main;
 pub use crf::{CamScores, cam_crf, winners};
@@ -75,6 +77,15 @@ impl<P> Context<P> {
     /// The artifact of an optional input, if the manifest says that it is needed.
     pub fn optional_input(&self, stage: &str) -> Option<&Artifact> {
         self.inputs.get(stage)
+    }
+
+    /// Logs where a network's first weights came from, if from a file: how many variables it filled, which it has no tensor
+    /// for, and which of its tensors are of no use.
+    pub fn log_weights(&mut self, report: Option<&LoadReport>) -> Result<()> {
+        let Some(LoadReport { filled, missing, unexpected, misshapen }) = report else { return Ok(()) };
+        let misshapen: Vec<_> = misshapen.iter().map(ToString::to_string).collect();
+        let fields = json!({"filled": filled, "missing": missing, "unexpected": unexpected, "misshapen": misshapen});
+        self.log.event("weights", &fields)
     }
 }
 

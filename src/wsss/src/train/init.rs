@@ -14,6 +14,8 @@ use crate::model::weights::{FOREIGN_HEADS, LoadReport, load};
 
 /// Name of the trained weights in the artifact of a training stage.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// Name of the `SupportNet`'s weights in the artifact of train-cam, where there is such a net.
+pub const SUPPORT: &str = "support.safetensors";
 
 /// Where the backbone's first weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +35,8 @@ impl Init {
         InputByParam { param: "init".into(), value: json!(Self::TrainCam), input: "train-cam".into() }
     }
 
-    /// Fills the backbone in `vs`; heads keep what they were made with.
+    /// Fills the backbone in `vs`, and the heads of which the file has one of the same name and shape; others keep what they
+    /// were made with. The report says which.
     pub fn fill(self, vs: &nn::VarStore, weights: &str, cam: Option<&Artifact>) -> Result<Option<LoadReport>> {
         // With their dot: the head `feature.` is no beginning of MobileNetV2's `features.0`.
         let own_heads: BTreeSet<String> =
@@ -70,8 +73,8 @@ impl Init {
 }
 
 /// Fills every variable of a CAM net, heads included, from the `MainNet` that train-cam trained: training goes on from it.
-pub fn fill_cam_net(vs: &nn::VarStore, trained: &Artifact) -> Result<()> {
-    load(vs, &trained.file(CHECKPOINT), "", &[]).map(drop)
+pub fn fill_cam_net(vs: &nn::VarStore, trained: &Artifact) -> Result<LoadReport> {
+    load(vs, &trained.file(CHECKPOINT), "", &[])
 }
 
 /// A parameter with which a network was trained, such as its `backbone`: read from the artifact, so that it stands in
