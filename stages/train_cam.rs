@@ -158,7 +158,6 @@ impl Stage for TrainCam {
         params.optimizer.check()?;
         params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
         let scales = &params.support.scales;
-        let weight = |weight: f64| weight.is_finite() && weight >= 0.0;
         let ranges = [
             ("support.momentum", (0.0..=1.0).contains(&params.support.momentum), "from 0 to 1"),
             ("support.scales", scales.iter().all(|scale| (0.1..=4.0).contains(scale)), "each from 0.1 to 4"),
@@ -167,9 +166,9 @@ impl Stage for TrainCam {
                 scales.iter().filter(|scale| (**scale - 1.0).abs() < 1e-9).count() == 1,
                 "1 must be among them, once",
             ),
-            ("cls_weight", weight(params.cls_weight), "0 or more"),
-            ("rcm.weight", weight(params.rcm.weight), "0 or more"),
-            ("mam.weight", weight(params.mam.weight), "0 or more"),
+            ("cls_weight", params.cls_weight >= 0.0, "0 or more"),
+            ("rcm.weight", params.rcm.weight >= 0.0, "0 or more"),
+            ("mam.weight", params.mam.weight >= 0.0, "0 or more"),
             ("rcm.temperature", params.rcm.temperature > 0.0, "more than 0"),
             ("rcm.threshold", (0.0..1.0).contains(&params.rcm.threshold), "from 0 to 1"),
             ("rcm.memory", params.rcm.memory > 0, "at least 1"),

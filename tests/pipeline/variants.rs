@@ -46,7 +46,7 @@ fn what_cannot_be_trained_is_refused() {
         ("support.scales=[0.5, 2.0]", "1 must be among them"),
         ("support.scales=[1.0, 0.0]", "0.1 to 4"),
         ("mam.weight=-1.0", "0 or more"),
-        ("rcm.weight=nan", "0 or more"),
+        ("cls_weight=-0.5", "0 or more"),
     ] {
         let name = set.split('=').next().unwrap();
         let output = world.finish("train-cam", &["--check", "--set", &format!("train-cam.{set}")]);
