@@ -1,6 +1,6 @@
 //! evaluate: scores CAMs, pseudo-labels and DeepLab against ground truth, the first and the last also after a CRF; writes
 //! `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. What is scored is what the
-//! manifest's `needs` names.
+//! manifest's `needs` names; of train-cam and train-affinity only the parameters are read.
 //!
 //! ```text
 //! evaluate/scoreboard.rs   the tables as they grow
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
-use artifact::{Artifact, ClassId, Description, Error, Result, Row as _};
+use artifact::{Artifact, ClassId, Description, Error, ExperimentPlan, Result, Row as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tch::{Tensor, nn};
@@ -36,10 +36,10 @@ use wsss::train::init::{CHECKPOINT, trained_param};
 use self::chosen::chosen;
 use self::scoreboard::{Scoreboard, Scored};
 
-/// What is scored where the manifest's `needs` names it.
+/// What scores are made of where the manifest's `needs` names it.
 const SCORED: [&str; 4] = ["extract-msinf-cam", "threshold-sweep", "random-walk", "train-deeplab"];
-/// What those were made of. Nothing is read of these but their parameters: which of them had an effect on the scores.
-const READ_BY_THEM: [&str; 2] = ["train-cam", "train-affinity"];
+/// What those were made of. Of these only the parameters are read: which had an effect on the scores.
+const UPSTREAM: [&str; 2] = ["train-cam", "train-affinity"];
 
 struct Evaluate;
 
@@ -87,7 +87,7 @@ impl Stage for Evaluate {
     fn description() -> Description {
         Description {
             inputs: vec!["prepare-data".into()],
-            optional_inputs: SCORED.into_iter().chain(READ_BY_THEM).map(str::to_owned).collect(),
+            optional_inputs: SCORED.into_iter().chain(UPSTREAM).map(str::to_owned).collect(),
             outputs: [ScoreRow::TABLE, ClassScoreRow::TABLE, ConfusionRow::TABLE, LabelRow::TABLE]
                 .map(str::to_owned)
                 .into(),
@@ -106,7 +106,11 @@ impl Stage for Evaluate {
             return Err(Error::Config("cam_crf.alpha: must be above 0, such as 4".into()));
         }
         params.deeplab_crf.check().map_err(|reason| Error::Config(format!("deeplab_crf.{reason}")))?;
-        chosen::check(&params.chosen_on_ground_truth, &json!(params))
+        chosen::check(&params.chosen_on_ground_truth)
+    }
+
+    fn check_plan(params: &Params, plan: &ExperimentPlan) -> Result<()> {
+        chosen::check_plan(&params.chosen_on_ground_truth, plan)
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
@@ -144,9 +148,9 @@ impl Stage for Evaluate {
 fn keep_used(context: &mut Context<Params>) -> Result<()> {
     let mut names = std::mem::take(&mut context.params.chosen_on_ground_truth);
     let mut unused = Vec::new();
-    for stage in ["prepare-data"].into_iter().chain(READ_BY_THEM).chain(SCORED) {
+    for stage in ["prepare-data"].into_iter().chain(UPSTREAM).chain(SCORED) {
         if let Some(artifact) = context.optional_input(stage) {
-            chosen::keep_used(&mut names, &mut unused, stage, artifact)?;
+            chosen::keep_used(&mut names, &mut unused, artifact)?;
         }
     }
     context.params.chosen_on_ground_truth = names;

@@ -1,6 +1,6 @@
 //! What people chose by looking at ground truth, and which scores depend on it.
 
-use artifact::{Artifact, Error, Result};
+use artifact::{Artifact, Error, ExperimentPlan, Result};
 use serde_json::Value;
 
 /// What makes the CAMs.
@@ -32,41 +32,47 @@ pub fn chosen(stage: &str, names: &[String], threshold: Option<&str>) -> String 
     threshold.into_iter().chain(names).collect::<Vec<_>>().join("; ")
 }
 
-/// Refuses a name on which no score depends; `own` are the parameters of evaluate itself.
-pub fn check(names: &[String], own: &Value) -> Result<()> {
+/// Refuses a name on which no score depends.
+pub fn check(names: &[String]) -> Result<()> {
+    let stray = names.iter().find(|name| !SCORED.iter().any(|(stage, _)| depends(stage, name)));
+    stray.map_or(Ok(()), |name| {
+        Err(Error::Config(format!(
+            "chosen_on_ground_truth: no score depends on '{name}'; write stage.parameter, as in random-walk.alpha"
+        )))
+    })
+}
+
+/// Refuses a name that is no parameter of its stage, where the experiment has that stage.
+pub fn check_plan(names: &[String], plan: &ExperimentPlan) -> Result<()> {
     for name in names {
-        if !SCORED.iter().any(|(stage, _)| depends(stage, name)) {
+        let Some((stage, path)) = name.split_once('.') else { continue };
+        let mut stages = plan.stages.iter().filter(|plan| plan.stage == stage).peekable();
+        if stages.peek().is_some() && !stages.any(|plan| has(&plan.params, path)) {
             return Err(Error::Config(format!(
-                "chosen_on_ground_truth: no score depends on '{name}'; write stage.parameter, as in random-walk.alpha"
+                "chosen_on_ground_truth: there is no parameter '{name}'; `camflow plan` shows them"
             )));
         }
-        name.strip_prefix("evaluate.").map_or(Ok(()), |path| exists(name, own, path))?;
     }
     Ok(())
 }
 
-/// Moves from `names` to `unused` those in a table of `stage` that had no effect on its `artifact`, as `train-cam.rcm.threshold`
-/// on a baseline; refuses what else is no parameter of it.
-pub fn keep_used(names: &mut Vec<String>, unused: &mut Vec<String>, stage: &str, artifact: &Artifact) -> Result<()> {
-    let params = &artifact.record().preimage.params;
-    for name in std::mem::take(names) {
-        match name.strip_prefix(stage).and_then(|rest| rest.strip_prefix('.')) {
-            Some(path) if path.split_once('.').is_some_and(|(table, _)| params.get(table).is_none()) => {
-                unused.push(name);
-            }
-            Some(path) => {
-                exists(&name, params, path)?;
-                names.push(name);
-            }
-            None => names.push(name),
-        }
-    }
+/// Moves from `names` to `unused` the parameters of a stage that had an effect neither on its `artifact` nor on those of the
+/// same stage from which that went on, as `train-cam.rcm.threshold` on baselines.
+pub fn keep_used(names: &mut Vec<String>, unused: &mut Vec<String>, artifact: &Artifact) -> Result<()> {
+    let (ancestors, gone) = artifact.ancestors()?;
+    let preimage = &artifact.record().preimage;
+    let line: Vec<_> = ancestors.iter().map(|artifact| &artifact.record().preimage).chain([preimage]).collect();
+    let used = |name: &String| {
+        let path = name.strip_prefix(&preimage.stage).and_then(|rest| rest.strip_prefix('.'));
+        // What a training that is gone used is not known: then it stays.
+        gone || path.is_none_or(|path| line.iter().any(|made| has(&made.params, path) || made.files.contains_key(path)))
+    };
+    let (kept, left): (Vec<_>, Vec<_>) = names.drain(..).partition(used);
+    *names = kept;
+    unused.extend(left);
     Ok(())
 }
 
-fn exists(name: &str, params: &Value, path: &str) -> Result<()> {
-    let found = path.split('.').try_fold(params, |value, part| value.get(part));
-    found.map(drop).ok_or_else(|| {
-        Error::Config(format!("chosen_on_ground_truth: there is no parameter '{name}'; `camflow plan` shows them"))
-    })
+fn has(params: &Value, path: &str) -> bool {
+    path.split('.').try_fold(params, |value, part| value.get(part)).is_some()
 }

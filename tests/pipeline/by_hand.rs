@@ -23,7 +23,7 @@ fn a_bad_parameter_is_named_with_its_place() {
     assert_refused(&wrong, 78, &["optimizer.momentum", "out of range"]);
     let crf = world.finish("train-affinity", &["--check", "--set", "train-affinity.crf.bilateral.srgb=0.0"]);
     assert_refused(&crf, 78, &["crf.bilateral.srgb", "no standard deviation"]);
-    for name in ["random-walk", "report.title", "evaluate.cam_crf.alfa"] {
+    for name in ["random-walk", "report.title", "evaluate.cam_crf.alfa", "train-cam.rmc.threshold"] {
         let set = format!("evaluate.chosen_on_ground_truth=[\"{name}\"]");
         assert_refused(&world.finish("evaluate", &["--check", "--set", &set]), 78, &["chosen_on_ground_truth", name]);
     }

@@ -58,6 +58,10 @@ fn a_training_starts_from_the_whole_network_of_another_experiment() {
     assert_eq!((filled["missing"].as_array().unwrap().len(), filled["unexpected"].as_array().unwrap().len()), (0, 0));
     assert!(filled["filled"].as_u64().unwrap() as usize >= first.len(), "{filled}");
 
+    let (ancestors, gone) = tuned.ancestors().unwrap();
+    let keys: Vec<_> = ancestors.iter().map(|artifact| &artifact.record().key).collect();
+    assert_eq!((keys, gone), (vec![&world.latest_of("train-cam", Some("first")).record().key], false));
+
     // By hand the other experiment's artifact is found as well; a parameter of RCM is none of the baseline's.
     let by_hand = world.commit("train-cam", &["--set", "train-cam.rcm.temperature=0.4"]);
     assert_eq!(by_hand.record().preimage.inputs, tuned.record().preimage.inputs);

@@ -1,5 +1,6 @@
 //! The report: what it holds, that it is well-formed, that it needs nothing from outside.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::store::{self, MAIN};
@@ -14,11 +15,11 @@ fn report(store: &Path, args: &[&str]) -> String {
     html
 }
 
-/// Tags are balanced, ids are unique, nothing is fetched from anywhere.
+/// Tags are balanced, ids are unique, links lead to one of them, nothing is fetched from anywhere.
 fn check(html: &str) {
     const VOID: [&str; 4] = ["meta", "img", "br", "!DOCTYPE"];
     let mut open: Vec<&str> = Vec::new();
-    let mut ids = std::collections::BTreeSet::new();
+    let (mut ids, mut targets) = (BTreeSet::new(), BTreeSet::new());
     let style_end = html.find("</style>").unwrap();
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -38,10 +39,11 @@ fn check(html: &str) {
             assert!(source.starts_with("data:image/"), "{tag}");
         }
         if let Some(target) = tag.split(" href=\"").nth(1).and_then(|target| target.split('"').next()) {
-            assert!(target.starts_with('#'), "{tag}");
+            targets.insert(target.strip_prefix('#').unwrap_or_else(|| panic!("{tag} leads out of the page")));
         }
     }
     assert!(open.is_empty(), "{open:?} stay open");
+    assert!(targets.is_subset(&ids), "links to nothing: {:?}", targets.difference(&ids));
     for outside in ["http://", "https://", "<script", "<link", "@import", "url(http"] {
         assert!(!html.contains(outside), "{outside}");
     }

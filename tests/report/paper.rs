@@ -79,6 +79,7 @@ fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Opti
         precision: miou + 0.1,
         recall: miou + 0.2,
         chosen_on_ground_truth: stage == "cam",
+        chosen: if stage == "cam" { "threshold (train)".to_owned() } else { String::new() },
         seed,
         ..ScoreRow::default()
     };

@@ -214,6 +214,21 @@ impl Artifact {
         &self.record
     }
 
+    /// The artifacts of the same stage from which this one goes on, the nearest first, as far as the store still holds them;
+    /// and whether one is gone.
+    pub fn ancestors(&self) -> Result<(Vec<Self>, bool)> {
+        let stage = &self.record.preimage.stage;
+        let mut ancestors: Vec<Self> = Vec::new();
+        while let Some(digest) = ancestors.last().unwrap_or(self).record.preimage.inputs.get(stage) {
+            let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
+            match (Store { root }).artifacts(stage)?.into_iter().find(|artifact| artifact.record.digest == *digest) {
+                Some(ancestor) => ancestors.push(ancestor),
+                None => return Ok((ancestors, true)),
+            }
+        }
+        Ok((ancestors, false))
+    }
+
     /// A file of the artifact, such as `checkpoint.safetensors`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)

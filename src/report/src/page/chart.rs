@@ -24,7 +24,7 @@ pub(crate) struct Series {
     pub colour: usize,
     /// The line.
     pub points: Points,
-    /// What the line smooths, drawn faintly behind it.
+    /// What the line smooths or is compared with, drawn faintly behind it.
     pub raw: Points,
     /// A point to mark.
     pub mark: Option<(f64, f64)>,
@@ -56,6 +56,7 @@ pub(crate) struct Chart<'a> {
     pub series: &'a [Series],
 }
 
+/// The range of an axis, which the values leave room for.
 pub(crate) struct Axis {
     from: f64,
     to: f64,
@@ -96,7 +97,8 @@ impl Chart<'_> {
     /// The chart as an SVG element. `id` is unique on the page.
     pub fn svg(&self, id: &str) -> String {
         let all = || self.series.iter().flat_map(|series| series.points.iter().chain(&series.mark).copied());
-        let x = Axis::over(all().map(|point| point.0), 5.0, true);
+        let raw = self.series.iter().flat_map(|series| &series.raw).map(|point| point.0);
+        let x = Axis::over(all().map(|point| point.0).chain(raw), 5.0, true);
         let whiskers = self.series.iter().flat_map(|series| &series.whiskers).flat_map(|range| [range.from, range.to]);
         let y = Axis::over(all().map(|point| point.1).chain(self.raw_range()).chain(whiskers), 5.0, false);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -173,7 +175,7 @@ impl Chart<'_> {
 }
 
 /// Takes the rounding errors off a tick.
-fn tidy(tick: f64) -> f64 {
+pub(crate) fn tidy(tick: f64) -> f64 {
     let rounded = (tick * 1e9).round() / 1e9;
     if tick.abs() > 1e-6 { rounded } else { tick }
 }

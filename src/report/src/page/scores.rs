@@ -183,8 +183,8 @@ fn note(scores: &[Score]) -> String {
     }
     format!(
         "<div class=\"note\" id=\"dagger\"><p>† Chosen on ground truth: what is listed was chosen by comparing scores \
-         against pixel-level masks, so the score is an upper bound of what image-level labels give. Of all experiments \
-         together; the column <code>chosen</code> of the table <code>score</code> tells it of each.</p>\n<dl>{text}</dl></div>\n"
+         against pixel-level masks, so the score flatters what image-level labels give. Of all experiments together; the \
+         column <code>chosen</code> of the table <code>score</code> tells it of each.</p>\n<dl>{text}</dl></div>\n"
     )
 }
 
@@ -234,8 +234,7 @@ fn classes(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
     Ok(section(
         "classes",
         "IoU by class",
-        "Intersection over union of every class, in percent; of several seeds the mean. What was chosen on ground truth is \
-         named below the scores.",
+        "Intersection over union of every class, in percent; of several seeds the mean. Marks † are those of the scores.",
         &text,
     ))
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Reads records and the tables `score`; writes nothing. A row is recognised by the parameters of its training and its
-//! CAMs, never by the name of an experiment.
+//! CAMs, its images and the networks that it went on from, never by the name of an experiment.
 
 mod runs;
 mod tables;

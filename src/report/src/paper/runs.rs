@@ -21,7 +21,7 @@ pub(super) struct Run {
     pub seed: u64,
     /// Parameters of train-cam that have an effect.
     pub train: Value,
-    /// Its images, and where its network came from: what [`origin`] tells.
+    /// Its images, and where its network came from, as [`origin`] tells it.
     pub origin: Value,
     /// Parameters of extract-msinf-cam.
     pub extract: Value,
@@ -67,7 +67,7 @@ pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
     for source in sources {
         let Some(cams) = input(catalog, source, &source.artifact, "extract-msinf-cam")? else { continue };
         let Some(trained) = input(catalog, source, &cams, "train-cam")? else { continue };
-        let origin = origin(catalog, source, &trained)?;
+        let origin = origin(&trained)?;
         let (cams, trained) = (cams.record(), trained.record());
         if seen.insert(cams.key.clone()) {
             runs.push(Run {
@@ -84,14 +84,13 @@ pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// The images of a training, and the parameters and the origin of the training from whose network it went on, if from any:
-/// equal for the seeds of an experiment.
-fn origin(catalog: &Catalog, of: &Source, trained: &Artifact) -> Result<Value> {
-    let from = match input(catalog, of, trained, "train-cam")? {
-        Some(start) => json!({"train": start.record().preimage.params, "origin": origin(catalog, of, &start)?}),
-        None => Value::Null,
-    };
-    Ok(json!({"images": trained.record().preimage.inputs.get("prepare-data"), "from": from}))
+/// The images of a training and of those from whose networks it went on, and the parameters of these: equal for the seeds
+/// of an experiment.
+fn origin(trained: &Artifact) -> Result<Value> {
+    let (ancestors, gone) = trained.ancestors()?;
+    let images = |artifact: &Artifact| artifact.record().preimage.inputs.get("prepare-data").cloned();
+    let start = |artifact: &Artifact| json!({"train": artifact.record().preimage.params, "images": images(artifact)});
+    Ok(json!({"images": images(trained), "from": ancestors.iter().map(start).collect::<Vec<_>>(), "gone": gone}))
 }
 
 /// The artifact that `artifact` has read of a stage.

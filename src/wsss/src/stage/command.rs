@@ -120,7 +120,8 @@ struct Done {
 impl Site {
     fn params<S: Stage>(&self) -> Result<S::Params> {
         let params = self.plan.parse()?;
-        S::check(&params).map_err(|error| locate(error, &self.plan))?;
+        let checked = S::check(&params).and_then(|()| S::check_plan(&params, &self.experiment));
+        checked.map_err(|error| locate(error, &self.plan))?;
         Ok(params)
     }
 }

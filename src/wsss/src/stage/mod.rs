@@ -16,7 +16,7 @@ mod stop;
 
 use std::collections::BTreeMap;
 
-use artifact::{Artifact, Description, Result, Work};
+use artifact::{Artifact, Description, ExperimentPlan, Result, Work};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -42,6 +42,11 @@ pub trait Stage {
 
     /// Checks that go beyond types: ranges, combinations. Reads nothing.
     fn check(params: &Self::Params) -> Result<()>;
+
+    /// Checks against what the manifest says of the experiment's other stages. Reads nothing.
+    fn check_plan(_params: &Self::Params, _plan: &ExperimentPlan) -> Result<()> {
+        Ok(())
+    }
 
     /// Computes. Everything it leaves in `context.work` is published after it returns.
     fn run(context: &mut Context<Self::Params>) -> Result<Outcome>;
@@ -79,8 +84,8 @@ impl<P> Context<P> {
         self.inputs.get(stage)
     }
 
-    /// Logs where a network's first weights came from, if from a file: how many variables it filled, which it has no tensor
-    /// for, and which of its tensors are of no use.
+    /// Logs where a network's first weights came from, if from a file: how many variables the file filled, for which it has no
+    /// tensor, and which of its tensors are of no use.
     pub fn log_weights(&mut self, report: Option<&LoadReport>) -> Result<()> {
         let Some(LoadReport { filled, missing, unexpected, misshapen }) = report else { return Ok(()) };
         let misshapen: Vec<_> = misshapen.iter().map(ToString::to_string).collect();
