@@ -36,11 +36,6 @@ use wsss::train::init::{CHECKPOINT, trained_param};
 use self::chosen::chosen;
 use self::scoreboard::{Scoreboard, Scored};
 
-/// What scores are made of where the manifest's `needs` names it.
-const SCORED: [&str; 4] = ["extract-msinf-cam", "threshold-sweep", "random-walk", "train-deeplab"];
-/// What those were made of. Of these only the parameters are read: which had an effect on the scores.
-const UPSTREAM: [&str; 2] = ["train-cam", "train-affinity"];
-
 struct Evaluate;
 
 #[derive(Serialize, Deserialize)]
@@ -87,7 +82,16 @@ impl Stage for Evaluate {
     fn description() -> Description {
         Description {
             inputs: vec!["prepare-data".into()],
-            optional_inputs: SCORED.into_iter().chain(UPSTREAM).map(str::to_owned).collect(),
+            optional_inputs: [
+                "train-cam",
+                "extract-msinf-cam",
+                "threshold-sweep",
+                "train-affinity",
+                "random-walk",
+                "train-deeplab",
+            ]
+            .map(str::to_owned)
+            .into(),
             outputs: [ScoreRow::TABLE, ClassScoreRow::TABLE, ConfusionRow::TABLE, LabelRow::TABLE]
                 .map(str::to_owned)
                 .into(),
@@ -146,14 +150,12 @@ impl Stage for Evaluate {
 
 /// Leaves of the names of what was chosen on ground truth those that had an effect.
 fn keep_used(context: &mut Context<Params>) -> Result<()> {
-    let mut names = std::mem::take(&mut context.params.chosen_on_ground_truth);
-    let mut unused = Vec::new();
-    for stage in ["prepare-data"].into_iter().chain(UPSTREAM).chain(SCORED) {
-        if let Some(artifact) = context.optional_input(stage) {
-            chosen::keep_used(&mut names, &mut unused, artifact)?;
-        }
+    let (mut kept, mut unused) = (Vec::new(), Vec::new());
+    for name in std::mem::take(&mut context.params.chosen_on_ground_truth) {
+        let names = if chosen::used(&name, context.inputs())? { &mut kept } else { &mut unused };
+        names.push(name);
     }
-    context.params.chosen_on_ground_truth = names;
+    context.params.chosen_on_ground_truth = kept;
     if unused.is_empty() { Ok(()) } else { context.log.event("chosen_without_effect", &json!({ "names": unused })) }
 }
 

@@ -181,10 +181,9 @@ impl AffinityLearner {
         let vs = nn::VarStore::new(context.device);
         let net = AffinityNet::new(&vs.root(), &params.backbone);
         let filled = params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
-        context.log_weights(filled.as_ref())?;
-        let params = &context.params;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
+        context.log_weights(filled.as_ref())?;
         Ok(Self { vs, net, radius })
     }
 }

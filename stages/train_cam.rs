@@ -237,8 +237,6 @@ impl CamLearner {
             Some(earlier) => Some(fill_cam_net(&main_vs, earlier)?),
             None => params.init.fill(&main_vs, &params.weights, None)?,
         };
-        context.log_weights(filled.as_ref())?;
-        let params = &context.params;
         let supported = params.variant.rcm() || params.variant.attention().is_some();
         let (mut support_vs, mut support) = (None, None);
         if supported && params.support.update == Update::Ema {
@@ -259,7 +257,7 @@ impl CamLearner {
             options: MamOptions { variant, normalize: params.mam.normalize, reduction: params.mam.reduction },
             weight: params.mam.weight,
         });
-        Ok(Self {
+        let learner = Self {
             main_vs,
             main,
             support_vs,
@@ -275,7 +273,9 @@ impl CamLearner {
             rcm_from_epoch: params.rcm.from_epoch,
             mam_from_epoch: params.mam.from_epoch,
             classes,
-        })
+        };
+        context.log_weights(filled.as_ref())?;
+        Ok(learner)
     }
 }
 

@@ -56,21 +56,14 @@ pub fn check_plan(names: &[String], plan: &ExperimentPlan) -> Result<()> {
     Ok(())
 }
 
-/// Moves from `names` to `unused` the parameters of a stage that had an effect neither on its `artifact` nor on those of the
-/// same stage from which that went on, as `train-cam.rcm.threshold` on baselines.
-pub fn keep_used(names: &mut Vec<String>, unused: &mut Vec<String>, artifact: &Artifact) -> Result<()> {
+/// Did the parameter `name` have an effect on its stage's artifact among `inputs`, or on one of the same stage from which that
+/// went on? `train-cam.rcm.threshold` has none on baselines. What is not known, as of a stage that is no input, may have.
+pub fn used<'a>(name: &str, mut inputs: impl Iterator<Item = &'a Artifact>) -> Result<bool> {
+    let Some((stage, path)) = name.split_once('.') else { return Ok(true) };
+    let Some(artifact) = inputs.find(|input| input.record().preimage.stage == stage) else { return Ok(true) };
     let (ancestors, gone) = artifact.ancestors()?;
-    let preimage = &artifact.record().preimage;
-    let line: Vec<_> = ancestors.iter().map(|artifact| &artifact.record().preimage).chain([preimage]).collect();
-    let used = |name: &String| {
-        let path = name.strip_prefix(&preimage.stage).and_then(|rest| rest.strip_prefix('.'));
-        // What a training that is gone used is not known: then it stays.
-        gone || path.is_none_or(|path| line.iter().any(|made| has(&made.params, path) || made.files.contains_key(path)))
-    };
-    let (kept, left): (Vec<_>, Vec<_>) = names.drain(..).partition(used);
-    *names = kept;
-    unused.extend(left);
-    Ok(())
+    let mut line = ancestors.iter().chain([artifact]).map(|artifact| &artifact.record().preimage);
+    Ok(gone.is_some() || line.any(|made| has(&made.params, path) || made.files.contains_key(path)))
 }
 
 fn has(params: &Value, path: &str) -> bool {

@@ -60,7 +60,7 @@ fn a_training_starts_from_the_whole_network_of_another_experiment() {
 
     let (ancestors, gone) = tuned.ancestors().unwrap();
     let keys: Vec<_> = ancestors.iter().map(|artifact| &artifact.record().key).collect();
-    assert_eq!((keys, gone), (vec![&world.latest_of("train-cam", Some("first")).record().key], false));
+    assert_eq!((keys, gone), (vec![&world.latest_of("train-cam", Some("first")).record().key], None));
 
     // By hand the other experiment's artifact is found as well; a parameter of RCM is none of the baseline's.
     let by_hand = world.commit("train-cam", &["--set", "train-cam.rcm.temperature=0.4"]);

@@ -234,6 +234,15 @@ fn trainings_that_went_on_from_different_networks_are_told_apart() {
     for line in ["| RCM (rcm) | 2 | 57.6 | 49.0 ± 1.4 †", "| RCM (late) | 2 | 57.6 | 29.0 ± 1.4 †"] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+    // Networks that the store no longer holds are not taken for the same.
+    for artifact in Store::open(dir.path()).unwrap().artifacts("train-cam").unwrap() {
+        if artifact.record().preimage.inputs.is_empty() {
+            std::fs::remove_dir_all(artifact.dir()).unwrap();
+        }
+    }
+    let text = tables(dir.path());
+    let (table_1, _) = text.split_once("**Table 2").unwrap();
+    assert_eq!(table_1.matches("| 1 | 57.6 |").count(), 4, "{text}");
 }
 
 #[test]

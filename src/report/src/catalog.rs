@@ -201,7 +201,7 @@ impl Catalog {
         let own = self.sources.iter().find(|s| s.stage == stage && s.experiment == experiment && alike(&s.artifact));
         match own {
             Some(own) => Ok(Some(own.artifact.clone())),
-            None => Ok(Store::open(&self.root)?.artifacts(stage)?.into_iter().find(alike)),
+            None => Store::open(&self.root)?.with_content(stage, digest),
         }
     }
 

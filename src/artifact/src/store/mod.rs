@@ -169,6 +169,11 @@ impl Store {
         Ok(artifacts)
     }
 
+    /// The newest artifact of a stage with this content digest.
+    pub fn with_content(&self, stage: &str, digest: &str) -> Result<Option<Artifact>> {
+        Ok(self.artifacts(stage)?.into_iter().find(|artifact| artifact.record.digest == digest))
+    }
+
     /// Does a process work on a key?
     pub fn is_leased(&self, stage: &str, key: &Key) -> bool {
         gc::is_leased(&self.work_dir(stage, key).with_extension("lock"))
@@ -214,19 +219,21 @@ impl Artifact {
         &self.record
     }
 
-    /// The artifacts of the same stage from which this one goes on, the nearest first, as far as the store still holds them;
-    /// and whether one is gone.
-    pub fn ancestors(&self) -> Result<(Vec<Self>, bool)> {
+    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one if its
+    /// store no longer holds it.
+    pub fn ancestors(&self) -> Result<(Vec<Self>, Option<String>)> {
         let stage = &self.record.preimage.stage;
+        let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
+        let store = Store { root };
         let mut ancestors: Vec<Self> = Vec::new();
         while let Some(digest) = ancestors.last().unwrap_or(self).record.preimage.inputs.get(stage) {
-            let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
-            match (Store { root }).artifacts(stage)?.into_iter().find(|artifact| artifact.record.digest == *digest) {
-                Some(ancestor) => ancestors.push(ancestor),
-                None => return Ok((ancestors, true)),
-            }
+            let Some(ancestor) = store.with_content(stage, digest)? else {
+                let gone = digest.clone();
+                return Ok((ancestors, Some(gone)));
+            };
+            ancestors.push(ancestor);
         }
-        Ok((ancestors, false))
+        Ok((ancestors, None))
     }
 
     /// A file of the artifact, such as `checkpoint.safetensors`.

@@ -49,11 +49,12 @@ fn shown(cell: &Cell) -> String {
 
 /// The measured lines with their deviations, the paper's faintly behind them.
 fn lines(table: &Table) -> String {
+    let whisker = |(at, sample): &(f64, Sample)| sample.range().map(|[from, to]| Whisker { at: *at, from, to });
     let series = |(colour, line): (usize, &Line)| Series {
         colour,
         points: line.here.iter().map(|(at, sample)| (*at, sample.mean())).collect(),
         raw: line.paper.iter().map(|(at, percent)| (*at, percent / 100.0)).collect(),
-        whiskers: line.here.iter().filter_map(|(at, sample)| whisker(*at, sample)).collect(),
+        whiskers: line.here.iter().filter_map(whisker).collect(),
         ..Series::default()
     };
     let series: Vec<_> = table.lines.iter().enumerate().map(series).collect();
@@ -64,9 +65,4 @@ fn lines(table: &Table) -> String {
     let both = table.lines.iter().any(|line| !line.paper.is_empty());
     let caption = if both { "<figcaption>mIoU, %: strong here, faint the paper</figcaption>" } else { "" };
     format!("{}<div class=\"charts\"><figure>{caption}{svg}</figure></div>\n", legend(&names))
-}
-
-fn whisker(at: f64, sample: &Sample) -> Option<Whisker> {
-    let (mean, deviation) = (sample.mean(), sample.deviation()?);
-    Some(Whisker { at, from: mean - deviation, to: mean + deviation })
 }

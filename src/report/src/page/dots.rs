@@ -1,10 +1,10 @@
-//! The paper's number and the measured one of each row as dots on a line, a small chart for each measure.
+//! The paper's number and the measured one of each row as dots on a line, a small chart for each pair.
 
 use std::fmt::Write as _;
 
 use super::chart::{Axis, tidy};
 use super::html::{escape, number};
-use crate::paper::{Measure, Table};
+use crate::paper::{Pair, Sample, Table};
 
 const WIDTH: f64 = 400.0;
 /// Width of a letter of a row's name, generously.
@@ -16,24 +16,25 @@ const BOTTOM: f64 = 26.0;
 
 /// The charts of a table; empty where nothing was measured.
 pub(super) fn figure(table: &Table) -> String {
-    let measures = table.measures();
-    let charts: String = measures
-        .iter()
-        .filter(|measure| !measure.rows.is_empty())
-        .map(|measure| chart(&table.title, measure))
-        .collect();
+    let pairs = table.pairs();
+    let measured = pairs.iter().filter(|pair| !pair.rows.is_empty());
+    let charts: String = measured.map(|pair| chart(&table.title, pair)).collect();
     if charts.is_empty() { charts } else { format!("<div class=\"charts\">{charts}</div>\n") }
 }
 
-fn chart(title: &str, measure: &Measure<'_>) -> String {
-    let ends = measure.rows.iter().flat_map(|(_, paper, here)| {
-        let (mean, deviation) = (here.mean() * 100.0, here.deviation().unwrap_or(0.0) * 100.0);
-        [*paper, mean - deviation, mean + deviation]
-    });
+/// Mean, and mean less and plus deviation, in percent.
+fn percents(here: &Sample) -> [f64; 3] {
+    let mean = here.mean();
+    let [from, to] = here.range().unwrap_or([mean; 2]);
+    [mean, from, to].map(|share| share * 100.0)
+}
+
+fn chart(title: &str, pair: &Pair<'_>) -> String {
+    let ends = pair.rows.iter().flat_map(|(_, paper, here)| percents(here).into_iter().chain([*paper]));
     let axis = Axis::over(ends, 5.0, false);
-    let longest = measure.rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let longest = pair.rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
     let left = (longest as f64).mul_add(LETTER, 16.0).min(0.6 * WIDTH);
-    let (right, height) = (WIDTH - RIGHT, TOP + ROW * measure.rows.len() as f64 + BOTTOM);
+    let (right, height) = (WIDTH - RIGHT, TOP + ROW * pair.rows.len() as f64 + BOTTOM);
     let bottom = height - BOTTOM;
     let at = |percent: f64| axis.place(percent, left, right);
     let mut svg = String::new();
@@ -47,10 +48,9 @@ fn chart(title: &str, measure: &Measure<'_>) -> String {
             number(tidy(*tick))
         );
     }
-    for (index, (name, paper, here)) in measure.rows.iter().enumerate() {
+    for (index, (name, paper, here)) in pair.rows.iter().enumerate() {
         let y = TOP + ROW * (index as f64 + 0.5);
-        let (mean, deviation) = (here.mean() * 100.0, here.deviation().unwrap_or(0.0) * 100.0);
-        let (mean, from, to, paper) = (at(mean), at(mean - deviation), at(mean + deviation), at(*paper));
+        let ([mean, from, to], paper) = (percents(here).map(at), at(*paper));
         let _ = writeln!(
             svg,
             "<text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
@@ -62,7 +62,7 @@ fn chart(title: &str, measure: &Measure<'_>) -> String {
             escape(name)
         );
     }
-    let name = escape(measure.name);
+    let name = escape(pair.name);
     format!(
         "<figure><figcaption>{name}, %: ● here, ○ paper</figcaption><svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height}\" \
          role=\"img\" aria-label=\"{}, {name}\">\n{svg}</svg></figure>",

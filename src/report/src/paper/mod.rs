@@ -45,7 +45,7 @@ pub(crate) struct Line {
 
 /// A pair of columns: what the paper prints, in percent, and what was measured here.
 #[derive(Debug)]
-pub(crate) struct Measure<'a> {
+pub(crate) struct Pair<'a> {
     /// What is measured.
     pub name: &'a str,
     /// Name, paper and here of each row that has both.
@@ -54,18 +54,18 @@ pub(crate) struct Measure<'a> {
 
 impl Table {
     /// The pairs of columns.
-    pub fn measures(&self) -> Vec<Measure<'_>> {
-        let pairs =
+    pub fn pairs(&self) -> Vec<Pair<'_>> {
+        let columns =
             self.head.iter().enumerate().filter_map(|(column, name)| Some((column, name.strip_suffix(" paper")?)));
-        let measure = |(column, name)| {
+        let pair = |(column, name)| {
             // The first column is the row's name, which is no cell.
             let rows = self.rows.iter().filter_map(|(row, cells)| match (&cells[column - 1], &cells[column]) {
                 (Cell::Paper(paper), Cell::Here(here)) => Some((row.as_str(), *paper, here)),
                 _ => None,
             });
-            Measure { name, rows: rows.collect() }
+            Pair { name, rows: rows.collect() }
         };
-        pairs.map(measure).collect()
+        columns.map(pair).collect()
     }
 }
 
@@ -102,6 +102,12 @@ impl Sample {
         let (mean, n) = (self.mean(), self.values.len());
         let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
         (n > 1).then(|| (squares / (n - 1) as f64).sqrt())
+    }
+
+    /// The mean less and plus the deviation.
+    pub fn range(&self) -> Option<[f64; 2]> {
+        let mean = self.mean();
+        self.deviation().map(|deviation| [mean - deviation, mean + deviation])
     }
 
     /// `48.4 ± 1.2`, in percent.

@@ -67,15 +67,14 @@ pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
     for source in sources {
         let Some(cams) = input(catalog, source, &source.artifact, "extract-msinf-cam")? else { continue };
         let Some(trained) = input(catalog, source, &cams, "train-cam")? else { continue };
-        let origin = origin(&trained)?;
-        let (cams, trained) = (cams.record(), trained.record());
+        let (cams, made) = (cams.record(), trained.record());
         if seen.insert(cams.key.clone()) {
             runs.push(Run {
                 experiment: title_of(&source.experiment).to_owned(),
                 main: source.main,
-                seed: trained.preimage.seed.unwrap_or_default(),
-                train: trained.preimage.params.clone(),
-                origin,
+                seed: made.preimage.seed.unwrap_or_default(),
+                train: made.preimage.params.clone(),
+                origin: origin(&trained)?,
                 extract: cams.preimage.params.clone(),
                 scores: scores(source)?,
             });

@@ -84,6 +84,11 @@ impl<P> Context<P> {
         self.inputs.get(stage)
     }
 
+    /// Every input.
+    pub fn inputs(&self) -> impl Iterator<Item = &Artifact> {
+        self.inputs.values()
+    }
+
     /// Logs where a network's first weights came from, if from a file: how many variables the file filled, for which it has no
     /// tensor, and which of its tensors are of no use.
     pub fn log_weights(&mut self, report: Option<&LoadReport>) -> Result<()> {
