@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use artifact::error::printable;
 use artifact::{Error, Result};
 use clap::Parser;
+use data::weights::{Stored, Weights, published};
 use serde::Serialize;
 use tch::{Device, nn};
-use wsss::model::weights::{FOREIGN_HEADS, LoadReport, Stored, Weights, published};
+use wsss::model::fill::{self, FOREIGN_HEADS, LoadReport};
 use wsss::model::{Backbone, BackboneConfig, BackboneName, Norm};
 
 /// Rows of the table without --all.
@@ -164,7 +165,7 @@ impl Candidate {
     /// What `init = "weights"` of train-cam would say of the file.
     fn fit(&self, weights: &Weights) -> Result<Fit> {
         let heads: Vec<&str> = FOREIGN_HEADS.into_iter().chain(["feature."]).collect();
-        let report = weights.compare(&self.vs, Self::PREFIX)?.required(Self::PREFIX, &heads);
+        let report = fill::compare(weights, &self.vs, Self::PREFIX)?.required(Self::PREFIX, &heads);
         let (fits, summary) = (report.fits(), report.to_string());
         let LoadReport { missing, unexpected, misshapen, .. } = report;
         let misshapen = misshapen.iter().map(ToString::to_string).collect();

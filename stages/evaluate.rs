@@ -16,22 +16,23 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
-use artifact::{Artifact, ClassId, Description, Error, ExperimentPlan, Result, Row as _};
+use artifact::{Artifact, ClassId, Error, ExperimentPlan, ParamError, Result, Row as _};
+use data::augment::normalize;
+use data::cams::{Cams, labels};
+use data::codec::Rgb;
+use data::confusion::{ConfusionMatrix, SweepHistogram};
+use data::dataset::{Dataset, Masks, photograph};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Tensor, nn};
-use wsss::data::augment::normalize;
-use wsss::data::codec::Rgb;
-use wsss::data::dataset::{Cams, Dataset, Masks, labels, photograph};
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
+use wsss::device;
+use wsss::infer::{CamScores, Networks, cam_crf, winners};
 use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
 use wsss::method::segmentation::{Flip, probabilities};
 use wsss::model::DeepLab;
-use wsss::model::weights;
-use wsss::stage::{
-    CamScores, Context, Networks, Outcome, Parts, Stage, cam_crf, cores, count_cams, for_each_part, winners,
-};
-use wsss::train::init::{CHECKPOINT, trained_param};
+use wsss::model::fill;
+use wsss::train::init::CHECKPOINT;
 
 use self::chosen::chosen;
 use self::scoreboard::{Scoreboard, Scored};
@@ -78,6 +79,7 @@ impl CamCrfParams {
 
 impl Stage for Evaluate {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         Description {
@@ -95,7 +97,6 @@ impl Stage for Evaluate {
             outputs: [ScoreRow::TABLE, ClassScoreRow::TABLE, ConfusionRow::TABLE, LabelRow::TABLE]
                 .map(str::to_owned)
                 .into(),
-            tensors: true,
             sharded: true,
             ..Description::new("evaluate", 3)
         }
@@ -103,13 +104,13 @@ impl Stage for Evaluate {
 
     fn check(params: &Params) -> Result<()> {
         if params.deeplab_scales.is_empty() || params.deeplab_scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
-            return Err(Error::Config("deeplab_scales: give one or more from 0.1 to 4".into()));
+            return Err(ParamError::new("deeplab_scales", "give one or more from 0.1 to 4").into());
         }
-        params.cam_crf.crf().check().map_err(|reason| Error::Config(format!("cam_crf.{reason}")))?;
+        params.cam_crf.crf().check().map_err(|error| error.below("cam_crf"))?;
         if !(params.cam_crf.alpha > 0.0 && params.cam_crf.alpha <= 1e3) {
-            return Err(Error::Config("cam_crf.alpha: must be above 0, such as 4".into()));
+            return Err(ParamError::new("cam_crf.alpha", "must be above 0, such as 4").into());
         }
-        params.deeplab_crf.check().map_err(|reason| Error::Config(format!("deeplab_crf.{reason}")))?;
+        params.deeplab_crf.check().map_err(|error| error.below("deeplab_crf"))?;
         chosen::check(&params.chosen_on_ground_truth)
     }
 
@@ -163,9 +164,9 @@ fn keep_used(context: &mut Context<Params>) -> Result<()> {
 fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>, cams: &Cams, artifact: &Artifact) -> Result<()> {
     let sweep = context
         .optional_input("threshold-sweep")
-        .ok_or_else(|| Error::Config("needs: CAMs are scored at a threshold; add threshold-sweep".into()))?;
+        .ok_or_else(|| ParamError::new("needs", "CAMs are scored at a threshold; add threshold-sweep"))?;
     let SweepRow { threshold, chosen_on_ground_truth, .. } = chosen_threshold(sweep)?;
-    let split: Value = trained_param(sweep, "choose_on")?;
+    let split: Value = sweep.param("choose_on")?;
     let split = split.as_str().filter(|_| chosen_on_ground_truth);
     let chosen = chosen("cam", &context.params.chosen_on_ground_truth, split);
     let classes = board.classes();
@@ -173,7 +174,7 @@ fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>, cams: &Cams
         let what = Scored { stage: "cam", split, artifact, threshold: Some(threshold), chosen: &chosen };
         board.score(&what, |image, truth| {
             let mut histogram = SweepHistogram::new(classes, &[threshold as f32]);
-            count_cams(&mut histogram, cams, image, truth);
+            cams.count(&mut histogram, image, truth);
             Ok(histogram.confusion(0))
         })?;
     }
@@ -190,7 +191,7 @@ fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result
         let what = Scored { stage: "label", split, artifact, threshold: None, chosen: &chosen };
         board.score(&what, |image, truth| {
             let id = &image.image_id;
-            let missing = || Error::Config(format!("label_splits: image '{id}' of '{split}' has no pseudo-label"));
+            let missing = || ParamError::new("label_splits", format!("image '{id}' of '{split}' has no pseudo-label"));
             Ok(confusion(classes, truth, &labels.get(id).ok_or_else(missing)?.classes))
         })?;
     }
@@ -225,7 +226,7 @@ fn score_predictions(
 fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>) -> Result<usize> {
     let params = &context.params;
     let cams = cams.filter(|_| params.cam_crf.iterations > 0);
-    let (device, classes) = (context.device, dataset.classes.len() + 1);
+    let (device, classes) = (device::open(&context.device)?, dataset.classes.len() + 1);
     let trained = context.optional_input("train-deeplab");
     let (scales, flip) = (params.deeplab_scales.clone(), if params.deeplab_flip { Flip::Both } else { Flip::None });
     let segment = move |net: &DeepLab, photo: &Tensor| probabilities(net, photo, &scales, flip);
@@ -284,9 +285,9 @@ fn deeplab_scores(segment: impl Fn(&Tensor) -> Tensor, photo: &Rgb) -> Vec<f32> 
 
 fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {
     let mut vs = nn::VarStore::new(device);
-    let (backbone, hidden) = (trained_param(trained, "backbone")?, trained_param(trained, "hidden")?);
+    let (backbone, hidden) = (trained.param("backbone")?, trained.param("hidden")?);
     let net = DeepLab::new(&vs.root(), &backbone, classes, hidden);
-    weights::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    fill::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
     vs.freeze();
     Ok(net)
 }
@@ -304,5 +305,5 @@ fn confusion(classes: usize, truth: &[u8], prediction: &[u8]) -> ConfusionMatrix
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<Evaluate>()
+    stage::main::<Evaluate>()
 }

@@ -6,19 +6,21 @@ use std::process::ExitCode;
 
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
-use artifact::{ClassId, Description, Error, Result, Row as _};
+use artifact::{ClassId, ParamError, Result, Row as _};
+use data::augment::normalize;
+use data::codec::Rgb;
+use data::dataset::{Dataset, Masks, photograph};
+use data::resize::resize_bicubic;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Kind, Tensor, nn};
-use wsss::data::augment::normalize;
-use wsss::data::codec::Rgb;
-use wsss::data::dataset::{Dataset, Masks, photograph};
-use wsss::data::resize::resize_bicubic;
+use wsss::device;
+use wsss::infer::Networks;
 use wsss::method::cam;
-use wsss::model::weights;
+use wsss::model::fill;
 use wsss::model::{CamNet, CamNetConfig, Mode};
-use wsss::stage::{Context, Networks, Outcome, Parts, Stage, cores, for_each_part};
-use wsss::train::init::{CHECKPOINT, SUPPORT, trained_param};
+use wsss::train::init::{CHECKPOINT, SUPPORT};
 
 struct ExtractMsinfCam;
 
@@ -43,12 +45,12 @@ enum Net {
 
 impl Stage for ExtractMsinfCam {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         Description {
             inputs: vec!["prepare-data".into(), "train-cam".into()],
             outputs: vec![CamRow::TABLE.into()],
-            tensors: true,
             sharded: true,
             ..Description::new("extract-msinf-cam", 2)
         }
@@ -56,7 +58,7 @@ impl Stage for ExtractMsinfCam {
 
     fn check(params: &Params) -> Result<()> {
         if params.scales.is_empty() || params.scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
-            return Err(Error::Config("scales: give one or more from 0.1 to 4".into()));
+            return Err(ParamError::new("scales", "give one or more from 0.1 to 4").into());
         }
         Ok(())
     }
@@ -67,14 +69,14 @@ impl Stage for ExtractMsinfCam {
         let images = dataset.splits(&params.splits)?;
         let trained = context.input("train-cam");
         let config = CamNetConfig {
-            backbone: trained_param(trained, "backbone")?,
-            features: trained_param(trained, "features")?,
+            backbone: trained.param("backbone")?,
+            features: trained.param("features")?,
             classes: dataset.classes.len() as i64,
         };
         let weights = checkpoint(context)?;
         let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let scales = scales + if params.flip { " x flip" } else { "" };
-        let device = context.device;
+        let device = device::open(&context.device)?;
         let raw = |net: &CamNet, images: &Tensor| net.forward(images, Mode::Eval).cam;
         let networks = Networks::new(device, || network(&config, &weights, device), raw)?;
         let (dataset, scales, networks) = (&dataset, &scales, &networks);
@@ -105,7 +107,7 @@ impl Stage for ExtractMsinfCam {
 fn network(config: &CamNetConfig, weights: &Path, device: tch::Device) -> Result<CamNet> {
     let mut vs = nn::VarStore::new(device);
     let net = CamNet::new(&vs.root(), config);
-    weights::load(&vs, weights, "", &[])?;
+    fill::load(&vs, weights, "", &[])?;
     vs.freeze();
     Ok(net)
 }
@@ -119,7 +121,8 @@ fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {
     let path = trained.file(name);
     if !trained.record().files.contains_key(name) {
         let dir = trained.dir().display();
-        return Err(Error::Config(format!("net: {dir} has no {name}; this variant trains no SupportNet of its own")));
+        let reason = format!("{dir} has no {name}; this variant trains no SupportNet of its own");
+        return Err(ParamError::new("net", reason).into());
     }
     Ok(path)
 }
@@ -196,5 +199,5 @@ impl Map {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<ExtractMsinfCam>()
+    stage::main::<ExtractMsinfCam>()
 }

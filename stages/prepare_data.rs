@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::describe::Unused;
 use artifact::table::DatasetRow;
-use artifact::{Description, Error, Result, Row as _};
+use artifact::{ParamError, Result, Row as _};
+use data::dataset::CLASSES;
+use data::shapes::{self, ShapesConfig};
+use data::voc::{self, Unknown, VocSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use wsss::data::dataset::CLASSES;
-use wsss::data::shapes::{self, ShapesConfig};
-use wsss::data::voc::{self, Unknown, VocSource};
-use wsss::stage::{Context, Outcome, Progress, Stage};
+use stage::{Context, Description, Outcome, Progress, Stage, Unused};
 
 struct PrepareData;
 
@@ -41,13 +40,13 @@ enum Source {
 }
 
 impl Params {
-    fn shapes(&self) -> Result<&ShapesConfig> {
-        self.shapes.as_ref().ok_or_else(|| Error::Config("shapes: missing, but source = \"shapes\"".into()))
+    fn shapes(&self) -> Result<&ShapesConfig, ParamError> {
+        self.shapes.as_ref().ok_or_else(|| ParamError::new("shapes", "missing, but source = \"shapes\""))
     }
 
-    fn voc(&self) -> Result<VocSource> {
+    fn voc(&self) -> Result<VocSource, ParamError> {
         let clone_pair = |(split, list): (&String, &String)| (split.clone(), list.clone());
-        let missing = |name: &str| Error::Config(format!("{name}: missing, but source = \"voc\""));
+        let missing = |name: &str| ParamError::new(name, "missing, but source = \"voc\"");
         Ok(VocSource {
             root: self.root.clone().ok_or_else(|| missing("root"))?,
             classes: self.classes.clone().ok_or_else(|| missing("classes"))?,
@@ -81,8 +80,8 @@ impl Stage for PrepareData {
 
     fn check(params: &Params) -> Result<()> {
         match params.source {
-            Source::Shapes => params.shapes()?.check().map_err(|reason| Error::Config(format!("shapes: {reason}"))),
-            Source::Voc => params.voc().map(drop),
+            Source::Shapes => params.shapes()?.check().map_err(|error| error.below("shapes").into()),
+            Source::Voc => Ok(params.voc().map(drop)?),
         }
     }
 
@@ -136,5 +135,5 @@ fn embedded(root: PathBuf, config: &ShapesConfig) -> VocSource {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<PrepareData>()
+    stage::main::<PrepareData>()
 }

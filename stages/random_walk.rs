@@ -3,20 +3,23 @@
 use std::process::ExitCode;
 
 use artifact::table::{DatasetRow, LabelRow};
-use artifact::{Artifact, ClassId, Description, Error, Result, Row as _};
+use artifact::{Artifact, ClassId, ParamError, Result, Row as _};
+use data::augment::normalize;
+use data::cams::Cams;
+use data::dataset::{Dataset, Masks, photograph};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Kind, Tensor, nn};
-use wsss::data::augment::normalize;
-use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
+use wsss::device;
+use wsss::infer::{CamScores, Networks, winners};
 use wsss::method::affinity::{affinities, fitting_radius};
 use wsss::method::cam::upsample;
 use wsss::method::crf::{CrfParams, DenseCrf};
 use wsss::method::random_walk::{WalkOptions, random_walk};
-use wsss::model::weights;
+use wsss::model::fill;
 use wsss::model::{AffinityNet, Mode};
-use wsss::stage::{CamScores, Context, Networks, Outcome, Parts, Stage, cores, for_each_part, winners};
-use wsss::train::init::{CHECKPOINT, trained_param};
+use wsss::train::init::CHECKPOINT;
 
 struct RandomWalk;
 
@@ -37,12 +40,12 @@ struct Params {
 
 impl Stage for RandomWalk {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         Description {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into(), "train-affinity".into()],
             outputs: vec![LabelRow::TABLE.into()],
-            tensors: true,
             sharded: true,
             ..Description::new("random-walk", 2)
         }
@@ -50,12 +53,12 @@ impl Stage for RandomWalk {
 
     fn check(params: &Params) -> Result<()> {
         if params.logt > 16 {
-            return Err(Error::Config("logt: at most 16 (65,536 steps)".into()));
+            return Err(ParamError::new("logt", "at most 16 (65,536 steps)").into());
         }
         if params.alpha <= 0.0 || params.beta <= 0.0 {
-            return Err(Error::Config("alpha: alpha and beta must be above 0".into()));
+            return Err(ParamError::new("alpha", "alpha and beta must be above 0").into());
         }
-        params.crf.check().map_err(|reason| Error::Config(format!("crf.{reason}")))?;
+        params.crf.check().map_err(|error| error.below("crf"))?;
         Ok(())
     }
 
@@ -65,8 +68,8 @@ impl Stage for RandomWalk {
         let cams = Cams::load(context.input("extract-msinf-cam"))?;
         let images = dataset.splits(&params.splits)?;
         let trained = context.input("train-affinity");
-        let radius: usize = trained_param(trained, "radius")?;
-        let device = context.device;
+        let radius: usize = trained.param("radius")?;
+        let device = device::open(&context.device)?;
         let features = |net: &AffinityNet, photo: &Tensor| net.forward(photo, Mode::Eval);
         let networks = Networks::new(device, || network(trained, device), features)?;
         let (cams, networks) = (&cams, &networks);
@@ -100,8 +103,8 @@ impl Stage for RandomWalk {
 
 fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     let mut vs = nn::VarStore::new(device);
-    let net = AffinityNet::new(&vs.root(), &trained_param(trained, "backbone")?);
-    weights::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?);
+    fill::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
     vs.freeze();
     Ok(net)
 }
@@ -154,5 +157,5 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<RandomWalk>()
+    stage::main::<RandomWalk>()
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{HistogramRow, SweepRow};
-use artifact::{ClassId, Description, Error, Result, Row as _};
+use artifact::{ClassId, Error, ParamError, Result, Row as _};
+use data::cams::Cams;
+use data::confusion::{ConfusionMatrix, SweepHistogram};
+use data::dataset::{Dataset, Masks, ground_truth};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use wsss::data::dataset::{Cams, Dataset, Masks, ground_truth};
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
-use wsss::stage::{Context, Outcome, Progress, Stage, count_cams};
+use stage::{Context, Description, Outcome, Progress, Stage};
 
 struct ThresholdSweep;
 
@@ -45,13 +46,12 @@ impl Params {
     }
 
     /// The index of a threshold.
-    fn index_of(&self, threshold: f64) -> Result<usize> {
+    fn index_of(&self, threshold: f64) -> Result<usize, ParamError> {
         let found = (0..self.count).find(|index| (self.threshold(*index) - threshold).abs() < 1e-9);
         found.ok_or_else(|| {
             let (from, step, last) = (self.from, self.step, self.threshold(self.count - 1));
-            Error::Config(format!(
-                "choose_on: {threshold} is not swept; give one of {from} to {last} in steps of {step}"
-            ))
+            let reason = format!("{threshold} is not swept; give one of {from} to {last} in steps of {step}");
+            ParamError::new("choose_on", reason)
         })
     }
 }
@@ -63,7 +63,6 @@ impl Stage for ThresholdSweep {
         Description {
             inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
             outputs: vec![SweepRow::TABLE.into(), HistogramRow::TABLE.into()],
-            tensors: false,
             ..Description::new("threshold-sweep", 2)
         }
     }
@@ -71,7 +70,7 @@ impl Stage for ThresholdSweep {
     fn check(params: &Params) -> Result<()> {
         let last = params.from + params.step * params.count as f64;
         if params.count == 0 || params.count > 10_000 || params.step <= 0.0 || params.from < 0.0 || last > 1.0 + 1e-9 {
-            return Err(Error::Config("count: from 1 to 10000 thresholds, ascending, within 0 to 1".into()));
+            return Err(ParamError::new("count", "from 1 to 10000 thresholds, ascending, within 0 to 1").into());
         }
         if let ChooseOn::Threshold(threshold) = params.choose_on {
             params.index_of(threshold)?;
@@ -131,7 +130,7 @@ impl<'a> Sweep<'a> {
             .par_iter()
             .try_fold(empty, |mut histogram, image| {
                 context.stop.check()?;
-                count_cams(&mut histogram, cams, image, &ground_truth(image)?.classes);
+                cams.count(&mut histogram, image, &ground_truth(image)?.classes);
                 progress.advance(1, String::new);
                 Ok::<_, Error>(histogram)
             })
@@ -188,5 +187,5 @@ impl<'a> Sweep<'a> {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<ThresholdSweep>()
+    stage::main::<ThresholdSweep>()
 }

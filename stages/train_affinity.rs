@@ -7,20 +7,23 @@ use std::sync::Arc;
 
 use artifact::encoding::CamEncoding;
 use artifact::table::{CrfRow, CurveRow, DatasetRow};
-use artifact::{ClassId, Description, Error, Result, Row as _, Work};
+use artifact::{ClassId, ParamError, Result, Row as _, Work};
+use data::augment::{Augmentation, Sample, augment};
+use data::cams::Cams;
+use data::codec::Mask;
+use data::dataset::{Dataset, Masks, photograph};
+use data::random::Rng;
+use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
+use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Kind, Tensor, nn};
-use wsss::data::augment::{Augmentation, Sample, augment};
-use wsss::data::codec::Mask;
-use wsss::data::dataset::{Cams, Dataset, Masks, photograph};
-use wsss::data::loader::to_tensors;
-use wsss::data::random::Rng;
-use wsss::data::score_maps::ScoreMaps;
+use wsss::device;
+use wsss::infer::{CamScores, cam_crf};
 use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_radius, pairs};
 use wsss::method::crf::CrfParams;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
-use wsss::stage::{CamScores, Context, Outcome, Parts, Stage, cam_crf, cores, for_each_part};
-use wsss::train::init::{CHECKPOINT, Init};
+use wsss::train::crops::to_tensors;
+use wsss::train::init::{CHECKPOINT, Init, log_weights};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 struct TrainAffinity;
@@ -47,6 +50,7 @@ struct Params {
 
 impl Stage for TrainAffinity {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         Description {
@@ -55,7 +59,6 @@ impl Stage for TrainAffinity {
             inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into(), CrfRow::TABLE.into()],
             seeded: true,
-            tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             ..Description::new("train-affinity", 3)
@@ -66,16 +69,16 @@ impl Stage for TrainAffinity {
         params.init.check(&params.weights)?;
         params.r#loop.check()?;
         params.optimizer.check()?;
-        params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
-        params.crf.check().map_err(|reason| Error::Config(format!("crf.{reason}")))?;
+        params.augmentation.check().map_err(|error| error.below("augmentation"))?;
+        params.crf.check().map_err(|error| error.below("crf"))?;
         if params.radius < 2 {
-            return Err(Error::Config("radius: at least 2".into()));
+            return Err(ParamError::new("radius", "at least 2").into());
         }
         if !(0.0 < params.alpha_low && params.alpha_low < params.alpha_high) {
-            return Err(Error::Config("alpha_low: must be above 0 and below alpha_high".into()));
+            return Err(ParamError::new("alpha_low", "must be above 0 and below alpha_high").into());
         }
         if !params.augmentation.crop.is_multiple_of(STRIDE) || params.augmentation.crop < 4 * STRIDE {
-            return Err(Error::Config("augmentation.crop: must be a multiple of 8, at least 32".into()));
+            return Err(ParamError::new("augmentation.crop", "must be a multiple of 8, at least 32").into());
         }
         Ok(())
     }
@@ -178,12 +181,12 @@ impl AffinityLearner {
     fn new(context: &mut Context<Params>) -> Result<Self> {
         let params = &context.params;
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
-        let vs = nn::VarStore::new(context.device);
+        let vs = nn::VarStore::new(device::open(&context.device)?);
         let net = AffinityNet::new(&vs.root(), &params.backbone);
         let filled = params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
-        context.log_weights(filled.as_ref())?;
+        log_weights(&mut context.log, filled.as_ref())?;
         Ok(Self { vs, net, radius })
     }
 }
@@ -217,5 +220,5 @@ impl Learner for AffinityLearner {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<TrainAffinity>()
+    stage::main::<TrainAffinity>()
 }

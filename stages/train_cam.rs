@@ -6,23 +6,23 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::describe::Unused;
 use artifact::table::CurveRow;
-use artifact::{Description, Error, Result, Row as _};
+use artifact::{Error, ParamError, Result, Row as _};
+use data::augment::{Augmentation, Sample, augment};
+use data::dataset::{Dataset, Masks, multi_hot, photograph};
+use data::random::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stage::{Context, Description, OpenDevice, Outcome, Stage, Unused};
 use tch::{Tensor, nn};
-use wsss::data::augment::{Augmentation, Sample, augment};
-use wsss::data::dataset::{Dataset, Masks, multi_hot, photograph};
-use wsss::data::loader::to_tensors;
-use wsss::data::random::Rng;
+use wsss::device;
 use wsss::method::ema;
 use wsss::method::mam::{Attention, MamOptions, Reduction};
 use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, Supervision};
 use wsss::method::rcm::{Prototypes, RcmForm};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
-use wsss::stage::{Context, Outcome, Stage};
-use wsss::train::init::{CHECKPOINT, Init, SUPPORT, fill_cam_net};
+use wsss::train::crops::to_tensors;
+use wsss::train::init::{CHECKPOINT, Init, SUPPORT, fill_cam_net, log_weights};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 const NAME: &str = "train-cam";
@@ -127,6 +127,7 @@ struct MamParams {
 
 impl Stage for TrainCam {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         let unused = |variants: &[Variant], unused: &[&str]| Unused {
@@ -140,7 +141,6 @@ impl Stage for TrainCam {
             inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
-            tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             unused_params: vec![
@@ -156,7 +156,7 @@ impl Stage for TrainCam {
         params.init.check(&params.weights)?;
         params.r#loop.check()?;
         params.optimizer.check()?;
-        params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
+        params.augmentation.check().map_err(|error| error.below("augmentation"))?;
         let scales = &params.support.scales;
         let ranges = [
             ("support.momentum", (0.0..=1.0).contains(&params.support.momentum), "from 0 to 1"),
@@ -177,7 +177,7 @@ impl Stage for TrainCam {
         ranges
             .iter()
             .find(|(_, good, _)| !good)
-            .map_or(Ok(()), |(name, _, range)| Err(Error::Config(format!("{name}: out of range: {range}"))))
+            .map_or(Ok(()), |(name, _, range)| Err(ParamError::new(*name, format!("out of range: {range}")).into()))
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
@@ -231,7 +231,8 @@ impl CamLearner {
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let config =
             CamNetConfig { backbone: params.backbone.clone(), features: params.features, classes: classes as i64 };
-        let main_vs = nn::VarStore::new(context.device);
+        let device = device::open(&context.device)?;
+        let main_vs = nn::VarStore::new(device);
         let main = CamNet::new(&main_vs.root(), &config);
         let filled = match context.optional_input(NAME) {
             Some(earlier) => Some(fill_cam_net(&main_vs, earlier)?),
@@ -240,7 +241,7 @@ impl CamLearner {
         let supported = params.variant.rcm() || params.variant.attention().is_some();
         let (mut support_vs, mut support) = (None, None);
         if supported && params.support.update == Update::Ema {
-            let mut vs = nn::VarStore::new(context.device);
+            let mut vs = nn::VarStore::new(device);
             support = Some(CamNet::new(&vs.root(), &config));
             vs.copy(&main_vs).map_err(|error| Error::Failed(format!("cannot copy F to G: {error}")))?;
             vs.freeze();
@@ -263,7 +264,7 @@ impl CamLearner {
             support_vs,
             support,
             support_momentum: params.support.momentum,
-            prototypes: Prototypes::new(classes as i64, params.features, params.rcm.memory, context.device),
+            prototypes: Prototypes::new(classes as i64, params.features, params.rcm.memory, device),
             objective: Objective {
                 cls_weight: params.cls_weight,
                 rcm,
@@ -274,7 +275,7 @@ impl CamLearner {
             mam_from_epoch: params.mam.from_epoch,
             classes,
         };
-        context.log_weights(filled.as_ref())?;
+        log_weights(&mut context.log, filled.as_ref())?;
         Ok(learner)
     }
 }
@@ -318,5 +319,5 @@ impl Learner for CamLearner {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<TrainCam>()
+    stage::main::<TrainCam>()
 }

@@ -4,17 +4,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use artifact::table::CurveRow;
-use artifact::{Description, Error, Result, Row as _};
+use artifact::{Error, ParamError, Result, Row as _};
+use data::augment::{Augmentation, Sample, augment};
+use data::cams::labels;
+use data::dataset::{Dataset, Masks, photograph};
+use data::random::Rng;
 use serde::{Deserialize, Serialize};
+use stage::{Context, Description, OpenDevice, Outcome, Stage};
 use tch::{Tensor, nn};
-use wsss::data::augment::{Augmentation, Sample, augment};
-use wsss::data::dataset::{Dataset, Masks, labels, photograph};
-use wsss::data::loader::to_tensors;
-use wsss::data::random::Rng;
+use wsss::device;
 use wsss::method::segmentation::{Losses, segmentation_loss};
 use wsss::model::{BackboneConfig, DeepLab};
-use wsss::stage::{Context, Outcome, Stage};
-use wsss::train::init::{CHECKPOINT, Init};
+use wsss::train::crops::to_tensors;
+use wsss::train::init::{CHECKPOINT, Init, log_weights};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 struct TrainDeeplab;
@@ -36,6 +38,7 @@ struct Params {
 
 impl Stage for TrainDeeplab {
     type Params = Params;
+    const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
         Description {
@@ -44,7 +47,6 @@ impl Stage for TrainDeeplab {
             inputs_by_param: vec![Init::input()],
             outputs: vec![CurveRow::TABLE.into()],
             seeded: true,
-            tensors: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             ..Description::new("train-deeplab", 3)
@@ -55,9 +57,9 @@ impl Stage for TrainDeeplab {
         params.init.check(&params.weights)?;
         params.r#loop.check()?;
         params.optimizer.check()?;
-        params.augmentation.check().map_err(|reason| Error::Config(format!("augmentation: {reason}")))?;
+        params.augmentation.check().map_err(|error| error.below("augmentation"))?;
         if params.hidden < 1 {
-            return Err(Error::Config("hidden: at least 1".into()));
+            return Err(ParamError::new("hidden", "at least 1").into());
         }
         Ok(())
     }
@@ -76,10 +78,10 @@ impl Stage for TrainDeeplab {
         }
         let images = Arc::new(images);
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
-        let vs = nn::VarStore::new(context.device);
+        let vs = nn::VarStore::new(device::open(&context.device)?);
         let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden);
         let filled = context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
-        context.log_weights(filled.as_ref())?;
+        log_weights(&mut context.log, filled.as_ref())?;
         let mut sgd = Sgd::new(&vs, &context.params.optimizer);
         let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
         let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
@@ -122,5 +124,5 @@ impl Learner for DeepLabLearner {
 }
 
 fn main() -> ExitCode {
-    wsss::stage::main::<TrainDeeplab>()
+    stage::main::<TrainDeeplab>()
 }

@@ -1,6 +1,6 @@
 //! What people chose by looking at ground truth, and which scores depend on it.
 
-use artifact::{Artifact, Error, ExperimentPlan, Result};
+use artifact::{Artifact, ExperimentPlan, ParamError, Result};
 use serde_json::Value;
 
 /// What makes the CAMs.
@@ -36,9 +36,8 @@ pub fn chosen(stage: &str, names: &[String], threshold: Option<&str>) -> String 
 pub fn check(names: &[String]) -> Result<()> {
     let stray = names.iter().find(|name| !SCORED.iter().any(|(stage, _)| depends(stage, name)));
     stray.map_or(Ok(()), |name| {
-        Err(Error::Config(format!(
-            "chosen_on_ground_truth: no score depends on '{name}'; write stage.parameter, as in random-walk.alpha"
-        )))
+        let reason = format!("no score depends on '{name}'; write stage.parameter, as in random-walk.alpha");
+        Err(ParamError::new("chosen_on_ground_truth", reason).into())
     })
 }
 
@@ -48,9 +47,8 @@ pub fn check_plan(names: &[String], plan: &ExperimentPlan) -> Result<()> {
         let Some((stage, path)) = name.split_once('.') else { continue };
         let mut stages = plan.stages.iter().filter(|plan| plan.stage == stage).peekable();
         if stages.peek().is_some() && !stages.any(|plan| has(&plan.params, path)) {
-            return Err(Error::Config(format!(
-                "chosen_on_ground_truth: there is no parameter '{name}'; `camflow plan` shows them"
-            )));
+            let reason = format!("there is no parameter '{name}'; `camflow plan` shows them");
+            return Err(ParamError::new("chosen_on_ground_truth", reason).into());
         }
     }
     Ok(())

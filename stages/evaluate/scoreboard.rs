@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, ScoreRow};
 use artifact::{Artifact, ClassId, Result};
+use data::confusion::ConfusionMatrix;
+use data::dataset::{Dataset, ground_truth};
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use wsss::data::dataset::{Dataset, ground_truth};
-use wsss::method::confusion::ConfusionMatrix;
 
 /// One line of the score table.
 pub struct Scored<'a> {

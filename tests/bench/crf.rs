@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use wsss::data::codec::{Rgb, decode_image};
-use wsss::data::random::Rng;
-use wsss::data::shapes::{ShapesConfig, write_voc_layout};
+use data::codec::{Rgb, decode_image};
+use data::random::Rng;
+use data::shapes::{ShapesConfig, write_voc_layout};
 use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
 
 const SIZE: [usize; 2] = [375, 500];

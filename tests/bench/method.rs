@@ -9,9 +9,9 @@ mod rcm;
 use std::time::Instant;
 
 use artifact::ClassId;
+use data::confusion::{ConfusionMatrix, SweepHistogram};
+use data::random::Rng;
 use tch::Tensor;
-use wsss::data::random::Rng;
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
 use wsss::method::random_walk::Transition;
 
 /// Median seconds of `runs` calls, after one that is not counted.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use wsss::data::codec::encode_jpeg;
+use data::codec::encode_jpeg;
 
 use crate::anatomy::Kind;
 use crate::corpus::{self, Tally, keeping, named};

@@ -2,7 +2,7 @@
 
 use artifact::table::DatasetRow;
 use artifact::{Artifact, Store};
-use wsss::data::codec::{decode_image, decode_mask, encode_jpeg, encode_mask, encode_png};
+use data::codec::{decode_image, decode_mask, encode_jpeg, encode_mask, encode_png};
 
 use crate::run::{Ended, healthy};
 use crate::samples::{self, SIZE, mask, picture};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use wsss::data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
+use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
 
 use crate::anatomy::Kind;
 use crate::store;

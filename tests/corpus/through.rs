@@ -2,7 +2,7 @@
 
 use artifact::table::{ClassScoreRow, LabelRow, ScoreRow};
 use artifact::{Manifest, Row, StagePlan, Store};
-use wsss::data::codec::{encode_jpeg, encode_mask, encode_png};
+use data::codec::{encode_jpeg, encode_mask, encode_png};
 
 use crate::odd::foreign;
 use crate::run::{Ended, healthy};

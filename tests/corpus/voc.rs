@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use data::codec::{encode_jpeg, encode_mask};
 use tempfile::TempDir;
-use wsss::data::codec::{encode_jpeg, encode_mask};
 
 use crate::run::binary;
 use crate::samples::{CLASSES, SIZE, mask, picture, repository};

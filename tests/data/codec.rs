@@ -1,6 +1,6 @@
 //! Decoding is strict; masks are indices.
 
-use wsss::data::codec::{Mask, Rgb, decode_image, decode_mask, encode_jpeg, encode_mask, encode_png, voc_palette};
+use data::codec::{Mask, Rgb, decode_image, decode_mask, encode_jpeg, encode_mask, encode_png, voc_palette};
 
 pub(crate) fn gradient(height: usize, width: usize) -> Rgb {
     let value = |i: usize| ((i / 3 % width) * 7 + (i / 3 / width) * 3 + (i % 3) * 40) as u8;

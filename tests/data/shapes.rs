@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use wsss::data::{
+use data::{
     codec::decode_mask,
     shapes::{CLASSES, ShapesConfig, write_voc_layout},
     voc::{self, Unknown, VocSource},

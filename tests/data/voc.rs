@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use artifact::{ClassId, Error};
-use wsss::data::{
+use data::{
     codec::{Mask, decode_mask, encode_jpeg, encode_mask, encode_png},
     voc::{self, Record, Unknown, VocSource},
 };

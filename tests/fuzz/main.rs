@@ -9,18 +9,6 @@
 mod readers;
 mod seeds;
 
-/// `wsss::data`, as far as it reads files.
-#[allow(dead_code, reason = "the rest of wsss uses what no reader does")]
-#[path = "../../src/wsss/src/data"]
-mod data {
-    pub mod codec;
-    pub mod voc;
-}
-
-#[allow(dead_code, reason = "the rest of wsss uses what no reader does")]
-#[path = "../../src/wsss/src/model/weights/mod.rs"]
-mod weights;
-
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;

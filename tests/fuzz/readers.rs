@@ -8,10 +8,10 @@ use artifact::table::DatasetRow;
 use artifact::{Artifact, Error, Manifest};
 use tempfile::TempDir;
 
-use crate::data::codec::{decode_image, decode_mask};
-use crate::data::voc::{self, Unknown, VocSource};
+use data::codec::{decode_image, decode_mask};
+use data::voc::{self, Unknown, VocSource};
 use crate::seeds;
-use crate::weights::Weights;
+use data::weights::Weights;
 
 /// No message may be longer: it is for a person, whatever the file holds.
 const LONGEST_MESSAGE: usize = 16 * 1024;

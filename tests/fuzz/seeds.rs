@@ -8,7 +8,7 @@ use artifact::store::{Claim, RECORD_FILE};
 use artifact::table::DatasetRow;
 use artifact::{Artifact, ClassId, ImageId, Preimage, Store};
 
-use crate::data::codec::{Mask, Rgb, encode_jpeg, encode_mask, encode_png};
+use data::codec::{Mask, Rgb, encode_jpeg, encode_mask, encode_png};
 
 /// Where an artifact keeps its only part.
 pub const PART: &str = "data/part-00000-of-00001.parquet";

@@ -14,6 +14,7 @@ mod step;
 mod ten_steps;
 
 mod crf;
+mod crops;
 mod sweep;
 mod walk;
 mod weights;

@@ -1,7 +1,7 @@
 //! The threshold sweep in one pass, against a matrix for every threshold.
 
 use artifact::ClassId;
-use wsss::method::confusion::{ConfusionMatrix, SweepHistogram};
+use data::confusion::{ConfusionMatrix, SweepHistogram};
 
 use crate::golden::Golden;
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use artifact::Error;
+use data::weights::Weights;
 use tch::{Device, Kind, Tensor, nn};
-use wsss::model::weights::{Weights, load};
+use wsss::model::fill::load;
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
 use wsss::train::init::Init;
 

@@ -6,8 +6,8 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use artifact::failpoint::VARIABLE;
+use data::shapes::{CLASSES, ShapesConfig, write_voc_layout};
 use rustix::process::{Pid, Signal, kill_process};
-use wsss::data::shapes::{CLASSES, ShapesConfig, write_voc_layout};
 
 use crate::world::{World, assert_refused};
 

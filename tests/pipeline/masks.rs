@@ -1,6 +1,6 @@
 //! Image-level labels are all that training sees: with and without masks in the data set, the same bytes.
 
-use wsss::data::shapes::{CLASSES, ShapesConfig, write_voc_layout};
+use data::shapes::{CLASSES, ShapesConfig, write_voc_layout};
 
 use crate::world::World;
 

@@ -13,13 +13,11 @@ use std::time::Duration;
 
 use artifact::store::{Claim, LOG_FILE};
 use artifact::table::CurveRow;
-use artifact::{
-    Artifact, Description, Error, ExperimentPlan, Fingerprints, Manifest, Part, Preimage, Result, StagePlan, Store,
-    parent,
-};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, Part, Preimage, Result, StagePlan, Store};
 use clap::Parser;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use stage::{Description, runner_link};
 
 #[derive(Parser)]
 struct Options {
@@ -121,7 +119,7 @@ fn version(stage: &str) -> u32 {
 fn main() -> ExitCode {
     let called = PathBuf::from(std::env::args().next().unwrap_or_default());
     let stage = called.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if let Err(error) = parent::follow() {
+    if let Err(error) = runner_link::follow() {
         eprintln!("{stage}: {error}");
         return ExitCode::from(error.exit_code());
     }

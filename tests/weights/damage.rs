@@ -4,7 +4,7 @@
 use std::fs;
 use std::hint::black_box;
 
-use wsss::model::weights::Weights;
+use data::weights::Weights;
 
 use crate::files::{Pickle, View, all, legacy, refused};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use artifact::Error;
-use wsss::model::weights::Weights;
+use data::weights::Weights;
 
 use crate::folder::find;
 

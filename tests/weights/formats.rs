@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wsss::model::weights::{Dtype, Format, Weights, published};
+use data::weights::{Dtype, Format, Weights, published};
 
 use crate::files::{golden, read, refused};
 

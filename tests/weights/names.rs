@@ -58,7 +58,7 @@ fn every_variable_of_resnet38_has_its_mxnet_array() {
     let weights = read(&mxnet(&arrays));
     assert_eq!(weights.skipped(), ["linear1000_weight", "linear1000_bias"]);
 
-    let report = weights.fill(&vs, "backbone.", &[]).unwrap();
+    let report = wsss::model::fill::fill(&weights, &vs, "backbone.", &[]).unwrap();
     assert!(report.fits() && report.filled == vs.len(), "{report}");
     for (index, (name, variable)) in variables.iter().enumerate() {
         let difference = (variable - f64::from(value(index))).abs().max().double_value(&[]);

@@ -2,12 +2,39 @@
 
 use std::path::Path;
 
+/// A parameter with a value that cannot be: its name and the reason, apart, so that whoever knows the manifest can say
+/// where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct ParamError {
+    /// Dotted name below the stage's table, such as `optimizer.lr`.
+    pub name: String,
+    /// What is wrong with the value, and what it should be.
+    pub reason: String,
+}
+
+impl ParamError {
+    /// Of the parameter `name`.
+    pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), reason: reason.into() }
+    }
+
+    /// The same parameter seen from the table above `table`.
+    #[must_use]
+    pub fn below(self, table: &str) -> Self {
+        Self { name: format!("{table}.{}", self.name), ..self }
+    }
+}
+
 /// A failure, told for the person who has to mend it: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The manifest or a command line asks for something that cannot be. Exit code 78.
     #[error("{0}")]
     Config(String),
+    /// A parameter of a stage has a value that cannot be. Exit code 78.
+    #[error(transparent)]
+    Param(#[from] ParamError),
     /// A file from outside is not what it should be. Exit code 65.
     #[error("{0}")]
     Data(String),
@@ -46,7 +73,7 @@ impl Error {
             Self::Data(_) => 65,
             Self::NotCommitted(_) => 69,
             Self::Stopped(_) => 75,
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Param(_) => 78,
             Self::Failed(_) | Self::Io { .. } => 1,
         }
     }

@@ -7,16 +7,13 @@
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
 //! fingerprint  content digests of files from outside
-//! describe     what a stage says of itself
 //! store        committed artifacts, and the work that becomes them
 //! compare      the rows of two artifacts beside one another
-//! parent       a stage does not outlive the runner that started it
 //! failpoint    where tests kill the process or make the disk refuse
 //! ```
 
 mod cell;
 pub mod compare;
-pub mod describe;
 pub mod encoding;
 pub mod error;
 pub mod failpoint;
@@ -24,13 +21,11 @@ pub mod fingerprint;
 pub mod id;
 pub mod key;
 pub mod manifest;
-pub mod parent;
 pub mod store;
 pub mod table;
 
 pub use cell::CellValue;
-pub use describe::Description;
-pub use error::{Error, Result};
+pub use error::{Error, ParamError, Result};
 pub use fingerprint::Fingerprints;
 pub use id::{ClassId, ImageId};
 pub use key::{Change, Key, Preimage};

@@ -11,8 +11,9 @@ use std::thread;
 use std::time::UNIX_EPOCH;
 
 use artifact::store::write_atomically;
-use artifact::{Description, Error, Result, Store};
+use artifact::{Error, Result, Store};
 use serde::{Deserialize, Serialize};
+use stage::Description;
 
 /// Environment variable that names the directory of the stage binaries.
 const BIN_DIR_VARIABLE: &str = "CAMFLOW_BIN_DIR";

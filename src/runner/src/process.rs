@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use artifact::{Error, Result, parent};
+use artifact::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use stage::runner_link;
 
 /// How often a running child is looked at: short against the shortest stage.
 const LOOK: Duration = Duration::from_millis(10);
@@ -48,7 +49,7 @@ impl Interrupt {
     pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
         let program = command.get_program().to_owned();
         let program = Path::new(&program);
-        parent::announce(command);
+        runner_link::announce(command);
         let mut child = command.spawn().map_err(Error::io("start", program))?;
         let mut told = false;
         loop {

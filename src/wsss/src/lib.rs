@@ -1,15 +1,15 @@
-//! How camflow computes. Five floors, each using only those before it:
+//! How camflow computes, with torch. Floors, each using only those before it; `stage` and `data` lie below all of them:
 //!
 //! ```text
-//! data     VOC layout, image decode / resize / augment, the embedded shapes data set
-//! model    resnet38, resnet50, mobilenet_v2, heads, affinity_net, deeplab, weights
-//! method   the paper: cam, rcm, mam, ema, objective, affinity, random_walk, confusion. Pure.
-//! train    optimiser, schedule, loader, checkpoints
-//! stage    the contract that a stage binary fulfils
+//! device   from the manifest's `cpu` or `cuda:N` to libtorch's
+//! model    resnet38, resnet50, mobilenet_v2, heads, affinity_net, deeplab; strict loading of weights
+//! method   the paper: cam, rcm, mam, ema, objective, affinity, random_walk, crf. Pure.
+//! train    optimiser, schedule, loop, checkpoints
+//! infer    networks at work on many images, CAMs through the CRF
 //! ```
 
-pub mod data;
+pub mod device;
+pub mod infer;
 pub mod method;
 pub mod model;
-pub mod stage;
 pub mod train;

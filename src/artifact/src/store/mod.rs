@@ -31,6 +31,8 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 pub use gc::{Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
@@ -234,6 +236,15 @@ impl Artifact {
             ancestors.push(ancestor);
         }
         Ok((ancestors, None))
+    }
+
+    /// A parameter with which it was made, such as a network's `backbone`: read from the artifact, so that it stands in
+    /// the manifest once.
+    pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let value = self.record.preimage.params.get(name).cloned().unwrap_or_default();
+        serde_json::from_value(value).map_err(|error| {
+            Error::NotCommitted(format!("{}: cannot use its parameter '{name}' ({error})", self.dir.display()))
+        })
     }
 
     /// A file of the artifact, such as `checkpoint.safetensors`.

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use artifact::store::LOG_FILE;
-use artifact::{Error, Key, Result, Store, parent};
+use artifact::{Error, Key, Result, Store};
+use stage::runner_link;
 
 use super::RunError;
 use crate::pipeline::Pipeline;
@@ -79,7 +80,7 @@ impl Job {
             if how.threads.is_some() && step.plan.device == "cuda" {
                 command.args(["--device", &format!("cuda:{}", slot % gpus())]);
             }
-            command.envs(how.threads.map(|threads| (parent::THREADS, threads.to_string())));
+            command.envs(how.threads.map(|threads| (runner_link::THREADS, threads.to_string())));
             if how.quiet {
                 command.stdout(Stdio::from(std::io::stderr()));
             }

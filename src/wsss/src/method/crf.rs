@@ -9,11 +9,12 @@
 mod lattice;
 mod softmax;
 
+use artifact::ParamError;
+use data::codec::Rgb;
 use serde::{Deserialize, Serialize};
 
 use self::lattice::Lattice;
 use self::softmax::softmax;
-use crate::data::codec::Rgb;
 
 /// Probabilities below this count as this, so that their logarithm is finite.
 const LEAST: f32 = 1e-5;
@@ -57,22 +58,24 @@ pub struct CrfParams {
 }
 
 impl CrfParams {
-    /// Says what is wrong with the values, and what they should be.
-    pub fn check(&self) -> Result<(), String> {
+    /// Checks ranges.
+    pub fn check(&self) -> Result<(), ParamError> {
         let Self { iterations, gaussian, bilateral } = self;
         if *iterations > 1000 {
-            return Err(format!("iterations: {iterations}; give 0 (no CRF) to 1000, such as 10"));
+            let reason = format!("{iterations}; give 0 (no CRF) to 1000, such as 10");
+            return Err(ParamError::new("iterations", reason));
         }
         for (name, deviation) in
             [("gaussian.sxy", gaussian.sxy), ("bilateral.sxy", bilateral.sxy), ("bilateral.srgb", bilateral.srgb)]
         {
             if !(0.1..=1e4).contains(&deviation) {
-                return Err(format!("{name}: {deviation} is no standard deviation; give 0.1 to 10000"));
+                let reason = format!("{deviation} is no standard deviation; give 0.1 to 10000");
+                return Err(ParamError::new(name, reason));
             }
         }
         for (name, compat) in [("gaussian.compat", gaussian.compat), ("bilateral.compat", bilateral.compat)] {
             if !(0.0..=1e3).contains(&compat) {
-                return Err(format!("{name}: {compat} is no weight; give 0 to 1000"));
+                return Err(ParamError::new(name, format!("{compat} is no weight; give 0 to 1000")));
             }
         }
         Ok(())

@@ -15,7 +15,7 @@
 //! affinity       pairs of positions, their affinities and labels       Ahn and Kwak 2018
 //! random_walk    scores spread along affinities
 //! crf            scores made to follow the picture                    Kraehenbuehl and Koltun 2011
-//! confusion      every threshold's confusion matrix in one pass
+//! segmentation   DeepLab's loss and multi-scale inference
 //! ```
 
 pub mod cam;
@@ -32,5 +32,4 @@ pub mod affinity;
 pub mod crf;
 pub mod random_walk;
 
-pub mod confusion;
 pub mod segmentation;

@@ -1,6 +1,6 @@
 //! The networks: three backbones at stride 8 with three taps each, and the three nets built on them.
 //!
-//! Reads nothing but, in `weights`, a file of weights; writes nothing. A variable's path in the `VarStore` is its key in
+//! Reads nothing but, in `fill`, a file of weights; writes nothing. A variable's path in the `VarStore` is its key in
 //! a state dict, so files from elsewhere load by name.
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //! cam_net         MainNet and SupportNet
 //! affinity_net    semantic features whose distances are affinities
 //! deeplab         DeepLab-LargeFOV
-//! weights         files of weights of every format that users have, and strict loading
+//! fill            strict loading: a network's variables from a file of weights
 //! ```
 
 mod layer;
@@ -26,7 +26,7 @@ pub mod affinity_net;
 pub mod cam_net;
 pub mod deeplab;
 
-pub mod weights;
+pub mod fill;
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artifact::table::{CurveRow, LOSS_HASH};
-use artifact::{Error, Result};
+use artifact::{Error, ParamError, Result};
+use data::loader::{Batches, Make, Plan, Tail};
+use data::random::{Rng, epoch_order};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stage::{Context, Outcome, Progress};
 use tch::{Tensor, nn};
 
 use super::loss_hash::LossHash;
 use super::{OptimizerParams, Sgd, checkpoint};
-use crate::data::loader::{Batches, Plan, Tail};
-use crate::data::random::{Rng, epoch_order};
-use crate::stage::{Context, Outcome, Progress};
 
 /// The loop's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,8 +41,8 @@ impl LoopParams {
     }
 
     /// Checks ranges.
-    pub fn check(&self) -> Result<()> {
-        let wrong = |name: &str, reason: &str| Err(Error::Config(format!("loop.{name}: {reason}")));
+    pub fn check(&self) -> Result<(), ParamError> {
+        let wrong = |name: &str, reason: &str| Err(ParamError::new(format!("loop.{name}"), reason));
         if self.epochs == 0 {
             return wrong("epochs", "at least 1");
         }
@@ -142,7 +142,7 @@ pub fn fit<P, L: Learner>(
             skip: (at.step % per_epoch) as usize,
             workers: settings.workers,
         };
-        let make_batch: crate::data::loader::Make<L::Item> = Arc::new(move |index| item(epoch, index));
+        let make_batch: Make<L::Item> = Arc::new(move |index| item(epoch, index));
         for batch in Batches::new(plan, &make_batch) {
             tch::manual_seed(Rng::new(context.seed, at.step, "dropout").bits() as i64);
             let lr = optimizer.lr_at(at.step, steps);

@@ -1,16 +1,15 @@
-//! Where a network's first weights come from, and what later stages must know of a trained one.
+//! Where a network's first weights come from, and under which names trained ones are kept.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use artifact::describe::InputByParam;
-use artifact::{Artifact, Error, Result};
-use serde::de::DeserializeOwned;
+use artifact::{Artifact, ParamError, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stage::{InputByParam, Log};
 use tch::nn;
 
-use crate::model::weights::{FOREIGN_HEADS, LoadReport, load};
+use crate::model::fill::{FOREIGN_HEADS, LoadReport, load};
 
 /// Name of the trained weights in the artifact of a training stage.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -50,8 +49,7 @@ impl Init {
                 load(vs, Path::new(weights), "backbone.", &optional).map(Some)
             }
             Self::TrainCam => {
-                let cam =
-                    cam.ok_or_else(|| Error::Config("init: \"train-cam\", but `needs` lacks train-cam".into()))?;
+                let cam = cam.ok_or_else(|| ParamError::new("init", "\"train-cam\", but `needs` lacks train-cam"))?;
                 optional.extend(["feature.", "classifier."]);
                 load(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
             }
@@ -59,13 +57,13 @@ impl Init {
     }
 
     /// Checks that a file is named if, and only if, it is used.
-    pub fn check(self, weights: &str) -> Result<()> {
+    pub fn check(self, weights: &str) -> Result<(), ParamError> {
         match (self, weights.is_empty()) {
             (Self::Weights, true) => {
-                Err(Error::Config("weights: name a file (.params, .pth or .safetensors), or set init".into()))
+                Err(ParamError::new("weights", "name a file (.params, .pth or .safetensors), or set init"))
             }
             (Self::Random | Self::TrainCam, false) => {
-                Err(Error::Config("weights: a file is named, but init does not use it; set init = \"weights\"".into()))
+                Err(ParamError::new("weights", "a file is named, but init does not use it; set init = \"weights\""))
             }
             _ => Ok(()),
         }
@@ -77,12 +75,11 @@ pub fn fill_cam_net(vs: &nn::VarStore, trained: &Artifact) -> Result<LoadReport>
     load(vs, &trained.file(CHECKPOINT), "", &[])
 }
 
-/// A parameter with which a network was trained, such as its `backbone`: read from the artifact, so that it stands in
-/// the manifest once.
-pub fn trained_param<T: DeserializeOwned>(trained: &Artifact, name: &str) -> Result<T> {
-    let params = &trained.record().preimage.params;
-    let value = params.get(name).cloned().unwrap_or_default();
-    serde_json::from_value(value).map_err(|error| {
-        Error::NotCommitted(format!("{}: cannot use its parameter '{name}' ({error})", trained.dir().display()))
-    })
+/// Logs where a network's first weights came from, if from a file: how many variables the file filled, for which it has
+/// no tensor, and which of its tensors are of no use.
+pub fn log_weights(log: &mut Log, report: Option<&LoadReport>) -> Result<()> {
+    let Some(LoadReport { filled, missing, unexpected, misshapen }) = report else { return Ok(()) };
+    let misshapen: Vec<_> = misshapen.iter().map(ToString::to_string).collect();
+    let fields = json!({"filled": filled, "missing": missing, "unexpected": unexpected, "misshapen": misshapen});
+    log.event("weights", &fields)
 }

@@ -1,6 +1,7 @@
 //! Training: parameter groups, schedule, checkpoints, and the loop that ties them together.
 //!
 //! ```text
+//! crops        crops of pictures as the tensors of a batch
 //! sgd          optimiser with named parameter groups
 //! init         where a network's first weights come from
 //! loss_hash    a rolling hash of the losses
@@ -9,6 +10,7 @@
 //! ```
 
 pub mod checkpoint;
+pub mod crops;
 pub mod fit;
 pub mod init;
 pub mod loss_hash;

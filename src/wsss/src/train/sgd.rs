@@ -1,6 +1,6 @@
 //! Stochastic gradient descent as the method uses it (METHOD 2, schedule): named groups, poly schedule.
 
-use artifact::{Error, Result};
+use artifact::ParamError;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn, no_grad};
 
@@ -22,7 +22,7 @@ pub struct OptimizerParams {
 
 impl OptimizerParams {
     /// Checks ranges.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), ParamError> {
         let ranges = [
             ("lr", self.lr, self.lr > 0.0),
             ("head_lr", self.head_lr, self.head_lr >= 0.0),
@@ -32,7 +32,7 @@ impl OptimizerParams {
         ];
         for (name, value, good) in ranges {
             if !good || !value.is_finite() {
-                return Err(Error::Config(format!("optimizer.{name}: {value} is out of range")));
+                return Err(ParamError::new(format!("optimizer.{name}"), format!("{value} is out of range")));
             }
         }
         Ok(())

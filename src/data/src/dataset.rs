@@ -1,0 +1,92 @@
+//! The artifact of prepare-data in memory: images with their labels and, for scoring, masks.
+
+use artifact::table::DatasetRow;
+use artifact::{Artifact, ClassId, Error, Result};
+
+use crate::codec::{Mask, Rgb, decode_image, decode_mask};
+
+/// Metadata of the `dataset` table: JSON list of the foreground class names.
+pub const CLASSES: &str = "classes";
+
+/// May ground truth be read? Training may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// The column is not even opened.
+    Skip,
+    /// For scoring.
+    Read,
+}
+
+/// The images of a data set, sorted by id.
+pub struct Dataset {
+    /// Names of the foreground classes; class `c` is `classes[c - 1]`.
+    pub classes: Vec<String>,
+    images: Vec<DatasetRow>,
+}
+
+impl Dataset {
+    /// Loads the artifact of prepare-data.
+    pub fn load(artifact: &Artifact, masks: Masks) -> Result<Self> {
+        let without: &[&str] = if masks == Masks::Skip { &["mask"] } else { &[] };
+        let images = artifact.rows::<DatasetRow>(without)?.collect::<Result<_>>()?;
+        let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
+        let classes =
+            classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
+        Ok(Self { classes, images })
+    }
+
+    /// The images of a split.
+    pub fn split(&self, split: &str) -> Result<Vec<&DatasetRow>> {
+        let images: Vec<_> = self.images.iter().filter(|image| image.splits.iter().any(|name| name == split)).collect();
+        if images.is_empty() {
+            let known: std::collections::BTreeSet<_> = self.images.iter().flat_map(|image| &image.splits).collect();
+            let known: Vec<_> = known.into_iter().map(String::as_str).collect();
+            return Err(Error::Config(format!(
+                "the data set has no image in split '{split}'; it has {}",
+                known.join(", ")
+            )));
+        }
+        Ok(images)
+    }
+
+    /// The images of any of several splits, sorted by id.
+    pub fn splits(&self, splits: &[String]) -> Result<Vec<&DatasetRow>> {
+        for split in splits {
+            self.split(split)?;
+        }
+        Ok(self.images.iter().filter(|image| image.splits.iter().any(|name| splits.contains(name))).collect())
+    }
+
+    /// Takes the images of a split out of the data set, for a loader that outlives it.
+    pub fn into_split(self, split: &str) -> Result<Vec<DatasetRow>> {
+        self.split(split)?;
+        Ok(self.images.into_iter().filter(|image| image.splits.iter().any(|name| name == split)).collect())
+    }
+
+    /// Name of a class, the background included.
+    pub fn class_name(&self, class: ClassId) -> &str {
+        class.foreground().and_then(|index| self.classes.get(index)).map_or("background", String::as_str)
+    }
+}
+
+/// The photograph of a row.
+pub fn photograph(row: &DatasetRow) -> Result<Rgb> {
+    decode_image(&row.image).map_err(|reason| Error::Data(format!("image '{}': {reason}", row.image_id)))
+}
+
+/// The ground truth of a row; an image without one cannot be scored.
+pub fn ground_truth(row: &DatasetRow) -> Result<Mask> {
+    let bytes = row.mask.as_deref().ok_or_else(|| {
+        Error::Data(format!("image '{}' has no mask, so it cannot be scored; score a split with masks", row.image_id))
+    })?;
+    decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{}': {reason}", row.image_id)))
+}
+
+/// The image-level label as 0 / 1 for each of `classes` foreground classes.
+pub fn multi_hot(labels: &[ClassId], classes: usize) -> Vec<f32> {
+    let mut hot = vec![0.0; classes];
+    for index in labels.iter().filter_map(|class| class.foreground()) {
+        hot[index] = 1.0;
+    }
+    hot
+}

@@ -1,0 +1,39 @@
+//! Data: from files of pictures, masks, labels and weights to what a network is trained on. No torch here.
+//!
+//! Reads data sets and files of weights; writes nothing but the embedded data set, where it is told to.
+//!
+//! ```text
+//! codec        JPEG and PNG bytes <-> Rgb, Mask (palette indices); strict
+//! voc          a data set in VOC's layout -> records, or one error that lists every fault
+//! shapes       the embedded data set, drawn in that same layout
+//! weights      files of weights of every format that users have
+//! random       randomness from (seed, epoch, stream); the order of an epoch
+//! resize       bicubic pictures, nearest maps
+//! jitter       colours
+//! augment      picture + maps -> one training crop; normalisation
+//! loader       crops -> batches, made ahead on threads, always in the same order
+//! dataset      the artifact of prepare-data in memory
+//! cams         CAMs and pseudo-labels in memory
+//! score_maps   maps of many images in memory, compressed
+//! confusion    every threshold's confusion matrix in one pass
+//! ```
+
+pub mod codec;
+pub mod shapes;
+pub mod voc;
+
+pub mod weights;
+
+pub mod random;
+
+pub mod augment;
+pub mod jitter;
+pub mod resize;
+
+pub mod loader;
+
+pub mod cams;
+pub mod dataset;
+pub mod score_maps;
+
+pub mod confusion;
