@@ -65,15 +65,13 @@ impl Stage for PrepareData {
 
     fn description() -> Description {
         let voc = ["root", "classes", "splits", "unlabelled", "masks", "mask_classes", "unknown_classes"];
-        let unused = |source: Source, unused: &[&str]| Unused {
-            param: "source".into(),
-            values: vec![json!(source)],
-            unused: unused.iter().map(|name| (*name).to_owned()).collect(),
-        };
         Description {
             outputs: vec![DatasetRow::TABLE.into()],
             path_params: vec!["root".into()],
-            unused_params: vec![unused(Source::Shapes, &voc), unused(Source::Voc, &["shapes"])],
+            unused_params: vec![
+                Unused::while_is("source", [Source::Shapes], &voc),
+                Unused::while_is("source", [Source::Voc], &["shapes"]),
+            ],
             ..Description::new("prepare-data", 5)
         }
     }

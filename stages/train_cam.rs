@@ -12,7 +12,6 @@ use data::augment::{Augmentation, Sample, augment};
 use data::dataset::{Dataset, Masks, multi_hot, photograph};
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stage::{Context, Description, OpenDevice, Outcome, Stage, Unused};
 use tch::{Tensor, nn};
 use wsss::device;
@@ -130,11 +129,6 @@ impl Stage for TrainCam {
     const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
-        let unused = |variants: &[Variant], unused: &[&str]| Unused {
-            param: "variant".into(),
-            values: variants.iter().map(|variant| json!(variant)).collect(),
-            unused: unused.iter().map(|name| (*name).to_owned()).collect(),
-        };
         Description {
             inputs: vec!["prepare-data".into()],
             optional_inputs: vec![NAME.into()],
@@ -144,9 +138,9 @@ impl Stage for TrainCam {
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             unused_params: vec![
-                unused(&[Variant::Baseline], &["support", "rcm", "mam"]),
-                unused(&[Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
-                unused(&[Variant::Rcm], &["mam"]),
+                Unused::while_is("variant", [Variant::Baseline], &["support", "rcm", "mam"]),
+                Unused::while_is("variant", [Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
+                Unused::while_is("variant", [Variant::Rcm], &["mam"]),
             ],
             ..Description::new(NAME, 4)
         }

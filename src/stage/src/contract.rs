@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use artifact::{Error, Fingerprints, Preimage, Result, StageId, StagePlan};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A stage's contract, printed as JSON by `<stage> --describe`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Description {
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
     pub path_params: Vec<String>,
-    /// Parameters that have no effect while another has certain values: not in the key then.
+    /// Parameters that have no effect while another has certain values, or lacks certain items: not in the key then.
     #[serde(default)]
     pub unused_params: Vec<Unused>,
 }
@@ -52,16 +52,44 @@ pub struct InputByParam {
     pub input: String,
 }
 
-/// "While `param` is one of `values`, `unused` have no effect."
+/// "While `param` is one of `values`, or is a list with none of the items that it `lacks`, `unused` have no effect."
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unused {
-    /// The deciding parameter.
+    /// The deciding parameter. Dotted name.
     pub param: String,
-    /// Its values.
+    /// Its values; empty where a list decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Value>,
+    /// What the list must not hold; empty where a value decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Value>,
     /// The parameters without effect. Dotted names.
     pub unused: Vec<String>,
+}
+
+impl Unused {
+    /// While `param` is one of `values`.
+    pub fn while_is<V: Serialize>(param: &str, values: impl IntoIterator<Item = V>, unused: &[&str]) -> Self {
+        Self { values: values.into_iter().map(|value| json!(value)).collect(), ..Self::new(param, unused) }
+    }
+
+    /// While the list `param` holds none of these items.
+    pub fn while_lacks<V: Serialize>(param: &str, items: impl IntoIterator<Item = V>, unused: &[&str]) -> Self {
+        Self { lacks: items.into_iter().map(|item| json!(item)).collect(), ..Self::new(param, unused) }
+    }
+
+    fn new(param: &str, unused: &[&str]) -> Self {
+        let unused = unused.iter().map(|name| (*name).to_owned()).collect();
+        Self { param: param.to_owned(), values: Vec::new(), lacks: Vec::new(), unused }
+    }
+
+    /// Does the condition hold? A parameter that is not there decides nothing.
+    fn holds(&self, params: &Value) -> bool {
+        let Some(value) = get(params, &self.param) else { return false };
+        let lacking = |list: &Vec<Value>| !self.lacks.is_empty() && !self.lacks.iter().any(|item| list.contains(item));
+        self.values.contains(value) || value.as_array().is_some_and(lacking)
+    }
 }
 
 impl Description {
@@ -91,15 +119,7 @@ impl Description {
         inputs: BTreeMap<String, String>,
         fingerprints: &Fingerprints,
     ) -> Result<Preimage> {
-        let mut params = plan.params.clone();
-        for name in &self.execution_params {
-            take(&mut params, name);
-        }
-        for rule in &self.unused_params {
-            if params.get(&rule.param).is_some_and(|value| rule.values.contains(value)) {
-                rule.unused.iter().for_each(|name| drop(take(&mut params, name)));
-            }
-        }
+        let mut params = self.effective(&plan.params);
         let mut files = BTreeMap::new();
         for name in &self.path_params {
             match take(&mut params, name) {
@@ -126,6 +146,17 @@ impl Description {
             files,
             device: self.tensors.then(|| format!("{} f32", plan.device_class())),
         })
+    }
+
+    /// The parameters that have an effect on bytes. What is unused is decided by all parameters together: a rule may
+    /// look at a parameter that another rule takes away.
+    fn effective(&self, params: &Value) -> Value {
+        let unused = self.unused_params.iter().filter(|rule| rule.holds(params)).flat_map(|rule| &rule.unused);
+        let mut effective = params.clone();
+        for name in self.execution_params.iter().chain(unused) {
+            take(&mut effective, name);
+        }
+        effective
     }
 
     /// Checks the manifest's `needs` against what the stage can use.
@@ -170,10 +201,81 @@ impl Description {
     }
 }
 
+/// The value at a dotted name.
+fn get<'a>(params: &'a Value, name: &str) -> Option<&'a Value> {
+    name.split('.').try_fold(params, |value, part| value.as_object()?.get(part))
+}
+
 /// Removes and returns the value at a dotted name.
 fn take(params: &mut Value, name: &str) -> Option<Value> {
     match name.split_once('.') {
         Some((head, rest)) => take(params.get_mut(head)?, rest),
         None => params.as_object_mut()?.remove(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_effect_is_decided_by_all_parameters_together() {
+        let description = Description {
+            execution_params: vec!["loop.workers".into()],
+            unused_params: vec![
+                Unused::while_lacks("terms", ["rcm", "mam"], &["support"]),
+                Unused::while_lacks("terms", ["rcm"], &["rcm"]),
+                // The rule above may take `rcm` away, with the parameter that this one looks at.
+                Unused::while_is("rcm.supervision", ["direct"], &["rcm.temperature", "prototypes"]),
+            ],
+            ..Description::new("train", 1)
+        };
+        let params = |terms: &[&str], supervision: &str| {
+            json!({
+                "terms": terms,
+                "loop": {"epochs": 2, "workers": 8},
+                "rcm": {"supervision": supervision, "temperature": 0.5},
+                "support": {"momentum": 0.9},
+                "prototypes": 3,
+            })
+        };
+        let left = |terms, supervision| {
+            let effective = description.effective(&params(terms, supervision));
+            assert_eq!(effective["loop"], json!({"epochs": 2}));
+            let mut names: Vec<_> = effective.as_object().unwrap().keys().cloned().collect();
+            names.retain(|name| !["terms", "loop"].contains(&name.as_str()));
+            (names, effective["rcm"].clone())
+        };
+        let contrastive = json!({"supervision": "contrastive", "temperature": 0.5});
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(left(&["cls"], "contrastive"), (names(&["prototypes"]), Value::Null));
+        assert_eq!(left(&["cls"], "direct"), (names(&[]), Value::Null));
+        assert_eq!(left(&["cls", "mam"], "direct"), (names(&["support"]), Value::Null));
+        assert_eq!(left(&["cls", "rcm"], "contrastive"), (names(&["prototypes", "rcm", "support"]), contrastive));
+        let direct = json!({"supervision": "direct"});
+        assert_eq!(left(&["cls", "rcm"], "direct"), (names(&["rcm", "support"]), direct));
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_there_or_is_no_list_decides_nothing() {
+        let description = Description {
+            unused_params: vec![
+                Unused::while_lacks("terms", ["rcm"], &["rcm"]),
+                Unused::while_is("net.kind", [json!("small")], &["width"]),
+            ],
+            ..Description::new("train", 1)
+        };
+        for params in [json!({"rcm": 1, "width": 2}), json!({"terms": "rcm", "net": "small", "rcm": 1, "width": 2})] {
+            assert_eq!(description.effective(&params), params);
+        }
+    }
+
+    #[test]
+    fn a_description_comes_back_from_its_json() {
+        let rules = vec![Unused::while_lacks("terms", ["rcm"], &["rcm"]), Unused::while_is("n", [1], &["m"])];
+        let description = Description { unused_params: rules, ..Description::new("train", 1) };
+        let text = serde_json::to_string(&description).unwrap();
+        assert!(text.contains(r#"{"param":"terms","lacks":["rcm"],"unused":["rcm"]}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Description>(&text).unwrap(), description);
     }
 }
