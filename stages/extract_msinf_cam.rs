@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
-use artifact::{ClassId, ParamError, Result, Row as _};
+use artifact::{Artifact, ClassId, ParamError, Result, Row as _};
 use data::augment::normalize;
 use data::codec::Rgb;
 use data::dataset::{Dataset, Masks, photograph};
@@ -18,9 +18,10 @@ use tch::{Kind, Tensor, nn};
 use wsss::device;
 use wsss::infer::Networks;
 use wsss::method::cam;
-use wsss::model::fill;
-use wsss::model::{CamNet, CamNetConfig, Mode};
-use wsss::train::init::{CHECKPOINT, SUPPORT};
+use wsss::method::term::Term as _;
+use wsss::method::terms::seam::Seam;
+use wsss::model::{CamNet, CamNetConfig, Mode, PixelCorrelation};
+use wsss::train::init::{CHECKPOINT, SUPPORT, TERMS, fill_cam_net};
 
 struct ExtractMsinfCam;
 
@@ -30,6 +31,7 @@ struct Params {
     /// Splits whose images get CAMs.
     splits: Vec<String>,
     net: Net,
+    maps: Maps,
     scales: Vec<f64>,
     flip: bool,
     encoding: CamEncoding,
@@ -43,6 +45,16 @@ enum Net {
     Support,
 }
 
+/// Which maps of the network.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Maps {
+    /// Its class activation maps.
+    Cam,
+    /// The maps that the pixel correlation module of SEAM makes of them.
+    Refined,
+}
+
 impl Stage for ExtractMsinfCam {
     type Params = Params;
     const TENSORS: Option<OpenDevice> = Some(device::check);
@@ -52,7 +64,7 @@ impl Stage for ExtractMsinfCam {
             inputs: vec!["prepare-data".into(), "train-cam".into()],
             outputs: vec![CamRow::TABLE.into()],
             sharded: true,
-            ..Description::new("extract-msinf-cam", 2)
+            ..Description::new("extract-msinf-cam", 3)
         }
     }
 
@@ -77,8 +89,9 @@ impl Stage for ExtractMsinfCam {
         let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
         let scales = scales + if params.flip { " x flip" } else { "" };
         let device = device::open(&context.device)?;
-        let raw = |net: &CamNet, images: &Tensor| net.forward(images, Mode::Eval).cam;
-        let networks = Networks::new(device, || network(&config, &weights, device), raw)?;
+        let channels = refined_channels(trained, params)?;
+        let network = || Network::load(&config, channels, &weights, device);
+        let networks = Networks::new(device, network, Network::maps)?;
         let (dataset, scales, networks) = (&dataset, &scales, &networks);
         let worker = |index: usize| {
             move |image: &&DatasetRow| {
@@ -104,12 +117,48 @@ impl Stage for ExtractMsinfCam {
     }
 }
 
-fn network(config: &CamNetConfig, weights: &Path, device: tch::Device) -> Result<CamNet> {
-    let mut vs = nn::VarStore::new(device);
-    let net = CamNet::new(&vs.root(), config);
-    fill::load(&vs, weights, "", &[])?;
-    vs.freeze();
-    Ok(net)
+/// The channels of the pixel correlation module, where its maps are asked for.
+fn refined_channels(trained: &Artifact, params: &Params) -> Result<Option<[i64; 2]>> {
+    if params.maps == Maps::Cam {
+        return Ok(None);
+    }
+    let terms: Vec<String> = trained.param("terms")?;
+    if !terms.iter().any(|term| term == Seam::NAME) {
+        let reason =
+            format!("\"refined\", but train-cam was trained without the term {}; add it, or use \"cam\"", Seam::NAME);
+        return Err(ParamError::new("maps", reason).into());
+    }
+    trained.param(&format!("{}.channels", Seam::NAME)).map(Some)
+}
+
+/// A trained network and, where its maps are asked for, its pixel correlation module.
+struct Network {
+    net: CamNet,
+    correlation: Option<PixelCorrelation>,
+}
+
+impl Network {
+    fn load(config: &CamNetConfig, channels: Option<[i64; 2]>, weights: &Path, device: tch::Device) -> Result<Self> {
+        let mut vs = nn::VarStore::new(device);
+        let net = CamNet::new(&vs.root(), config);
+        let path = vs.root() / TERMS / Seam::NAME;
+        let correlation = channels.map(|channels| PixelCorrelation::new(&path, net.taps(), channels));
+        fill_cam_net(&vs, weights)?;
+        vs.freeze();
+        Ok(Self { net, correlation })
+    }
+
+    /// Maps of the foreground classes: `[B, 3, H, W]` to `[B, K, h, w]`.
+    fn maps(&self, images: &Tensor) -> Tensor {
+        let seen = self.net.forward(images, Mode::Eval);
+        match &self.correlation {
+            Some(correlation) => {
+                let refined = correlation.refine(&seen, images); // [B, K + 1, h, w]
+                refined.narrow(1, 1, refined.size()[1] - 1)
+            }
+            None => seen.cam,
+        }
+    }
 }
 
 fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {

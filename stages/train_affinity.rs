@@ -21,6 +21,7 @@ use wsss::device;
 use wsss::infer::{CamScores, cam_crf};
 use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_radius, pairs};
 use wsss::method::crf::CrfParams;
+use wsss::method::objective::Losses;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
 use wsss::train::crops::to_tensors;
 use wsss::train::init::{CHECKPOINT, Init, log_weights};
@@ -203,15 +204,15 @@ fn labels(item: &Item) -> Tensor {
 
 impl Learner for AffinityLearner {
     type Item = Item;
-    const TERMS: &'static [&'static str] = &["loss"];
 
-    fn loss(&mut self, batch: &[Item], _epoch: u32) -> Result<Vec<Option<Tensor>>> {
+    fn loss(&mut self, batch: &[Item], _epoch: u32) -> Result<Losses> {
         let images: Vec<_> = batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
         let images = to_tensors(&images).images.to_device(self.vs.device());
         let labels: Vec<_> = batch.iter().map(labels).collect();
         let labels = Tensor::cat(&labels, 0).to_device(self.vs.device()); // [B, H/8, W/8]
         let features = self.net.forward(&images, Mode::Train); // [B, 448, H/8, W/8]
-        Ok(vec![Some(affinity_loss(&affinities(&features, self.radius), &pairs(&labels, self.radius)))])
+        let total = affinity_loss(&affinities(&features, self.radius), &pairs(&labels, self.radius));
+        Ok(Losses { total, terms: Vec::new() })
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

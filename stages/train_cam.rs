@@ -1,6 +1,6 @@
 //! train-cam: trains the classifier whose activation maps are the segmentation's first guess (paper, section 3).
 //!
-//! `variant` chooses the paper's modules: `baseline`, `smm`, `mmm`, `mam`, `rcm`, `rcm+mmm`, `rcm+mam`. With
+//! `terms` lists the terms of the objective, such as `["cls", "rcm", "mam"]`; each has a table of its own. With
 //! `init = "train-cam"` the training goes on from the net of another experiment: `needs = [.., "train-cam@rcm"]`.
 
 use std::process::ExitCode;
@@ -16,12 +16,13 @@ use stage::{Context, Description, OpenDevice, Outcome, Stage, Unused};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::method::ema;
-use wsss::method::mam::{Attention, MamOptions, Reduction};
-use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, Supervision};
-use wsss::method::rcm::{Prototypes, RcmForm};
+use wsss::method::objective::{self, Losses, Objective, Tables};
+use wsss::method::term::Site;
+use wsss::method::terms::KINDS;
+use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
 use wsss::train::crops::to_tensors;
-use wsss::train::init::{CHECKPOINT, Init, SUPPORT, fill_cam_net, log_weights};
+use wsss::train::init::{CHECKPOINT, Init, SUPPORT, TERMS, fill_cam_net, log_weights};
 use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
 
 const NAME: &str = "train-cam";
@@ -29,53 +30,22 @@ const NAME: &str = "train-cam";
 struct TrainCam;
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Params {
     split: String,
-    variant: Variant,
+    /// The terms of Eq. 9 by name; what each is like stands in the table of its name.
+    terms: Vec<String>,
     backbone: BackboneConfig,
     /// D: channels of the feature map X.
     features: i64,
     init: Init,
     weights: String,
-    /// `lambda_1` of Eq. 9.
-    cls_weight: f64,
     r#loop: LoopParams,
     optimizer: OptimizerParams,
     augmentation: Augmentation,
     support: SupportParams,
-    rcm: RcmParams,
-    mam: MamParams,
-}
-
-/// The rows of the paper's Table 1.
-#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Variant {
-    Baseline,
-    Smm,
-    Mmm,
-    Mam,
-    Rcm,
-    #[serde(rename = "rcm+mmm")]
-    RcmMmm,
-    #[serde(rename = "rcm+mam")]
-    RcmMam,
-}
-
-impl Variant {
-    fn rcm(self) -> bool {
-        matches!(self, Self::Rcm | Self::RcmMmm | Self::RcmMam)
-    }
-
-    fn attention(self) -> Option<Attention> {
-        match self {
-            Self::Baseline | Self::Rcm => None,
-            Self::Smm => Some(Attention::Smm),
-            Self::Mmm | Self::RcmMmm => Some(Attention::Mmm),
-            Self::Mam | Self::RcmMam => Some(Attention::Mam),
-        }
-    }
+    /// Every other entry is the table of a term.
+    #[serde(flatten)]
+    tables: Tables,
 }
 
 /// The SupportNet G (section 3.1).
@@ -89,6 +59,21 @@ struct SupportParams {
     scales: Vec<f64>,
 }
 
+impl SupportParams {
+    fn check(&self) -> Result<(), ParamError> {
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err(ParamError::new("momentum", format!("{} is out of range: from 0 to 1", self.momentum)));
+        }
+        if !self.scales.iter().all(|scale| (0.1..=4.0).contains(scale)) {
+            return Err(ParamError::new("scales", "out of range: each from 0.1 to 4"));
+        }
+        if self.scales.iter().filter(|scale| (**scale - 1.0).abs() < 1e-9).count() != 1 {
+            return Err(ParamError::new("scales", "1 must be among them, once"));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Update {
@@ -98,37 +83,21 @@ enum Update {
     Shared,
 }
 
-/// The Regional Contrastive Module (section 3.2).
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RcmParams {
-    weight: f64,
-    /// First epoch, from 1, in which it takes part: without pretrained weights the first CAMs are noise.
-    from_epoch: u32,
-    threshold: f64,
-    temperature: f64,
-    form: RcmForm,
-    supervision: Supervision,
-    /// How many latest vectors of a class a prototype averages.
-    memory: usize,
-}
-
-/// The Multi-scale Attentive Module (section 3.3).
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MamParams {
-    weight: f64,
-    /// First epoch, from 1, in which it takes part.
-    from_epoch: u32,
-    normalize: bool,
-    reduction: Reduction,
-}
-
 impl Stage for TrainCam {
     type Params = Params;
     const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
+        // The tables of terms that are not listed, the SupportNet that no listed term looks at, and what each term rules out.
+        let looking = KINDS.iter().filter(|kind| kind.support).map(|kind| kind.name);
+        let mut unused_params = vec![
+            Unused::while_lacks("terms", looking, &["support"]),
+            Unused::while_is("support.update", [Update::Shared], &["support.momentum"]),
+        ];
+        for kind in KINDS {
+            unused_params.push(Unused::while_lacks("terms", [kind.name], &[kind.name]));
+            unused_params.extend((kind.unused)());
+        }
         Description {
             inputs: vec!["prepare-data".into()],
             optional_inputs: vec![NAME.into()],
@@ -137,12 +106,8 @@ impl Stage for TrainCam {
             seeded: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            unused_params: vec![
-                Unused::while_is("variant", [Variant::Baseline], &["support", "rcm", "mam"]),
-                Unused::while_is("variant", [Variant::Smm, Variant::Mmm, Variant::Mam], &["rcm"]),
-                Unused::while_is("variant", [Variant::Rcm], &["mam"]),
-            ],
-            ..Description::new(NAME, 4)
+            unused_params,
+            ..Description::new(NAME, 5)
         }
     }
 
@@ -151,27 +116,12 @@ impl Stage for TrainCam {
         params.r#loop.check()?;
         params.optimizer.check()?;
         params.augmentation.check().map_err(|error| error.below("augmentation"))?;
-        let scales = &params.support.scales;
-        let ranges = [
-            ("support.momentum", (0.0..=1.0).contains(&params.support.momentum), "from 0 to 1"),
-            ("support.scales", scales.iter().all(|scale| (0.1..=4.0).contains(scale)), "each from 0.1 to 4"),
-            (
-                "support.scales",
-                scales.iter().filter(|scale| (**scale - 1.0).abs() < 1e-9).count() == 1,
-                "1 must be among them, once",
-            ),
-            ("cls_weight", params.cls_weight >= 0.0, "0 or more"),
-            ("rcm.weight", params.rcm.weight >= 0.0, "0 or more"),
-            ("mam.weight", params.mam.weight >= 0.0, "0 or more"),
-            ("rcm.temperature", params.rcm.temperature > 0.0, "more than 0"),
-            ("rcm.threshold", (0.0..1.0).contains(&params.rcm.threshold), "from 0 to 1"),
-            ("rcm.memory", params.rcm.memory > 0, "at least 1"),
-            ("features", params.features > 0, "at least 1"),
-        ];
-        ranges
-            .iter()
-            .find(|(_, good, _)| !good)
-            .map_or(Ok(()), |(name, _, range)| Err(ParamError::new(*name, format!("out of range: {range}")).into()))
+        objective::check(&params.terms, &params.tables)?;
+        params.support.check().map_err(|error| error.below("support"))?;
+        if params.features <= 0 {
+            return Err(ParamError::new("features", "at least 1").into());
+        }
+        Ok(())
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
@@ -195,7 +145,7 @@ impl Stage for TrainCam {
             Ok(Item { sample, labels: multi_hot(&image.labels, classes) })
         })?;
         let mut networks = vec![(CHECKPOINT, &learner.main_vs)];
-        networks.extend(learner.support_vs.as_ref().map(|vs| (SUPPORT, vs)));
+        networks.extend(learner.support.as_ref().map(|support| (SUPPORT, &support.vs)));
         commit(context, &networks, curve)
     }
 }
@@ -205,18 +155,21 @@ struct Item {
     labels: Vec<f32>,
 }
 
-/// F, G, the prototypes, and the objective that binds them.
+/// F, G, and the objective that binds them.
 struct CamLearner {
     main_vs: nn::VarStore,
     main: CamNet,
-    support_vs: Option<nn::VarStore>,
-    support: Option<CamNet>,
-    support_momentum: f64,
-    prototypes: Prototypes,
+    support: Option<Support>,
+    scales: Vec<f64>,
     objective: Objective,
-    rcm_from_epoch: u32,
-    mam_from_epoch: u32,
     classes: usize,
+}
+
+/// G where it is a network of its own.
+struct Support {
+    vs: nn::VarStore,
+    net: CamNet,
+    momentum: f64,
 }
 
 impl CamLearner {
@@ -228,57 +181,43 @@ impl CamLearner {
         let device = device::open(&context.device)?;
         let main_vs = nn::VarStore::new(device);
         let main = CamNet::new(&main_vs.root(), &config);
+        let (taps, terms) = (main.taps(), main_vs.root() / TERMS);
+        let site = |name: &'static str| Site {
+            path: &terms / name,
+            classes: config.classes,
+            features: config.features,
+            taps,
+            device,
+        };
+        let objective = Objective::new(&params.terms, &params.tables, site)?;
         let filled = match context.optional_input(NAME) {
-            Some(earlier) => Some(fill_cam_net(&main_vs, earlier)?),
+            Some(earlier) => Some(fill_cam_net(&main_vs, &earlier.file(CHECKPOINT))?),
             None => params.init.fill(&main_vs, &params.weights, None)?,
         };
-        let supported = params.variant.rcm() || params.variant.attention().is_some();
-        let (mut support_vs, mut support) = (None, None);
-        if supported && params.support.update == Update::Ema {
+        let looked_at = objective::check(&params.terms, &params.tables)?.iter().any(|kind| kind.support);
+        let support = if looked_at && params.support.update == Update::Ema {
             let mut vs = nn::VarStore::new(device);
-            support = Some(CamNet::new(&vs.root(), &config));
+            let net = CamNet::new(&vs.root(), &config);
             vs.copy(&main_vs).map_err(|error| Error::Failed(format!("cannot copy F to G: {error}")))?;
             vs.freeze();
-            support_vs = Some(vs);
-        }
-        let rcm = params.variant.rcm().then_some(RcmOptions {
-            threshold: params.rcm.threshold,
-            temperature: params.rcm.temperature,
-            form: params.rcm.form,
-            supervision: params.rcm.supervision,
-            weight: params.rcm.weight,
-        });
-        let mam = params.variant.attention().map(|variant| MamSettings {
-            options: MamOptions { variant, normalize: params.mam.normalize, reduction: params.mam.reduction },
-            weight: params.mam.weight,
-        });
-        let learner = Self {
-            main_vs,
-            main,
-            support_vs,
-            support,
-            support_momentum: params.support.momentum,
-            prototypes: Prototypes::new(classes as i64, params.features, params.rcm.memory, device),
-            objective: Objective {
-                cls_weight: params.cls_weight,
-                rcm,
-                mam,
-                support_scales: params.support.scales.clone(),
-            },
-            rcm_from_epoch: params.rcm.from_epoch,
-            mam_from_epoch: params.mam.from_epoch,
-            classes,
+            Some(Support { vs, net, momentum: params.support.momentum })
+        } else {
+            None
         };
         log_weights(&mut context.log, filled.as_ref())?;
-        Ok(learner)
+        let scales = context.params.support.scales.clone();
+        Ok(Self { main_vs, main, support, scales, objective, classes })
     }
 }
 
 impl Learner for CamLearner {
     type Item = Item;
-    const TERMS: &'static [&'static str] = &["loss", "cls", "rcm", "mam"];
 
-    fn loss(&mut self, batch: &[Item], epoch: u32) -> Result<Vec<Option<Tensor>>> {
+    fn terms(&self) -> Vec<&'static str> {
+        self.objective.names()
+    }
+
+    fn loss(&mut self, batch: &[Item], epoch: u32) -> Result<Losses> {
         let device = self.main_vs.device();
         let crops = to_tensors(&batch.iter().map(|item| &item.sample).collect::<Vec<_>>());
         let labels: Vec<f32> = batch.iter().flat_map(|item| item.labels.iter().copied()).collect();
@@ -288,17 +227,14 @@ impl Learner for CamLearner {
             labels: labels.to_device(device),       // [B, K]
             valid: crops.valid.to_device(device),   // [B, H, W]
         };
-        let phase = if epoch >= self.mam_from_epoch { MamPhase::Active } else { MamPhase::Waiting };
-        let support = self.support.as_ref().unwrap_or(&self.main);
-        let rcm = self.objective.rcm.filter(|_| epoch >= self.rcm_from_epoch);
-        let objective = Objective { rcm, ..self.objective.clone() };
-        let loss = objective.step_loss(&self.main, support, &batch, &mut self.prototypes, phase);
-        Ok(vec![Some(loss.total), Some(loss.cls), loss.rcm, loss.mam])
+        let support = self.support.as_ref().map_or(&self.main, |support| &support.net);
+        let networks = Networks { main: &self.main, support, scales: &self.scales };
+        Ok(self.objective.loss(&Views::new(&batch, networks), epoch))
     }
 
     fn after_step(&mut self) {
-        if let Some(support) = &self.support_vs {
-            ema::update(support, &self.main_vs, self.support_momentum);
+        if let Some(Support { vs, momentum, .. }) = &self.support {
+            ema::update(vs, &self.main_vs, *momentum);
         }
     }
 
@@ -306,9 +242,9 @@ impl Learner for CamLearner {
         let named = |prefix: &'static str, vs: &nn::VarStore| {
             vs.variables().into_iter().map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor))
         };
-        let support = self.support_vs.iter().flat_map(|vs| named("support", vs));
-        let prototypes = self.prototypes.tensors().map(|(name, tensor)| (format!("prototypes.{name}"), tensor));
-        named("main", &self.main_vs).chain(support).chain(prototypes).collect()
+        let support = self.support.iter().flat_map(|support| named("support", &support.vs));
+        let terms = self.objective.state().into_iter().map(|(name, tensor)| (format!("{TERMS}.{name}"), tensor));
+        named("main", &self.main_vs).chain(support).chain(terms).collect()
     }
 }
 

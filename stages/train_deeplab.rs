@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use stage::{Context, Description, OpenDevice, Outcome, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
-use wsss::method::segmentation::{Losses, segmentation_loss};
+use wsss::method::objective::Losses;
+use wsss::method::segmentation::{LogitLosses, segmentation_loss};
 use wsss::model::{BackboneConfig, DeepLab};
 use wsss::train::crops::to_tensors;
 use wsss::train::init::{CHECKPOINT, Init, log_weights};
@@ -30,7 +31,7 @@ struct Params {
     hidden: i64,
     init: Init,
     weights: String,
-    losses: Losses,
+    losses: LogitLosses,
     r#loop: LoopParams,
     optimizer: OptimizerParams,
     augmentation: Augmentation,
@@ -104,18 +105,18 @@ impl Stage for TrainDeeplab {
 struct DeepLabLearner {
     vs: nn::VarStore,
     net: DeepLab,
-    losses: Losses,
+    losses: LogitLosses,
 }
 
 impl Learner for DeepLabLearner {
     type Item = Sample;
-    const TERMS: &'static [&'static str] = &["loss"];
 
-    fn loss(&mut self, batch: &[Sample], _epoch: u32) -> Result<Vec<Option<Tensor>>> {
+    fn loss(&mut self, batch: &[Sample], _epoch: u32) -> Result<Losses> {
         let crops = to_tensors(batch);
         let device = self.vs.device();
         let labels = crops.maps[0].to_device(device); // [B, H, W]
-        Ok(vec![Some(segmentation_loss(&self.net, &crops.images.to_device(device), &labels, self.losses))])
+        let total = segmentation_loss(&self.net, &crops.images.to_device(device), &labels, self.losses);
+        Ok(Losses { total, terms: Vec::new() })
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

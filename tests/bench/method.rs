@@ -4,6 +4,8 @@
 //! - RCM from stride-8 features against RCM on upsampled features: time and peak memory, see [`rcm`].
 //! - The one-pass sweep of 60 thresholds against one confusion a threshold.
 
+#[path = "../parity/plain.rs"]
+mod plain;
 mod rcm;
 
 use std::time::Instant;

@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 use wsss::method::cam::upsample;
-use wsss::method::rcm::{Prototypes, RcmForm, rcm_loss, rcm_loss_compact};
+use wsss::method::terms::rcm::{Prototypes, RcmForm, contrastive_loss, similarity};
 
-use crate::row;
+use crate::{plain, row};
 
 const BATCH: i64 = 16;
 const CLASSES: i64 = 20;
@@ -58,20 +58,22 @@ impl Inputs {
     fn step(&mut self, form: Form) -> (Tensor, Tensor) {
         self.main.zero_grad();
         let Self { main, support, regions, valid } = &*self;
-        let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
-        let loss = match form {
+        let (loss, table) = match form {
             Form::Plain => {
-                prototypes.update(&upsample(support, [CROP; 2]), regions, Some(valid));
+                let (table, seen) = plain::prototypes(&upsample(support, [CROP; 2]), regions, valid, CLASSES);
                 let full = upsample(main, [CROP; 2]); // [B, D, H, W]
-                rcm_loss(&full, &prototypes, regions, Some(valid), RcmForm::InfoNce, TEMPERATURE)
+                let form = RcmForm::InfoNce;
+                (plain::contrastive_loss(&full, (&table, &seen), regions, valid, form, TEMPERATURE), table)
             }
             Form::Compact => {
-                prototypes.update_compact(support, regions, Some(valid));
-                rcm_loss_compact(main, &prototypes, regions, Some(valid), RcmForm::InfoNce, TEMPERATURE)
+                let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
+                prototypes.update(support, regions, valid);
+                let similarity = similarity(main, &prototypes, [CROP; 2], TEMPERATURE); // [B, K + 1, H, W]
+                (contrastive_loss(&similarity, regions, valid, RcmForm::InfoNce), prototypes.table())
             }
         };
         loss.backward();
-        (loss, prototypes.table())
+        (loss, table)
     }
 }
 

@@ -1,11 +1,12 @@
-//! msinf-CAM, region masks, prototypes and the contrastive loss, Eqs. 1-5, in both of their forms.
+//! msinf-CAM, region masks, prototypes and the contrastive loss, Eqs. 1-5: against `PyTorch`, and against their plain forms.
 
 use tch::{Device, Kind, Tensor};
 use wsss::method::cam::{msinf, upsample};
 use wsss::method::interpolation::Interpolation;
-use wsss::method::rcm::{Prototypes, RcmForm, rcm_loss, rcm_loss_compact, region_masks};
+use wsss::method::terms::rcm::{Prototypes, RcmForm, contrastive_loss, region_masks, similarity};
 
 use crate::golden::{Golden, assert_close, assert_scalar, leaf, noise, relative};
+use crate::plain;
 
 const TOLERANCE: f64 = 1e-4;
 const THRESHOLD: f64 = 0.2;
@@ -27,6 +28,17 @@ fn msinf_and_masks_are_pytorchs() {
     assert_eq!(region_masks(&found, THRESHOLD), class_ids(&golden.get("masks")), "masks are exact");
 }
 
+/// Every pixel is of the image.
+fn whole(regions: &Tensor) -> Tensor {
+    regions.ones_like().to_kind(Kind::Bool)
+}
+
+/// The loss as the term computes it.
+fn loss_of(features: &Tensor, prototypes: &Prototypes, regions: &Tensor, valid: &Tensor, form: RcmForm) -> Tensor {
+    let (_, height, width) = regions.size3().unwrap();
+    contrastive_loss(&similarity(features, prototypes, [height, width], TEMPERATURE), regions, valid, form)
+}
+
 #[test]
 fn prototypes_of_two_batches_are_pytorchs() {
     let golden = Golden::open("method.safetensors");
@@ -34,7 +46,8 @@ fn prototypes_of_two_batches_are_pytorchs() {
     for (features, masks, batch) in
         [("features.support", "masks", "first"), ("second.features", "second.masks", "second")]
     {
-        prototypes.update(&golden.get(features), &class_ids(&golden.get(masks)), None);
+        let regions = class_ids(&golden.get(masks));
+        prototypes.update(&golden.get(features), &regions, &whole(&regions));
         let expected = golden.get(&format!("prototypes.{batch}"));
         let seen = golden.get(&format!("prototypes.{batch}_seen"));
         assert_close(batch, &prototypes.normalized(), &expected, TOLERANCE);
@@ -46,12 +59,16 @@ fn prototypes_of_two_batches_are_pytorchs() {
 fn the_contrastive_loss_and_its_gradient_are_pytorchs() {
     let golden = Golden::open("method.safetensors");
     let regions = class_ids(&golden.get("masks"));
+    let valid = whole(&regions);
     let mut prototypes = Prototypes::new(5, 16, 1, Device::Cpu);
-    prototypes.update(&golden.get("features.support"), &regions, None);
+    prototypes.update(&golden.get("features.support"), &regions, &valid);
     for (form, name) in [(RcmForm::InfoNce, "infonce"), (RcmForm::Printed, "printed")] {
-        for loss_of in [rcm_loss, rcm_loss_compact] {
-            let features = leaf(&golden.get("features.main"));
-            let loss = loss_of(&features, &prototypes, &regions, None, form, TEMPERATURE);
+        let (features, plain) = (leaf(&golden.get("features.main")), leaf(&golden.get("features.main")));
+        let table = (&prototypes.table(), &prototypes.seen());
+        for (features, loss) in [
+            (&features, loss_of(&features, &prototypes, &regions, &valid, form)),
+            (&plain, plain::contrastive_loss(&plain, table, &regions, &valid, form, TEMPERATURE)),
+        ] {
             loss.backward();
             assert_scalar(name, &loss, golden.scalar(&format!("rcm.{name}.loss")), TOLERANCE);
             assert_close(name, &features.grad(), &golden.get(&format!("rcm.{name}.grad")), TOLERANCE);
@@ -70,33 +87,38 @@ fn compact_case() -> (Tensor, Tensor, Tensor) {
 }
 
 #[test]
-fn compact_and_plain_prototypes_agree() {
+fn prototypes_are_those_of_features_at_the_images_grid() {
     let (features, regions, valid) = compact_case();
     let full = upsample(&features, [29, 43]);
-    for valid in [None, Some(&valid)] {
-        let (mut plain, mut compact) = (Prototypes::new(5, 16, 2, Device::Cpu), Prototypes::new(5, 16, 2, Device::Cpu));
+    for valid in [&whole(&regions), &valid] {
+        let mut prototypes = Prototypes::new(5, 16, 2, Device::Cpu);
+        let mut last: Option<Tensor> = None;
         for shift in 0..3 {
             let (full, features) = (&full + f64::from(shift), &features + f64::from(shift));
-            plain.update(&full, &regions, valid);
-            compact.update_compact(&features, &regions, valid);
-            assert_close("prototypes", &compact.table(), &plain.table(), 1e-5);
-            assert_eq!(compact.seen(), plain.seen());
+            prototypes.update(&features, &regions, valid);
+            let (vectors, seen) = plain::prototypes(&full, &regions, valid, 5);
+            let mean = last.map_or_else(|| vectors.shallow_clone(), |last| (last + &vectors) / 2.0);
+            assert_close("prototypes", &prototypes.table(), &mean, 1e-5);
+            assert_eq!(prototypes.seen(), seen);
+            last = Some(vectors);
         }
-        assert_eq!(i64::try_from(&plain.seen().sum(Kind::Int64)).unwrap(), 5, "the fifth class has no region");
+        let count = i64::try_from(&prototypes.seen().sum(Kind::Int64)).unwrap();
+        assert_eq!(count, 5, "the fifth class has no region");
     }
 }
 
 #[test]
-fn compact_and_plain_losses_agree_with_their_gradients() {
+fn the_loss_is_that_of_features_at_the_images_grid_with_its_gradient() {
     let (features, regions, valid) = compact_case();
     let mut prototypes = Prototypes::new(5, 16, 1, Device::Cpu);
-    prototypes.update_compact(&features, &regions, Some(&valid));
+    prototypes.update(&features, &regions, &valid);
     for features in [features.shallow_clone(), features.relu()] {
         for form in [RcmForm::InfoNce, RcmForm::Printed] {
             let (plain, compact) = (leaf(&features), leaf(&features));
             let full = upsample(&plain, [29, 43]);
-            let plain_loss = rcm_loss(&full, &prototypes, &regions, Some(&valid), form, TEMPERATURE);
-            let compact_loss = rcm_loss_compact(&compact, &prototypes, &regions, Some(&valid), form, TEMPERATURE);
+            let table = (&prototypes.table(), &prototypes.seen());
+            let plain_loss = plain::contrastive_loss(&full, table, &regions, &valid, form, TEMPERATURE);
+            let compact_loss = loss_of(&compact, &prototypes, &regions, &valid, form);
             assert_close("loss", &compact_loss.reshape([1]), &plain_loss.reshape([1]), 1e-5);
             plain_loss.backward();
             compact_loss.backward();
@@ -122,8 +144,8 @@ fn padding_changes_nothing() {
     let disturbed = regions.where_self(&valid, &regions.zeros_like());
     let losses = [&regions, &disturbed].map(|regions| {
         let mut prototypes = Prototypes::new(5, 16, 1, Device::Cpu);
-        prototypes.update_compact(&features, regions, Some(&valid));
-        rcm_loss_compact(&features, &prototypes, regions, Some(&valid), RcmForm::InfoNce, TEMPERATURE)
+        prototypes.update(&features, regions, &valid);
+        loss_of(&features, &prototypes, regions, &valid, RcmForm::InfoNce)
     });
     assert!(relative(&losses[0].reshape([1]), &losses[1].reshape([1])) < 1e-6);
 }
@@ -132,14 +154,14 @@ fn padding_changes_nothing() {
 fn a_checkpoint_restores_prototypes() {
     let (features, regions, valid) = compact_case();
     let mut prototypes = Prototypes::new(5, 16, 2, Device::Cpu);
-    prototypes.update_compact(&features, &regions, Some(&valid));
+    prototypes.update(&features, &regions, &valid);
     let mut restored = Prototypes::new(5, 16, 2, Device::Cpu);
     for ((name, mut into), (same, from)) in restored.tensors().into_iter().zip(prototypes.tensors()) {
         assert_eq!(name, same);
         into.copy_(&from);
     }
     for table in [&mut prototypes, &mut restored] {
-        table.update_compact(&(&features * 2.0), &regions, None);
+        table.update(&(&features * 2.0), &regions, &whole(&regions));
     }
     assert_eq!(restored.table(), prototypes.table());
 }

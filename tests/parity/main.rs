@@ -8,8 +8,10 @@ mod golden;
 mod network;
 
 mod contrast;
+mod plain;
 mod readings;
 mod scales;
+mod seam;
 mod step;
 mod ten_steps;
 

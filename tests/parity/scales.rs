@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 use wsss::method::cam::normalize_by_max;
-use wsss::method::mam::{Attention, MamOptions, Reduction, cosine_distance, multi_scale_loss, target};
+use wsss::method::terms::mam::{Attention, MamParams, Reduction, cosine_distance, multi_scale_loss, target};
 
 use crate::golden::{Golden, assert_close, assert_scalar, leaf, noise};
 
@@ -13,8 +13,8 @@ fn cams(golden: &Golden, net: &str) -> Vec<Tensor> {
     SCALES.map(|scale| golden.get(&format!("raw.{net}.{scale}"))).into()
 }
 
-fn options(variant: Attention, reduction: Reduction) -> MamOptions {
-    MamOptions { variant, normalize: true, reduction }
+fn options(attention: Attention, reduction: Reduction) -> MamParams {
+    MamParams { attention, normalize: true, reduction }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Whole training steps on a narrow net: the loss falls, the ablations run what they need, `SupportNet` follows.
 
+use serde_json::json;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
 use wsss::method::ema;
-use wsss::method::mam::{Attention, MamOptions, Reduction};
-use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, StepLoss, Supervision};
-use wsss::method::rcm::{Prototypes, RcmForm};
+use wsss::method::objective::{Losses, Objective, Tables};
+use wsss::method::term::Site;
+use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
 
 use crate::golden::{noise, settle};
@@ -28,70 +29,103 @@ fn batch() -> Batch {
     Batch { images: noise("step.images", &[4, 3, 48, 40]) + tint, labels, valid }
 }
 
-fn rcm(supervision: Supervision) -> RcmOptions {
-    RcmOptions { threshold: 0.2, temperature: 0.5, form: RcmForm::InfoNce, supervision, weight: 1.0 }
+/// The tables of the manifest's terms: `cls`, `rcm`, `mam` and `seam` as the paper has them.
+pub fn tables() -> Tables {
+    let tables = json!({
+        "cls": { "weight": 1.0, "from_epoch": 1 },
+        "rcm": {
+            "weight": 1.0, "from_epoch": 1, "threshold": 0.2, "temperature": 0.5, "form": "infonce",
+            "supervision": "contrastive", "memory": 1,
+        },
+        "mam": { "weight": 1.0, "from_epoch": 2, "attention": "mam", "normalize": true, "reduction": "all" },
+        "seam": {
+            "weight": 1.0, "from_epoch": 1, "scale": 0.3, "channels": [4, 8], "hardest": 0.2, "suppress_background": true,
+        },
+    });
+    tables.as_object().unwrap().clone().into_iter().collect()
 }
 
-fn mam(variant: Attention) -> MamSettings {
-    MamSettings { options: MamOptions { variant, normalize: true, reduction: Reduction::All }, weight: 1.0 }
+/// The objective of these terms, with their own variables in `vs`.
+pub fn objective(vs: &nn::VarStore, main: &CamNet, terms: &[&str], tables: &Tables) -> Objective {
+    let root = vs.root() / "terms";
+    let terms: Vec<_> = terms.iter().map(|name| (*name).to_owned()).collect();
+    let site = |name: &'static str| Site {
+        path: &root / name,
+        classes: CLASSES,
+        features: FEATURES,
+        taps: main.taps(),
+        device: Device::Cpu,
+    };
+    Objective::new(&terms, tables, site).unwrap()
 }
 
-fn objective(rcm: Option<RcmOptions>, mam: Option<MamSettings>) -> Objective {
-    Objective { cls_weight: 1.0, rcm, mam, support_scales: vec![0.5, 1.0, 2.0] }
+/// Sets one entry of a term's table.
+fn set(tables: &mut Tables, term: &str, name: &str, value: serde_json::Value) {
+    tables.get_mut(term).unwrap()[name] = value;
 }
 
-fn prototypes() -> Prototypes {
-    Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu)
+const SCALES: [f64; 3] = [0.5, 1.0, 2.0];
+/// The epoch in which `mam` has not begun, and that in which it has.
+const WAITING: u32 = 1;
+const ACTIVE: u32 = 2;
+
+/// One step's losses of these networks on [`batch`].
+fn losses(objective: &mut Objective, main: &CamNet, support: &CamNet, epoch: u32) -> Losses {
+    objective.loss(&Views::new(&batch(), Networks { main, support, scales: &SCALES }), epoch)
 }
 
 #[test]
 fn the_loss_falls_over_ten_steps() {
-    for supervision in [Supervision::Contrastive, Supervision::Direct] {
-        let (objective, batch) = (objective(Some(rcm(supervision)), Some(mam(Attention::Mam))), batch());
+    for (terms, supervision) in [
+        (&["cls", "rcm", "mam"][..], "contrastive"),
+        (&["cls", "rcm", "mam"], "direct"),
+        (&["cls", "seam"], "contrastive"),
+    ] {
         // Frozen norms and a support net that stands still: what is learnt from does not move.
         let ((main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
-        let mut prototypes = prototypes();
+        let mut tables = tables();
+        set(&mut tables, "rcm", "supervision", json!(supervision));
+        let mut objective = objective(&main_vs, &main, terms, &tables);
+        settle(&main_vs);
         let mut optimizer = nn::sgd(0.0, 0.0, 0.0, false).build(&main_vs, 0.002).unwrap();
-        let mut losses = Vec::new();
+        let mut values = Vec::new();
         for _ in 0..10 {
-            let step = objective.step_loss(&main, &support, &batch, &mut prototypes, MamPhase::Active);
-            losses.push(step.total.double_value(&[]));
+            let step = losses(&mut objective, &main, &support, ACTIVE);
+            values.push(step.total.double_value(&[]));
             optimizer.backward_step(&step.total);
         }
-        assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
-        assert!(losses[9] < losses[0], "{supervision:?}: {losses:?}");
+        assert!(values.iter().all(|loss| loss.is_finite()), "{values:?}");
+        assert!(values[9] < values[0], "{terms:?} {supervision}: {values:?}");
     }
 }
 
 #[test]
 fn the_other_scales_of_mam_leave_running_statistics_to_scale_1() {
-    let statistics = |phase| {
+    let statistics = |epoch| {
         let ((main_vs, main), (_support_vs, support)) = (net(Norm::Train), net(Norm::Train));
-        let objective = objective(None, Some(mam(Attention::Mam)));
-        let step = objective.step_loss(&main, &support, &batch(), &mut prototypes(), phase);
-        step.total.backward();
+        let mut objective = objective(&main_vs, &main, &["cls", "mam"], &tables());
+        losses(&mut objective, &main, &support, epoch).total.backward();
         assert!(main_vs.variables().values().filter(|v| v.requires_grad()).all(|v| v.grad().defined()));
         let mut all: Vec<_> = main_vs.variables().into_iter().filter(|(name, _)| name.contains("running_")).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
     };
-    let (still, moved) = (statistics(MamPhase::Waiting), statistics(MamPhase::Active));
+    let (still, moved) = (statistics(WAITING), statistics(ACTIVE));
     assert!(!still.is_empty() && still == moved);
 }
 
 #[test]
-fn the_total_is_the_weighted_sum_of_its_parts() {
-    let ((_main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
-    let mut objective = objective(Some(rcm(Supervision::Contrastive)), Some(mam(Attention::Mam)));
-    objective.cls_weight = 0.5;
-    objective.mam.as_mut().unwrap().weight = 3.0;
-    let step = objective.step_loss(&main, &support, &batch(), &mut prototypes(), MamPhase::Active);
-    let StepLoss { total, cls, rcm: Some(rcm), mam: Some(mam), regions: Some(regions) } = step else {
-        panic!("a part is missing")
-    };
+fn the_total_is_the_weighted_sum_of_its_terms() {
+    let ((main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
+    let mut tables = tables();
+    set(&mut tables, "cls", "weight", json!(0.5));
+    set(&mut tables, "mam", "weight", json!(3.0));
+    let mut objective = objective(&main_vs, &main, &["cls", "rcm", "mam"], &tables);
+    let Losses { total, terms } = losses(&mut objective, &main, &support, ACTIVE);
     let value = |t: &Tensor| t.double_value(&[]);
-    assert!((value(&total) - 0.5 * value(&cls) - value(&rcm) - 3.0 * value(&mam)).abs() < 1e-5);
-    assert_eq!(regions.size(), [4, 48, 40]);
+    let [cls, rcm, mam] = [0, 1, 2].map(|term| value(terms[term].as_ref().unwrap()));
+    assert!((value(&total) - 0.5 * cls - rcm - 3.0 * mam).abs() < 1e-5);
+    assert_eq!(objective.names(), ["cls", "rcm", "mam"]);
 }
 
 /// A network whose output is not a number: whoever runs it is found out.
@@ -104,42 +138,63 @@ fn poisoned() -> (nn::VarStore, CamNet) {
 }
 
 #[test]
-fn the_baseline_does_not_run_the_support_net() {
-    let ((_main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), poisoned());
-    let mut prototypes = prototypes();
-    for (objective, phase) in
-        [(objective(None, None), MamPhase::Active), (objective(None, Some(mam(Attention::Mam))), MamPhase::Waiting)]
-    {
-        let step = objective.step_loss(&main, &support, &batch(), &mut prototypes, phase);
-        assert!(step.total.double_value(&[]).is_finite());
-        assert!(step.rcm.is_none() && step.mam.is_none() && step.regions.is_none());
+fn what_no_term_asks_for_is_not_computed() {
+    let ((main_vs, main), (_support_vs, support)) = (net(Norm::Frozen), poisoned());
+    for (terms, epoch) in [(&["cls"][..], ACTIVE), (&["cls", "mam"], WAITING), (&["cls", "seam"], ACTIVE)] {
+        let step = losses(&mut objective(&main_vs, &main, terms, &tables()), &main, &support, epoch);
+        assert!(step.total.double_value(&[]).is_finite(), "{terms:?}");
+        assert_eq!(step.terms.iter().flatten().count(), if epoch == WAITING { 1 } else { terms.len() });
     }
-    let step = objective(None, Some(mam(Attention::Mam))).step_loss(
-        &main,
-        &support,
-        &batch(),
-        &mut prototypes,
-        MamPhase::Active,
-    );
+    let step = losses(&mut objective(&main_vs, &main, &["cls", "mam"], &tables()), &main, &support, ACTIVE);
     assert!(step.total.double_value(&[]).is_nan(), "the attentive module does run it");
 }
 
 #[test]
 fn the_main_net_sees_other_scales_only_for_the_multi_scale_modules() {
     // Where every scale is 1, each that it sees adds the same loss.
-    let loss = |variant| {
-        let ((_main_vs, main), (support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
+    let loss = |attention: &str| {
+        let ((main_vs, main), (support_vs, support)) = (net(Norm::Frozen), net(Norm::Frozen));
         tch::no_grad(|| {
             let mut classifier = support_vs.variables().remove("classifier.weight").unwrap();
             let _ = classifier.g_add_(&noise("step.support", &classifier.size()));
         });
-        let objective = Objective { support_scales: vec![1.0; 3], ..objective(None, Some(mam(variant))) };
-        let step = objective.step_loss(&main, &support, &batch(), &mut prototypes(), MamPhase::Active);
-        step.mam.unwrap().double_value(&[])
+        let mut tables = tables();
+        set(&mut tables, "mam", "attention", json!(attention));
+        let mut objective = objective(&main_vs, &main, &["cls", "mam"], &tables);
+        let networks = Networks { main: &main, support: &support, scales: &[1.0; 3] };
+        let step = objective.loss(&Views::new(&batch(), networks), ACTIVE);
+        step.terms[1].as_ref().unwrap().double_value(&[])
     };
-    let once = loss(Attention::Smm);
+    let once = loss("smm");
     assert!(once > 1e-3, "{once}");
-    assert!((loss(Attention::Mmm) / once - 3.0).abs() < 1e-4);
+    assert!((loss("mmm") / once - 3.0).abs() < 1e-4);
+}
+
+#[test]
+fn a_table_that_cannot_be_is_refused_by_name() {
+    let refused = |terms: &[&str], change: &dyn Fn(&mut Tables)| {
+        let mut tables = tables();
+        change(&mut tables);
+        let terms: Vec<_> = terms.iter().map(|name| (*name).to_owned()).collect();
+        wsss::method::objective::check(&terms, &tables).err().expect("it is refused").to_string()
+    };
+    let same = |_: &mut Tables| {};
+    assert!(
+        refused(&["cls", "rmc"], &same).starts_with("terms: there is no term 'rmc'; there are cls, rcm, mam, seam")
+    );
+    assert!(refused(&["cls", "cls"], &same).starts_with("terms: 'cls' stands there twice"));
+    assert!(refused(&[], &same).starts_with("terms: list at least one"));
+    assert!(refused(&["mam"], &same).starts_with("terms: none takes part in epoch 1"));
+    assert!(refused(&["cls", "rcm"], &|t| drop(t.remove("rcm"))).starts_with("terms: 'rcm' is listed"));
+    assert!(refused(&["cls"], &|t| drop(t.insert("rmc".into(), json!({})))).starts_with("rmc: unknown entry"));
+    assert!(refused(&["cls"], &|t| set(t, "cls", "weight", json!(-1))).starts_with("cls.weight: -1 is no weight"));
+    assert!(refused(&["cls"], &|t| set(t, "rcm", "threshold", json!(1.5))).starts_with("rcm.threshold: 1.5"));
+    assert!(refused(&["cls"], &|t| set(t, "rcm", "tempo", json!(1))).starts_with("rcm.tempo: unknown field"));
+    assert!(
+        refused(&["cls"], &|t| set(t, "mam", "attention", json!("man"))).starts_with("mam.attention: unknown variant")
+    );
+    let missing = refused(&["cls"], &|t| drop(t.get_mut("mam").unwrap().as_object_mut().unwrap().remove("weight")));
+    assert!(missing.starts_with("mam.weight: missing field"), "{missing}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Ten SGD steps of the complete objective, as training takes them, against `tests/golden/ten_steps.py`.
 
+use serde_json::json;
 use tch::{Device, Kind, Tensor, nn};
 use wsss::method::ema;
-use wsss::method::mam::{Attention, MamOptions, Reduction};
-use wsss::method::objective::{Batch, MamPhase, MamSettings, Objective, RcmOptions, Supervision};
-use wsss::method::rcm::{Prototypes, RcmForm};
+use wsss::method::objective::{Objective, Tables};
+use wsss::method::term::Site;
+use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
 use wsss::train::{OptimizerParams, Sgd};
 
@@ -53,21 +54,19 @@ fn batch(golden: &Golden, step: u64) -> Batch {
     Batch { images, labels, valid }
 }
 
-fn objective() -> Objective {
-    let rcm = RcmOptions {
-        threshold: 0.2,
-        temperature: 0.5,
-        form: RcmForm::InfoNce,
-        supervision: Supervision::Contrastive,
-        weight: 0.5,
-    };
-    let options = MamOptions { variant: Attention::Mam, normalize: true, reduction: Reduction::All };
-    Objective {
-        cls_weight: 1.0,
-        rcm: Some(rcm),
-        mam: Some(MamSettings { options, weight: 2.0 }),
-        support_scales: vec![0.5, 1.0, 2.0],
-    }
+fn objective(vs: &nn::VarStore, main: &CamNet) -> Objective {
+    let tables = json!({
+        "cls": { "weight": 1.0, "from_epoch": 1 },
+        "rcm": {
+            "weight": 0.5, "from_epoch": 1, "threshold": 0.2, "temperature": 0.5, "form": "infonce",
+            "supervision": "contrastive", "memory": 1,
+        },
+        "mam": { "weight": 2.0, "from_epoch": 1, "attention": "mam", "normalize": true, "reduction": "all" },
+    });
+    let tables: Tables = tables.as_object().unwrap().clone().into_iter().collect();
+    let site =
+        |_| Site { path: vs.root(), classes: CLASSES, features: FEATURES, taps: main.taps(), device: Device::Cpu };
+    Objective::new(&["cls", "rcm", "mam"].map(str::to_owned), &tables, site).unwrap()
 }
 
 #[test]
@@ -76,17 +75,13 @@ fn ten_steps_are_pytorchs() {
     let ((main_vs, main), (mut support_vs, support)) = (net(&golden), net(&golden));
     support_vs.freeze();
     let params = OptimizerParams { lr: 0.005, head_lr: 2.0, momentum: 0.9, weight_decay: 5e-4, power: 0.9 };
-    let (objective, mut sgd) = (objective(), Sgd::new(&main_vs, &params));
-    let mut prototypes = Prototypes::new(CLASSES, FEATURES, 1, Device::Cpu);
+    let (mut objective, mut sgd) = (objective(&main_vs, &main), Sgd::new(&main_vs, &params));
     for step in 0..STEPS {
-        let loss = objective.step_loss(&main, &support, &batch(&golden, step), &mut prototypes, MamPhase::Active);
-        let terms = [
-            ("total", Some(&loss.total)),
-            ("cls", Some(&loss.cls)),
-            ("rcm", loss.rcm.as_ref()),
-            ("mam", loss.mam.as_ref()),
-        ];
-        for (name, found) in terms {
+        let batch = batch(&golden, step);
+        let networks = Networks { main: &main, support: &support, scales: &[0.5, 1.0, 2.0] };
+        let loss = objective.loss(&Views::new(&batch, networks), 1);
+        let terms = ["cls", "rcm", "mam"].into_iter().zip(loss.terms.iter().map(Option::as_ref));
+        for (name, found) in terms.chain([("total", Some(&loss.total))]) {
             let at = |what: &str| golden.get(&format!("{what}{name}")).double_value(&[step as i64]);
             let (expected, rounding) = (at("losses."), at("rounding.losses."));
             let tolerance = TOLERANCE.max(ROUNDING * rounding / expected.abs());
@@ -100,7 +95,9 @@ fn ten_steps_are_pytorchs() {
         floor.max(ROUNDING * rounding / scale.abs().max().double_value(&[]))
     };
     let expected = golden.get("prototypes");
-    assert_close("prototypes", &prototypes.table(), &expected, tolerance("prototypes", &expected, TOLERANCE));
+    let state = objective.state();
+    let recent = &state.iter().find(|(name, _)| name == "rcm.recent").expect("the prototypes").1; // [1, K + 1, D]
+    assert_close("prototypes", &recent.get(0), &expected, tolerance("prototypes", &expected, TOLERANCE));
     let first = net(&golden).0.variables();
     for (prefix, vs) in [("main", &main_vs), ("support", &support_vs)] {
         for (name, found) in vs.variables() {

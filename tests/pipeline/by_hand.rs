@@ -78,9 +78,9 @@ fn shards_make_the_same_artifact_as_one_process() {
     let (whole, shared) = (World::new(), World::new());
     for world in [&whole, &shared] {
         world.commit("prepare-data", &[]);
-        world.commit("train-cam", &["--set", "train-cam.variant=baseline"]);
+        world.commit("train-cam", &["--set", "train-cam.terms=[\"cls\"]"]);
     }
-    let variant = ["--set", "train-cam.variant=baseline"];
+    let variant = ["--set", "train-cam.terms=[\"cls\"]"];
     let expected = whole.commit("extract-msinf-cam", &variant);
     for shard in ["0/2", "1/2"] {
         let output = shared.finish("extract-msinf-cam", &[&variant[..], &["--shard", shard]].concat());
@@ -92,7 +92,7 @@ fn shards_make_the_same_artifact_as_one_process() {
 #[test]
 fn the_threshold_is_chosen_on_the_split_that_is_named_or_on_none() {
     let world = World::new();
-    let variant = ["--set", "train-cam.variant=baseline"];
+    let variant = ["--set", "train-cam.terms=[\"cls\"]"];
     for stage in ["prepare-data", "train-cam", "extract-msinf-cam"] {
         world.commit(stage, &variant);
     }
@@ -134,7 +134,7 @@ fn the_threshold_is_chosen_on_the_split_that_is_named_or_on_none() {
 #[test]
 fn a_crf_that_is_done_is_not_done_again() {
     let (whole, shared) = (World::new(), World::new());
-    let variant = ["--set", "train-cam.variant=baseline"];
+    let variant = ["--set", "train-cam.terms=[\"cls\"]"];
     for world in [&whole, &shared] {
         for stage in ["prepare-data", "train-cam", "extract-msinf-cam"] {
             world.commit(stage, &variant);

@@ -14,13 +14,13 @@ const TUNED: &str = r#"
 main = "tuned"
 
 [experiment.first]
-train-cam.variant = "baseline"
+train-cam.terms = ["cls"]
 
 [experiment.tuned]
 targets = ["train-cam"]
 train-cam.needs = ["prepare-data", "train-cam@first"]
 train-cam.init = "train-cam"
-train-cam.variant = "rcm"
+train-cam.terms = ["cls", "rcm"]
 train-cam.optimizer.lr = 1e-12
 "#;
 

@@ -238,10 +238,11 @@ impl Artifact {
         Ok((ancestors, None))
     }
 
-    /// A parameter with which it was made, such as a network's `backbone`: read from the artifact, so that it stands in
-    /// the manifest once.
+    /// A parameter with which it was made, such as a network's `backbone`, by its dotted name: read from the artifact, so
+    /// that it stands in the manifest once.
     pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let value = self.record.preimage.params.get(name).cloned().unwrap_or_default();
+        let params = &self.record.preimage.params;
+        let value = name.split('.').try_fold(params, |table, name| table.get(name)).cloned().unwrap_or_default();
         serde_json::from_value(value).map_err(|error| {
             Error::NotCommitted(format!("{}: cannot use its parameter '{name}' ({error})", self.dir.display()))
         })

@@ -1,4 +1,4 @@
-//! `SupportNet` follows `MainNet`.
+//! `SupportNet` follows `MainNet` by an exponential moving average (section 3.1).
 
 use tch::nn::VarStore;
 
@@ -7,7 +7,8 @@ const BUFFERS: [&str; 2] = ["running_mean", "running_var"];
 
 /// `theta_G <- alpha theta_G + (1 - alpha) theta_F` over parameters; buffers are copied.
 ///
-/// Both stores hold the same names; a name of `support` that `main` lacks is a bug and panics.
+/// `main` holds every name of `support`, and those of terms that learn something themselves besides; a name of `support`
+/// that `main` lacks is a bug and panics.
 pub fn update(support: &VarStore, main: &VarStore, alpha: f64) {
     let main = main.variables();
     tch::no_grad(|| {

@@ -6,12 +6,12 @@
 //!
 //! ```text
 //! cam            scales, upsampling, normalisation, msinf-CAM
-//! rcm            region masks, prototypes, the contrastive loss        Eqs. 1-5
-//! interpolation  the same at stride 8, exactly: what training uses
-//! mam            attention over scales                                 Eqs. 6-8
-//! direct         the ablation that supervises CAMs by masks directly
-//! ema            SupportNet follows MainNet
-//! objective      one whole training step
+//! views          what both networks see in a batch, each view once
+//! term           what a term of the objective is
+//! terms          the terms, a file each                              Eqs. 1-8
+//! interpolation  features at pixels, exactly, without upsampling them
+//! objective      the weighted sum of the terms                       Eq. 9
+//! ema            SupportNet follows MainNet                          section 3.1
 //! affinity       pairs of positions, their affinities and labels       Ahn and Kwak 2018
 //! random_walk    scores spread along affinities
 //! crf            scores made to follow the picture                    Kraehenbuehl and Koltun 2011
@@ -19,13 +19,13 @@
 //! ```
 
 pub mod cam;
-pub mod rcm;
+pub mod views;
 
 pub mod interpolation;
+pub mod term;
+pub mod terms;
 
-pub mod direct;
 pub mod ema;
-pub mod mam;
 pub mod objective;
 
 pub mod affinity;

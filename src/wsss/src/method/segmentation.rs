@@ -12,25 +12,25 @@ const IGNORED: i64 = 255;
 /// Which logits are compared with the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Losses {
+pub enum LogitLosses {
     /// Those of the crop.
     Single,
     /// Those at scales 1, 0.75 and 0.5 and their pixel-wise maximum.
     Multi,
 }
 
-/// Mean cross-entropy over the labelled pixels, summed over the logits that [`Losses`] names.
+/// Mean cross-entropy over the labelled pixels, summed over the logits that [`LogitLosses`] names.
 ///
 /// # Shapes
 /// `images [B, 3, H, W]`, `labels [B, H, W]` of class ids with 255 to be ignored; to a scalar.
 ///
 /// # Deviations
 /// Labels stay at full size and logits are upsampled to them; the original shrinks the labels.
-pub fn segmentation_loss(net: &DeepLab, images: &Tensor, labels: &Tensor, losses: Losses) -> Tensor {
+pub fn segmentation_loss(net: &DeepLab, images: &Tensor, labels: &Tensor, losses: LogitLosses) -> Tensor {
     let (_, _, h, w) = images.size4().expect("images are [B, 3, H, W]");
-    let scales: &[f64] = if losses == Losses::Multi { &[1.0, 0.75, 0.5] } else { &[1.0] };
+    let scales: &[f64] = if losses == LogitLosses::Multi { &[1.0, 0.75, 0.5] } else { &[1.0] };
     let mut logits: Vec<Tensor> = scales.iter().map(|scale| logits_at(net, images, *scale, Mode::Train)).collect();
-    if losses == Losses::Multi {
+    if losses == LogitLosses::Multi {
         let largest = logits[1..].iter().fold(logits[0].shallow_clone(), |a, b| a.maximum(b));
         logits.push(largest); // [B, K + 1, H, W] each
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
-use super::{Backbone, BackboneConfig, Mode};
+use super::{Backbone, BackboneConfig, Mode, Taps};
 
 /// Dropout of b6 and b7.
 const DROPOUT: [f64; 2] = [0.2, 0.2];
@@ -30,6 +30,10 @@ pub struct CamOutput {
     pub cam: Tensor,
     /// The global average of A, `[B, K]`.
     pub logits: Tensor,
+    /// The backbone's shallowest tap, `[B, C4, h, w]`.
+    pub conv4: Tensor,
+    /// The backbone's middle tap, `[B, C5, h, w]`.
+    pub conv5: Tensor,
 }
 
 /// Backbone, a 1x1 to D features, a 1x1 to K classes.
@@ -59,13 +63,19 @@ impl CamNet {
         Self { backbone, feature, classifier }
     }
 
+    /// Channels of conv4 and conv5.
+    pub fn taps(&self) -> [i64; 2] {
+        let [conv4, conv5, _] = self.backbone.channels();
+        [conv4, conv5]
+    }
+
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
     pub fn forward(&self, images: &Tensor, mode: Mode) -> CamOutput {
-        let conv6 = self.backbone.forward(images, mode).conv6; // [B, C, h, w]
+        let Taps { conv4, conv5, conv6 } = self.backbone.forward(images, mode);
         let feature = self.feature.forward(&conv6).relu_(); // [B, D, h, w]
         let cam = self.classifier.forward(&feature); // [B, K, h, w]
         let logits = cam.mean_dim([2, 3].as_slice(), false, Kind::Float); // [B, K]
-        CamOutput { feature, cam, logits }
+        CamOutput { feature, cam, logits, conv4, conv5 }
     }
 }

@@ -10,6 +10,7 @@
 //! resnet50        torchvision's, dilated to stride 8
 //! mobilenet_v2    torchvision's features, dilated to stride 8
 //! cam_net         MainNet and SupportNet
+//! pixel_correlation  refines CAMs by the likeness of pixels (SEAM)
 //! affinity_net    semantic features whose distances are affinities
 //! deeplab         DeepLab-LargeFOV
 //! fill            strict loading: a network's variables from a file of weights
@@ -25,6 +26,7 @@ pub mod resnet50;
 pub mod affinity_net;
 pub mod cam_net;
 pub mod deeplab;
+pub mod pixel_correlation;
 
 pub mod fill;
 
@@ -35,6 +37,7 @@ pub use affinity_net::AffinityNet;
 pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
 pub use mobilenet_v2::MobileNetV2;
+pub use pixel_correlation::PixelCorrelation;
 pub use resnet38::ResNet38;
 pub use resnet50::ResNet50;
 

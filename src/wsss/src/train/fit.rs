@@ -11,11 +11,12 @@ use data::loader::{Batches, Make, Plan, Tail};
 use data::random::{Rng, epoch_order};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Outcome, Progress};
+use stage::{Context, Log, Outcome, Progress};
 use tch::{Tensor, nn};
 
 use super::loss_hash::LossHash;
 use super::{OptimizerParams, Sgd, checkpoint};
+use crate::method::objective::Losses;
 
 /// The loop's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,11 +67,13 @@ impl LoopParams {
 pub trait Learner {
     /// One item of a batch, made by a loader thread.
     type Item: Send + 'static;
-    /// Names of what [`Learner::loss`] returns; the first is the loss itself.
-    const TERMS: &'static [&'static str];
+    /// Names of the terms of its loss; none where the loss is all there is.
+    fn terms(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 
-    /// Loss and its terms for a batch in an epoch (from 1); a term that does not apply yet is `None`.
-    fn loss(&mut self, batch: &[Self::Item], epoch: u32) -> Result<Vec<Option<Tensor>>>;
+    /// The loss for a batch in an epoch (from 1), with its terms.
+    fn loss(&mut self, batch: &[Self::Item], epoch: u32) -> Result<Losses>;
 
     /// After the optimiser's step.
     fn after_step(&mut self) {}
@@ -99,6 +102,30 @@ pub struct Curve {
     hash: LossHash,
 }
 
+/// How long a training is.
+#[derive(Clone, Copy)]
+struct Length {
+    per_epoch: u64,
+    steps: u64,
+}
+
+impl Length {
+    fn of(settings: &LoopParams, images: usize) -> Result<Self> {
+        let per_epoch = (images / settings.batch_size) as u64;
+        if per_epoch == 0 {
+            let batch = settings.batch_size;
+            let reason = format!("{images} training images do not fill one batch of {batch}; lower batch_size");
+            return Err(ParamError::new("loop.batch_size", reason).into());
+        }
+        Ok(Self { per_epoch, steps: per_epoch * u64::from(settings.epochs) })
+    }
+
+    /// The epoch, from 1, of a step, from 0.
+    fn epoch(self, step: u64) -> u64 {
+        step / self.per_epoch + 1
+    }
+}
+
 /// Trains to the end and returns the curve, or stops with a checkpoint on a signal. `make` gives item `index` as
 /// augmented in an epoch.
 pub fn fit<P, L: Learner>(
@@ -109,67 +136,73 @@ pub fn fit<P, L: Learner>(
 ) -> Result<Curve> {
     let Fit { context, name, settings, optimizer, images } = run;
     tch::set_num_threads(settings.threads);
-    let per_epoch = (images / settings.batch_size) as u64;
-    if per_epoch == 0 {
-        let batch = settings.batch_size;
-        return Err(Error::Config(format!(
-            "{images} training images do not fill one batch of {batch}; lower batch_size"
-        )));
-    }
-    let steps = per_epoch * u64::from(settings.epochs);
-    let dir = context.work.dir().to_owned();
-    let state = |learner: &L, sgd: &Sgd| learner.state().into_iter().chain(sgd.state()).collect::<Vec<_>>();
-    let (restored, damaged) = checkpoint::restore(&dir, &state(learner, sgd));
-    for reason in damaged {
-        eprintln!("{name}: checkpoint {reason}; falling back to the one before");
-        context.log.event("damaged checkpoint", &json!({ "reason": reason }))?;
-    }
-    let mut at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new(), hash: LossHash::default() });
-    if at.step > 0 {
-        eprintln!("{name}: going on from step {} of {steps}", at.step);
-    }
-    let progress = Progress::new(name, "steps", at.step as usize, steps as usize);
+    let length = Length::of(&settings, images)?;
+    let names: Vec<_> = [vec!["loss"], learner.terms(), vec!["lr"]].concat();
+    let mut at = resume(context, name, learner, sgd, length)?;
+    let progress = Progress::new(name, "steps", at.step as usize, length.steps as usize);
     let interval = Duration::from_secs_f64((settings.checkpoint_minutes * 60.0).min(1e9));
     let mut saved = Instant::now();
     let make = Arc::new(make);
-    while at.step < steps {
-        let epoch = at.step / per_epoch + 1;
+    while at.step < length.steps {
+        let epoch = length.epoch(at.step);
         let item = Arc::clone(&make);
         let plan = Plan {
             order: epoch_order(context.seed, epoch, images),
             batch_size: settings.batch_size,
             tail: Tail::Drop,
-            skip: (at.step % per_epoch) as usize,
+            skip: (at.step % length.per_epoch) as usize,
             workers: settings.workers,
         };
         let make_batch: Make<L::Item> = Arc::new(move |index| item(epoch, index));
         for batch in Batches::new(plan, &make_batch) {
             tch::manual_seed(Rng::new(context.seed, at.step, "dropout").bits() as i64);
-            let lr = optimizer.lr_at(at.step, steps);
-            let values = train_step::<L>(learner, sgd, &batch?, epoch as u32, lr, at.step + 1)?;
+            let lr = optimizer.lr_at(at.step, length.steps);
+            let values = train_step(learner, sgd, &batch?, epoch as u32, lr, at.step + 1)?;
             at.step += 1;
-            let named = || -> serde_json::Map<_, _> {
-                L::TERMS.iter().zip(&values).map(|(term, value)| ((*term).to_owned(), json!(value))).collect()
-            };
-            context.log.event("step", &json!({ "step": at.step, "epoch": epoch, "lr": lr, "terms": named() }))?;
+            log_step(&mut context.log, at.step, epoch, &names, &values)?;
             progress.advance(1, || format!("epoch {epoch} loss {:.4}", values[0]));
-            let values: Vec<f64> = values.into_iter().chain([lr]).collect();
             at.hash.add(&values);
             at.curve.push(values);
-            let ended = at.step.is_multiple_of(per_epoch);
+            let ended = at.step.is_multiple_of(length.per_epoch);
             if context.stop.requested() || ended || saved.elapsed() >= interval {
-                checkpoint::save(&dir, &state(learner, sgd), &at)?;
+                checkpoint::save(context.work.dir(), &state(learner, sgd), &at)?;
                 saved = Instant::now();
-                if at.step < steps {
+                if at.step < length.steps {
                     context.stop.check()?;
                 }
             }
         }
     }
     progress.finish();
-    Ok(Curve { rows: curve_rows::<L>(&at.curve, per_epoch), hash: at.hash })
+    Ok(Curve { rows: curve_rows(&at.curve, &names, length), hash: at.hash })
 }
 
+/// Every tensor that changes during training.
+fn state<L: Learner>(learner: &L, sgd: &Sgd) -> Vec<(String, Tensor)> {
+    learner.state().into_iter().chain(sgd.state()).collect()
+}
+
+/// Restores the newest whole checkpoint, if there is one.
+fn resume<P, L: Learner>(
+    context: &mut Context<P>,
+    name: &str,
+    learner: &L,
+    sgd: &Sgd,
+    length: Length,
+) -> Result<checkpoint::Progress> {
+    let (restored, damaged) = checkpoint::restore(context.work.dir(), &state(learner, sgd));
+    for reason in damaged {
+        eprintln!("{name}: checkpoint {reason}; falling back to the one before");
+        context.log.event("damaged checkpoint", &json!({ "reason": reason }))?;
+    }
+    let at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new(), hash: LossHash::default() });
+    if at.step > 0 {
+        eprintln!("{name}: going on from step {} of {}", at.step, length.steps);
+    }
+    Ok(at)
+}
+
+/// The values of a step in the order of the curve: loss, terms, learning rate; a term that does not take part is NaN.
 fn train_step<L: Learner>(
     learner: &mut L,
     sgd: &mut Sgd,
@@ -178,30 +211,36 @@ fn train_step<L: Learner>(
     lr: f64,
     step: u64,
 ) -> Result<Vec<f64>> {
-    let terms = learner.loss(batch, epoch)?;
-    let values: Vec<f64> = terms.iter().map(|term| term.as_ref().map_or(f64::NAN, |t| t.double_value(&[]))).collect();
+    let Losses { total, terms } = learner.loss(batch, epoch)?;
+    let value = |tensor: &Tensor| tensor.double_value(&[]);
+    let loss = value(&total);
+    let values: Vec<f64> = terms.iter().map(|term| term.as_ref().map_or(f64::NAN, value)).collect();
     let bad = terms.iter().zip(&values).any(|(term, value)| term.is_some() && !value.is_finite());
-    if bad {
-        let all: Vec<_> = L::TERMS.iter().zip(&values).map(|(name, value)| format!("{name} {value}")).collect();
+    if bad || !loss.is_finite() {
+        let terms = learner.terms().into_iter().zip(&values).map(|(name, value)| format!(", {name} {value}"));
         return Err(Error::Failed(format!(
-            "step {step}: the loss is not finite ({}); a lower optimizer.lr is the usual cure",
-            all.join(", ")
+            "step {step}: the loss is not finite (loss {loss}{}); a lower optimizer.lr is the usual cure",
+            terms.collect::<String>()
         )));
     }
-    let total = terms.into_iter().next().flatten().expect("a learner's first term is its loss");
     sgd.step(&total, lr);
     learner.after_step();
-    Ok(values)
+    Ok([vec![loss], values, vec![lr]].concat())
 }
 
-fn curve_rows<L: Learner>(curve: &[Vec<f64>], per_epoch: u64) -> Vec<CurveRow> {
+fn log_step(log: &mut Log, step: u64, epoch: u64, names: &[&str], values: &[f64]) -> Result<()> {
+    let mut terms: serde_json::Map<_, _> =
+        names.iter().zip(values).map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let lr = terms.remove("lr");
+    log.event("step", &json!({ "step": step, "epoch": epoch, "lr": lr, "terms": terms }))
+}
+
+fn curve_rows(curve: &[Vec<f64>], names: &[&str], length: Length) -> Vec<CurveRow> {
     let mut rows = Vec::new();
-    for (index, values) in curve.iter().enumerate() {
-        let epoch = (index as u64 / per_epoch + 1) as u32;
-        for (name, value) in L::TERMS.iter().chain(&["lr"]).zip(values) {
-            if !value.is_nan() {
-                rows.push(CurveRow { step: index as u64 + 1, epoch, name: (*name).to_owned(), value: *value });
-            }
+    for (step, values) in (0..).zip(curve) {
+        let epoch = length.epoch(step) as u32;
+        for (name, value) in names.iter().zip(values).filter(|(_, value)| !value.is_nan()) {
+            rows.push(CurveRow { step: step + 1, epoch, name: (*name).to_owned(), value: *value });
         }
     }
     rows

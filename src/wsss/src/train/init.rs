@@ -16,6 +16,9 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// Name of the `SupportNet`'s weights in the artifact of train-cam, where there is such a net.
 pub const SUPPORT: &str = "support.safetensors";
 
+/// Above the names of the variables that terms of the objective learn themselves, in `MainNet`'s file.
+pub const TERMS: &str = "terms";
+
 /// Where the backbone's first weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -50,7 +53,7 @@ impl Init {
             }
             Self::TrainCam => {
                 let cam = cam.ok_or_else(|| ParamError::new("init", "\"train-cam\", but `needs` lacks train-cam"))?;
-                optional.extend(["feature.", "classifier."]);
+                optional.extend(["feature.", "classifier.", "terms."]);
                 load(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
             }
         }
@@ -70,9 +73,10 @@ impl Init {
     }
 }
 
-/// Fills every variable of a CAM net, heads included, from the `MainNet` that train-cam trained: training goes on from it.
-pub fn fill_cam_net(vs: &nn::VarStore, trained: &Artifact) -> Result<LoadReport> {
-    load(vs, &trained.file(CHECKPOINT), "", &[])
+/// Fills every variable of a CAM net, heads included, from a network that train-cam trained. What terms have learnt is
+/// filled where both have it.
+pub fn fill_cam_net(vs: &nn::VarStore, weights: &Path) -> Result<LoadReport> {
+    load(vs, weights, "", &["terms."])
 }
 
 /// Logs where a network's first weights came from, if from a file: how many variables the file filled, for which it has

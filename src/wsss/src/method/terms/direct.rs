@@ -2,7 +2,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
-use super::cam::{background, normalize_by_max};
+use crate::method::cam::{background, normalize_by_max};
 
 /// The label that `cross_entropy_loss` leaves out.
 const IGNORED: i64 = -100;
@@ -16,11 +16,9 @@ const IGNORED: i64 = -100;
 /// # Deviations
 /// The paper does not print this loss. The scores, all in 0..1, are the logits of a softmax: the gradient stays bounded
 /// where a score is 0.
-pub fn direct_loss(cam: &Tensor, labels: &Tensor, regions: &Tensor, valid: Option<&Tensor>) -> Tensor {
+pub fn direct_loss(cam: &Tensor, labels: &Tensor, regions: &Tensor, valid: &Tensor) -> Tensor {
     let foreground = normalize_by_max(cam, labels); // [B, K, H, W]
     let scores = Tensor::cat(&[background(&foreground, 1.0), foreground], 1); // [B, K + 1, H, W]
-    let every = Tensor::ones_like(regions).to_kind(Kind::Bool);
-    let valid = valid.unwrap_or(&every);
     let targets = regions.masked_fill(&valid.logical_not(), IGNORED);
     let summed = scores.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Sum, IGNORED, 0.0);
     summed / valid.sum(Kind::Float).clamp_min(1.0)

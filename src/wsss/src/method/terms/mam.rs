@@ -1,9 +1,13 @@
-//! The Multi-scale Attentive Module: `MainNet`'s maps learn from `SupportNet`'s, the more so where they differ. Eqs. 6-8.
+//! The Multi-scale Attentive Module (section 3.3): `MainNet`'s maps learn from `SupportNet`'s, the more so where they
+//! differ. Eqs. 6-8.
 
+use artifact::ParamError;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::cam::{activate, label_count, normalize_by_max};
+use crate::method::cam::{activate, label_count, normalize_by_max};
+use crate::method::term::{Site, Term};
+use crate::method::views::Views;
 
 /// Keeps the division by a map's length finite; the cosine of an absent class is 0.
 const LENGTH_EPS: f64 = 1e-8;
@@ -30,15 +34,43 @@ pub enum Reduction {
     Labels,
 }
 
-/// Where readings of the paper differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MamOptions {
-    /// Which ablation.
-    pub variant: Attention,
+/// The term's table in the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MamParams {
+    /// How the scales of the target are weighted: the rows SMM, MMM and MAM of Table 1.
+    pub attention: Attention,
     /// Maps divided by their maximum; otherwise raw after `ReLU`.
     pub normalize: bool,
     /// Over what the loss is a mean.
     pub reduction: Reduction,
+}
+
+/// The term `mam`.
+#[derive(Debug)]
+pub struct Mam(MamParams);
+
+impl Term for Mam {
+    const NAME: &'static str = "mam";
+    const SUPPORT: bool = true;
+    type Params = MamParams;
+
+    fn check(_params: &MamParams) -> Result<(), ParamError> {
+        Ok(())
+    }
+
+    fn new(params: MamParams, _site: &Site<'_>) -> Self {
+        Self(params)
+    }
+
+    fn loss(&mut self, views: &Views<'_>) -> Tensor {
+        let support = views.support_cams(); // [B, K, H, W] each
+        let main = match self.0.attention {
+            Attention::Smm => vec![views.main_cam(1.0)],
+            Attention::Mmm | Attention::Mam => views.main_cams(),
+        };
+        multi_scale_loss(&main, &support, views.labels(), &self.0)
+    }
 }
 
 /// 2 - cos of two maps as vectors, for each image and class. Eq. (6).
@@ -55,9 +87,9 @@ pub fn cosine_distance(main: &Tensor, support: &Tensor) -> Tensor {
 ///
 /// # Shapes
 /// `main [B, K, H, W]`, `support`: J times `[B, K, H, W]`; to `[B, K, H, W]`, detached.
-pub fn target(main: &Tensor, support: &[Tensor], variant: Attention) -> Tensor {
+pub fn target(main: &Tensor, support: &[Tensor], attention: Attention) -> Tensor {
     tch::no_grad(|| {
-        let weighted = support.iter().map(|map| match variant {
+        let weighted = support.iter().map(|map| match attention {
             Attention::Smm | Attention::Mmm => map.shallow_clone(),
             Attention::Mam => cosine_distance(main, map).unsqueeze(-1).unsqueeze(-1) * map,
         });
@@ -72,7 +104,7 @@ pub fn target(main: &Tensor, support: &[Tensor], variant: Attention) -> Tensor {
 ///
 /// # Deviations
 /// Eq. (8) prints the sum over pixels and classes; [`Reduction`] says which mean it is here.
-pub fn loss(main: &[Tensor], targets: &[Tensor], labels: &Tensor, reduction: Reduction) -> Tensor {
+pub fn distance(main: &[Tensor], targets: &[Tensor], labels: &Tensor, reduction: Reduction) -> Tensor {
     let distances = main.iter().zip(targets).map(|(map, target)| (map - target).abs().mean(Kind::Float));
     let mean = distances.sum::<Tensor>();
     match reduction {
@@ -81,15 +113,15 @@ pub fn loss(main: &[Tensor], targets: &[Tensor], labels: &Tensor, reduction: Red
     }
 }
 
-/// The whole module: maps activated and normalised, targets, loss. Eqs. (6) to (8).
+/// The whole module: maps activated and normalised, targets, distances.
 ///
 /// # Shapes
 /// `main`: `MainNet`'s raw `[B, K, H, W]` at every scale, or at the middle one alone for [`Attention::Smm`];
 /// `support`: `SupportNet`'s at every scale, all upsampled; `labels [B, K]` of 0 and 1. The result is a scalar.
-pub fn multi_scale_loss(main: &[Tensor], support: &[Tensor], labels: &Tensor, options: &MamOptions) -> Tensor {
-    let prepare = |cam: &Tensor| if options.normalize { normalize_by_max(cam, labels) } else { activate(cam, labels) };
+pub fn multi_scale_loss(main: &[Tensor], support: &[Tensor], labels: &Tensor, params: &MamParams) -> Tensor {
+    let prepare = |cam: &Tensor| if params.normalize { normalize_by_max(cam, labels) } else { activate(cam, labels) };
     let main: Vec<Tensor> = main.iter().map(prepare).collect();
     let support: Vec<Tensor> = tch::no_grad(|| support.iter().map(prepare).collect());
-    let targets: Vec<Tensor> = main.iter().map(|map| target(map, &support, options.variant)).collect();
-    loss(&main, &targets, labels, options.reduction)
+    let targets: Vec<Tensor> = main.iter().map(|map| target(map, &support, params.attention)).collect();
+    distance(&main, &targets, labels, params.reduction)
 }
