@@ -67,6 +67,20 @@ impl Error {
         move |source| Self::Io { action, source }
     }
 
+    /// The same failure, with what could not be done because of it before its message.
+    #[must_use]
+    pub fn within(self, what: &str) -> Self {
+        match self {
+            Self::Config(reason) => Self::Config(format!("{what}: {reason}")),
+            Self::Param(error) => Self::Config(format!("{what}: {error}")),
+            Self::Data(reason) => Self::Data(format!("{what}: {reason}")),
+            Self::NotCommitted(reason) => Self::NotCommitted(format!("{what}: {reason}")),
+            Self::Stopped(reason) => Self::Stopped(format!("{what}: {reason}")),
+            Self::Failed(reason) => Self::Failed(format!("{what}: {reason}")),
+            Self::Io { action, source } => Self::Io { action: format!("{what}: {action}"), source },
+        }
+    }
+
     /// The process exit code of this failure (sysexits.h where it has one).
     pub fn exit_code(&self) -> u8 {
         match self {

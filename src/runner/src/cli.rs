@@ -140,10 +140,11 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Remove the artifacts that no latest link and no pin needs, and what is old in work/
+    /// Remove the artifacts that neither the manifest nor a latest link or pin needs, and what is old in work/
     ///
-    /// Whatever a kept artifact was computed from is kept too, and what somebody works on. Unfinished work and what was
-    /// set aside as damaged stay for a day unless --older says otherwise.
+    /// The manifest needs what its experiments resolve to, so its stage binaries have to be there. Whatever a kept
+    /// artifact was computed from is kept too, and what somebody works on. Unfinished work and what was set aside as
+    /// damaged stay for a day unless --older says otherwise. A stage with artifacts and no latest link at all is refused.
     Gc {
         /// Only say what would be removed
         #[arg(long)]

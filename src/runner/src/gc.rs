@@ -1,21 +1,27 @@
 //! `camflow gc`, `pin` and `unpin`: what nobody needs any more, what it would cost to compute again, and its removal.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
-use artifact::store::{Remains, RemainsKind, Stored, Usage};
-use artifact::{Error, Key, Manifest, Result};
+use artifact::store::{Inventory, Remains, RemainsKind, Stored, Usage};
+use artifact::{Error, Key, Manifest, Result, Store};
 use serde::Serialize;
 
 use crate::address;
-use crate::options::Source;
+use crate::options::{Selection, Source};
+use crate::pipeline::Pipeline;
 use crate::text::{self, Table};
 
 /// Unfinished work and what was set aside stay for so long, unless the command says otherwise: a stopped run goes on
 /// from the one, and the other tells what went wrong.
 const WORK_STAYS: Duration = Duration::from_hours(24);
+
+/// A stage or runner sets the link of what it has committed well within this time.
+const LINKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a removal is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,13 +114,43 @@ fn age(usage: Usage) -> Duration {
     SystemTime::now().duration_since(usage.written).unwrap_or_default()
 }
 
+/// Every artifact of a store and what keeps it. Fails if that cannot be known.
+///
+/// The manifest describes what it resolves to, by key, so that this is needed even where no link names it. All
+/// experiments count, whichever the command names.
+fn inventory(source: &Source) -> Result<(Store, Vec<Stored>)> {
+    let source = Source { experiments: Vec::new(), ..source.clone() };
+    let plan = Pipeline::open(&source).and_then(|pipeline| Ok((pipeline.plan(&Selection::default())?, pipeline)));
+    let (plan, pipeline) =
+        plan.map_err(|error| error.within("nothing was removed, as the manifest cannot be planned"))?;
+    let described: BTreeSet<_> =
+        plan.steps.iter().filter_map(|step| Some((step.stage.clone(), step.key.clone()?))).collect();
+    let store = pipeline.store;
+    let mut found = store.inventory(&described)?;
+    let may_be_linked_soon = |one: &Stored| {
+        let in_question = !one.needed || found.unlinked.contains(&one.artifact.record().preimage.stage);
+        in_question && age(one.usage) < LINKED_WITHIN
+    };
+    if found.artifacts.iter().any(may_be_linked_soon) {
+        thread::sleep(LINKED_WITHIN);
+        found = store.inventory(&described)?;
+    }
+    let Inventory { artifacts, unlinked } = found;
+    if unlinked.is_empty() {
+        return Ok((store, artifacts));
+    }
+    let foreign = unlinked.iter().filter(|stage| plan.steps.iter().all(|step| step.stage != **stage));
+    let foreign: Vec<_> = foreign.cloned().collect();
+    Err(unlinked_error(&source, &store, &unlinked, &foreign))
+}
+
 /// Removes what nobody needs.
 pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
-    let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
+    let (store, mut artifacts) = inventory(source)?;
     if !options.dry_run {
         store.empty_trash()?;
     }
-    let (mut artifacts, remains) = (store.inventory()?, store.remains());
+    let remains = store.remains();
     let all = artifacts.iter().map(|one| one.usage.bytes).chain(remains.iter().map(|one| one.usage.bytes));
     let mut found = Gc {
         dry_run: options.dry_run,
@@ -149,6 +185,26 @@ pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) 
         text::emit(out, &found.to_string())?;
     }
     Ok(found)
+}
+
+/// Refuses a store with stages of which no link says what is needed, and says how the links come back. `foreign` are
+/// those that the manifest does not have.
+fn unlinked_error(source: &Source, store: &Store, unlinked: &[String], foreign: &[String]) -> Error {
+    let (root, manifest) = (store.root().display(), source.manifest.display());
+    let sets: String = source.all_sets().iter().map(|set| format!(" --set '{set}'")).collect();
+    let elsewhere = match foreign {
+        [] => String::new(),
+        [first, ..] => format!(
+            "; {manifest} has no stage {}: run a manifest that has it, or move {root}/{first} away if nobody needs it",
+            foreign.join(", ")
+        ),
+    };
+    Error::NotCommitted(format!(
+        "nothing was removed: {root} has artifacts of {} and no `latest` link that says which of them are needed, as in a \
+         copy without its links; `camflow run --manifest {manifest} --store {root}{sets}` sets the links of what is \
+         committed and computes only what `camflow plan` lists{elsewhere}",
+        unlinked.join(", ")
+    ))
 }
 
 impl Gc {

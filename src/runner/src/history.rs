@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::sync::{Arc, Mutex};
 
-use artifact::store::{RECORD_FILE, Stamp};
+use artifact::store::{RECORD_FILE, Stamp, artifact_dirs};
 use artifact::{Artifact, Store};
 
 /// What was read so far.
@@ -21,11 +20,8 @@ impl History {
         let mut memory = self.0.lock().expect("no panic under this lock");
         let known = memory.entry(stage.to_owned()).or_default();
         let mut now = Known::new();
-        for entry in fs::read_dir(store.root().join(stage)).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let (name, dir) = (entry.file_name(), entry.path());
+        for dir in artifact_dirs(&store.root().join(stage)).unwrap_or_default() {
+            let name = dir.file_name().unwrap_or_default().to_owned();
             let Ok(stamp) = Stamp::of(&dir.join(RECORD_FILE)) else { continue };
             let read = || (stamp, Artifact::open(&dir).ok().flatten().map(Arc::new));
             let entry = known.remove(&name).filter(|(then, _)| *then == stamp).unwrap_or_else(read);

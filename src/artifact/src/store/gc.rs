@@ -1,8 +1,9 @@
 //! What nobody needs any more, and its removal.
 //!
-//! Needed is what a `latest` link names, what is pinned, what somebody works from, and all that these were computed
-//! from. What goes is first moved to `work/trash/` by one rename, then removed: a reader sees a whole artifact or none,
-//! and what a killed removal leaves lies where the next run or gc empties it.
+//! Needed is what the manifest describes, what a `latest` link names, what is pinned, what somebody works from, and all
+//! that these were computed from. Where a stage has artifacts and no link, the links were lost: all of them are needed.
+//! What goes is first moved to `work/trash/` by one rename, then removed: a reader sees a whole artifact or none, and
+//! what a killed removal leaves lies where the next run or gc empties it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -47,6 +48,16 @@ pub struct Stored {
     pub pin: Option<Pin>,
     /// Does something that stays need it?
     pub needed: bool,
+}
+
+/// The committed artifacts of a store.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// Every artifact, stage by stage, the newest first.
+    pub artifacts: Vec<Stored>,
+    /// The stages that have artifacts and no `latest` link, as in a store that was copied without its links. Nothing
+    /// says which of their artifacts are needed, so all of them count as needed.
+    pub unlinked: Vec<String>,
 }
 
 /// What lies in `work/`.
@@ -141,16 +152,22 @@ impl Store {
         Some(serde_json::from_slice(&text).unwrap_or_else(|_| unreadable()))
     }
 
-    /// Every committed artifact, stage by stage, the newest first, and what keeps it. While somebody works who has not
-    /// yet said on what, everything is needed.
-    pub fn inventory(&self) -> Result<Vec<Stored>> {
+    /// Every committed artifact and what keeps it; `described` are the stages and keys that the manifest describes.
+    /// While somebody works who has not yet said on what, everything is needed.
+    pub fn inventory(&self, described: &BTreeSet<(String, Key)>) -> Result<Inventory> {
         let work = self.work_in_progress();
-        let mut all = Vec::new();
+        let (mut all, mut unlinked) = (Vec::new(), Vec::new());
         for stage in self.stages()? {
-            for artifact in self.artifacts(&stage)? {
+            let (artifacts, linked) = (self.artifacts(&stage)?, self.linked_keys(&stage));
+            if !artifacts.is_empty() && linked.is_empty() {
+                unlinked.push(stage.clone());
+            }
+            for artifact in artifacts {
                 let key = &artifact.record().key;
                 let pin = self.pinned(&stage, key);
-                let needed = work.is_none() || pin.is_some() || self.is_linked(&stage, key);
+                let named = linked.is_empty() || linked.contains(key.short());
+                let described = described.contains(&(stage.clone(), key.clone()));
+                let needed = work.is_none() || pin.is_some() || named || described;
                 let usage = Usage::of(artifact.dir());
                 all.push(Stored { artifact, usage, pin, needed });
             }
@@ -167,22 +184,25 @@ impl Store {
                 }
             }
             if !grew {
-                return Ok(all);
+                return Ok(Inventory { artifacts: all, unlinked });
             }
         }
     }
 
-    /// The short key to which `latest` or `latest@<experiment>` of a stage leads.
+    /// The short key to which `latest` or `latest@<experiment>` of a stage leads. A copy that followed the links has a
+    /// directory there: it names the artifact that it holds.
     pub fn latest_key(&self, stage: &str, experiment: Option<&str>) -> Option<String> {
-        let target = fs::read_link(self.root.join(stage).join(latest_name(experiment))).ok()?;
-        target.into_os_string().into_string().ok()
+        let latest = self.root.join(stage).join(latest_name(experiment));
+        match fs::read_link(&latest) {
+            Ok(target) => target.file_name()?.to_str().map(str::to_owned),
+            Err(_) => Some(Artifact::open(&latest).ok()??.record().key.short().to_owned()),
+        }
     }
 
-    /// Does a `latest` link name it?
-    fn is_linked(&self, stage: &str, key: &Key) -> bool {
+    /// The short keys that the `latest` links of a stage name.
+    fn linked_keys(&self, stage: &str) -> BTreeSet<String> {
         let experiments = self.latest_experiments(stage);
-        let mut keys = experiments.iter().filter_map(|name| self.latest_key(stage, name.as_deref()));
-        keys.any(|target| target == key.short())
+        experiments.iter().filter_map(|name| self.latest_key(stage, name.as_deref())).collect()
     }
 
     /// What is being worked on; `None` if somebody works who has not said on what.
@@ -223,7 +243,7 @@ impl Store {
     pub fn remove(&self, artifact: &Artifact) -> Result<bool> {
         let record = artifact.record();
         let (stage, key) = (&record.preimage.stage, &record.key);
-        if self.is_linked(stage, key) || self.pinned(stage, key).is_some() {
+        if self.linked_keys(stage).contains(key.short()) || self.pinned(stage, key).is_some() {
             return Ok(false);
         }
         self.discard(artifact.dir(), &format!("{stage}-{key}"))?;

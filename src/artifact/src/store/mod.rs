@@ -27,13 +27,13 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use gc::{Pin, Remains, RemainsKind, Stored, Usage};
+pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
 pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
@@ -122,10 +122,13 @@ impl Store {
 
     /// Points `latest` (`None`) or `latest@<experiment>` of a stage at a key.
     pub fn point_latest(&self, stage: &str, experiment: Option<&str>, key: &Key) -> Result<()> {
-        let dir = self.root.join(stage);
-        let link = dir.join(latest_name(experiment));
+        let link = self.root.join(stage).join(latest_name(experiment));
         if fs::read_link(&link).is_ok_and(|target| target == Path::new(key.short())) {
             return Ok(());
+        }
+        if fs::symlink_metadata(&link).is_ok_and(|meta| meta.is_dir()) {
+            // A copy that followed the links has a directory here, and no link can take the place of one.
+            self.set_aside_dir(stage, &latest_name(experiment))?;
         }
         // Made in work/, which alone may hold what a killed process leaves.
         let name = format!("{stage}.{}.{}.{}", latest_name(experiment), lease::hostname(), std::process::id());
@@ -139,19 +142,20 @@ impl Store {
 
     /// What `latest` or `latest@<experiment>` of a stage points at, by its own path: the link may soon lead elsewhere.
     pub fn latest(&self, stage: &str, experiment: Option<&str>) -> Result<Option<Artifact>> {
-        let name = self.latest_key(stage, experiment).unwrap_or_else(|| latest_name(experiment));
-        Artifact::open(&self.root.join(stage).join(name))
+        let dir = self.root.join(stage);
+        if let Some(key) = self.latest_key(stage, experiment)
+            && let Some(artifact) = Artifact::open(&dir.join(key))?
+        {
+            return Ok(Some(artifact));
+        }
+        Artifact::open(&dir.join(latest_name(experiment)))
     }
 
     /// All experiments (`None` = the main one) to which a stage's `latest` links belong.
     pub fn latest_experiments(&self, stage: &str) -> Vec<Option<String>> {
         let names = fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten();
         let mut experiments: Vec<_> = names
-            .filter_map(|entry| match entry.file_name().to_str()?.split_once('@') {
-                Some(("latest", experiment)) => Some(Some(experiment.to_owned())),
-                None if entry.file_name() == "latest" => Some(None),
-                _ => None,
-            })
+            .filter_map(|entry| linked_experiment(entry.file_name().to_str()?).map(|name| name.map(str::to_owned)))
             .collect();
         experiments.sort();
         experiments
@@ -159,14 +163,8 @@ impl Store {
 
     /// Every committed artifact of a stage, newest first.
     pub fn artifacts(&self, stage: &str) -> Result<Vec<Artifact>> {
-        let mut artifacts = Vec::new();
-        for entry in fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir())
-                && let Ok(Some(artifact)) = Artifact::open(&entry.path())
-            {
-                artifacts.push(artifact);
-            }
-        }
+        let dirs = artifact_dirs(&self.root.join(stage)).unwrap_or_default().into_iter();
+        let mut artifacts: Vec<_> = dirs.filter_map(|dir| Artifact::open(&dir).ok().flatten()).collect();
         artifacts.sort_by(|a, b| b.record.provenance.finished.cmp(&a.record.provenance.finished));
         Ok(artifacts)
     }
@@ -195,6 +193,26 @@ impl Store {
 /// `latest` for the main experiment, `latest@name` for another.
 pub fn latest_name(experiment: Option<&str>) -> String {
     experiment.map_or_else(|| "latest".to_owned(), |name| format!("latest@{name}"))
+}
+
+/// Whose `latest` link has this name: `None` within is the main experiment; `None` if it is no such name.
+fn linked_experiment(name: &str) -> Option<Option<&str>> {
+    match name.split_once('@') {
+        Some(("latest", experiment)) => Some(Some(experiment)),
+        None if name == "latest" => Some(None),
+        _ => None,
+    }
+}
+
+/// The directories of a stage's artifacts, in no order. A `latest` is none of them, be it a link or, in a copy that
+/// followed the links, a directory.
+pub fn artifact_dirs(stage: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(stage)?.flatten();
+    let is_artifact = |entry: &fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        is_dir && entry.file_name().to_str().is_none_or(|name| linked_experiment(name).is_none())
+    };
+    Ok(entries.filter(is_artifact).map(|entry| entry.path()).collect())
 }
 
 impl Artifact {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::part::RowsDigest;
-use super::{Artifact, Rows, Store, latest_name};
+use super::{Artifact, Rows, Store, artifact_dirs, latest_name};
 use crate::table::{Visitor, visit};
 use crate::{Error, Result, Row};
 
@@ -31,11 +31,10 @@ impl Store {
         let mut places = Vec::new();
         for stage in self.stages()? {
             let dir = self.root.join(&stage);
-            let mut entries: Vec<_> = fs::read_dir(&dir).map_err(Error::io("list", &dir))?.flatten().collect();
-            entries.retain(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            entries.sort_by_key(fs::DirEntry::file_name);
-            for entry in entries {
-                let (dir, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let mut dirs = artifact_dirs(&dir).map_err(Error::io("list", &dir))?;
+            dirs.sort();
+            for dir in dirs {
+                let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let found = Artifact::open(&dir).and_then(|artifact| is_at_home(artifact, &stage, &name));
                 places.push(Place { stage: stage.clone(), name, dir, found });
             }

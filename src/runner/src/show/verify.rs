@@ -1,5 +1,6 @@
 //! `camflow verify`: is what the store holds still what was written? Damaged artifacts are set aside.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 
@@ -57,8 +58,8 @@ pub struct Leftover {
 pub fn verify(source: &Source, deep: bool, json: bool, out: &mut dyn Write) -> Result<Verification> {
     let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
     let mut found = Verification { deep, ..Default::default() };
-    let needed: Vec<_> = store.inventory()?.into_iter().filter(|one| one.needed).collect();
-    let needed: Vec<_> = needed.iter().map(|one| one.artifact.dir().to_owned()).collect();
+    let artifacts = store.inventory(&BTreeSet::new())?.artifacts;
+    let needed: Vec<_> = artifacts.iter().filter(|one| one.needed).map(|one| one.artifact.dir().to_owned()).collect();
     for Place { stage, name, dir, found: artifact } in store.places()? {
         let result = match artifact {
             // What keeps a damaged record cannot be known: it is looked at like those that are needed.
