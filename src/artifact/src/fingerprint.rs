@@ -4,12 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use crate::store::write_atomically;
 use crate::{Error, Result};
@@ -70,9 +72,7 @@ impl Fingerprints {
         let absolute = fs::canonicalize(path).map_err(|error| {
             Error::Config(format!("cannot read '{}': {error}; the path is relative to where you run", path.display()))
         })?;
-        let mut entries = Vec::new();
-        collect(&absolute, "", &mut entries)?;
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let entries = files(&absolute)?;
         let stat = stat_digest(&entries);
         let name = absolute.to_string_lossy().into_owned();
         if let Some(known) = self.known.lock().expect("no panic under this lock").get(&name)
@@ -93,24 +93,39 @@ impl Fingerprints {
     }
 }
 
-fn collect(path: &Path, name: &str, entries: &mut Vec<Entry>) -> Result<()> {
-    let meta = fs::metadata(path).map_err(Error::io("read", path))?;
-    if !meta.is_dir() && !meta.is_file() {
-        // Of a pipe nobody may ever write the end.
-        let path = path.display();
-        return Err(Error::Data(format!("{path} is no file, but a pipe, socket or device; take it away from there")));
-    }
-    if meta.is_file() {
+/// Every file at or below `root`, named by its path below it (`/a/b.png`; a file that is `root` itself has no name), in
+/// the order of the names. Links are followed.
+fn files(root: &Path) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for found in WalkDir::new(root).follow_links(true) {
+        let found = found.map_err(|error| walk_error(error, root))?;
+        if found.file_type().is_dir() {
+            continue;
+        }
+        let path = found.path();
+        if !found.file_type().is_file() {
+            // Reading a pipe could wait for ever.
+            let path = path.display();
+            return Err(Error::Data(format!(
+                "{path} is no file, but a pipe, socket or device; take it away from there"
+            )));
+        }
+        let meta = found.metadata().map_err(|error| walk_error(error, root))?;
+        let below = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+        let name = if below.is_empty() { String::new() } else { format!("/{below}") };
         let since_1970 = Duration::new(meta.ctime().max(0) as u64, meta.ctime_nsec() as u32);
         let changed = UNIX_EPOCH + since_1970;
-        entries.push(Entry { name: name.to_owned(), path: path.to_owned(), size: meta.len(), changed });
-        return Ok(());
+        entries.push(Entry { name, path: path.to_owned(), size: meta.len(), changed });
     }
-    for entry in fs::read_dir(path).map_err(Error::io("list", path))? {
-        let entry = entry.map_err(Error::io("list", path))?;
-        collect(&entry.path(), &format!("{name}/{}", entry.file_name().to_string_lossy()), entries)?;
-    }
-    Ok(())
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn walk_error(error: walkdir::Error, root: &Path) -> Error {
+    let path = error.path().unwrap_or(root).to_owned();
+    let source = error.into_io_error();
+    let source = source.unwrap_or_else(|| io::Error::other("this link leads back to a directory above it"));
+    Error::io("read", &path)(source)
 }
 
 fn stat_digest(entries: &[Entry]) -> String {
@@ -127,8 +142,61 @@ fn content_digest(entries: &[Entry]) -> Result<String> {
     for entry in entries {
         let mut file = File::open(&entry.path).map_err(Error::io("open", &entry.path))?;
         let mut content = blake3::Hasher::new();
-        std::io::copy(&mut file, &mut content).map_err(Error::io("read", &entry.path))?;
+        io::copy(&mut file, &mut content).map_err(Error::io("read", &entry.path))?;
         hasher.update(entry.name.as_bytes()).update(&[0]).update(content.finalize().as_bytes());
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    /// The digest of a directory by its definition: over names and contents in the order of the names.
+    fn expected(files: &[(&str, &str)]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, content) in files {
+            hasher.update(name.as_bytes()).update(&[0]).update(blake3::hash(content.as_bytes()).as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    #[test]
+    fn a_directory_counts_by_the_names_and_contents_of_all_files_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, store) = (dir.path().join("data"), dir.path().join("store"));
+        fs::create_dir_all(data.join("b/c/empty")).unwrap();
+        let files = [("/a", "1"), ("/b/c/d.png", "22"), ("/b/e", ""), ("/b.png", "333")];
+        for (name, content) in files {
+            fs::write(data.join(&name[1..]), content).unwrap();
+        }
+        symlink(data.join("a"), data.join("z")).unwrap();
+        let fingerprints = Fingerprints::open(&store);
+        // `.` comes before `/`.
+        let [a, d, e, b] = files;
+        assert_eq!(fingerprints.digest(&data).unwrap(), expected(&[a, b, d, e, ("/z", "1")]));
+        assert_eq!(fingerprints.digest(&data.join("a")).unwrap(), expected(&[("", "1")]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_to_an_end_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let fingerprints = Fingerprints::open(&dir.path().join("store"));
+        let refusal = |data: &Path| fingerprints.digest(data).unwrap_err().to_string();
+        let data = |name: &str| {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            dir.path().join(name)
+        };
+        let socket = data("socket");
+        drop(UnixListener::bind(socket.join("s")).unwrap());
+        assert!(refusal(&socket).contains("socket/s is no file, but a pipe, socket or device"));
+        let circle = data("circle");
+        symlink(&circle, circle.join("again")).unwrap();
+        assert!(refusal(&circle).contains("leads back to a directory above it"));
+        let broken = data("broken");
+        symlink("nowhere", broken.join("link")).unwrap();
+        assert!(refusal(&broken).contains("cannot read") && refusal(&broken).contains("broken/link"));
+    }
 }

@@ -4,13 +4,13 @@
 //! Paths, hosts, times, worker and shard counts are never in a preimage; inputs are in it by the digest of their
 //! rows, so an upstream stage that ran again and made the same rows changes nothing downstream.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Result, dotted};
 
 /// Everything that decides the bytes of an artifact. Stored in `artifact.json`, so that `explain` can compare.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,21 +48,12 @@ impl Preimage {
 
     /// The fields in which `self` (new) differs from `old`, as dotted names with old and new value.
     pub fn changes_from(&self, old: &Self) -> Vec<Change> {
-        let leaves = |preimage: &Self| {
-            let mut leaves = BTreeMap::new();
-            collect_leaves(&serde_json::to_value(preimage).expect("a preimage is JSON"), String::new(), &mut leaves);
-            leaves
-        };
-        let (old, new) = (leaves(old), leaves(self));
-        let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-        let change = |name: &String| (old.get(name), new.get(name));
-        let differing = names.into_iter().filter(|name| {
-            let (old, new) = change(name);
-            old != new
-        });
-        differing
-            .map(|name| Change { field: name.clone(), old: change(name).0.cloned(), new: change(name).1.cloned() })
-            .collect()
+        let [old, new] = [old, self].map(|preimage| serde_json::to_value(preimage).expect("a preimage is JSON"));
+        let (old, new) = (dotted::leaves(&old), dotted::leaves(&new));
+        let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+        let value = |leaves: &BTreeMap<String, &Value>, name: &String| leaves.get(name).map(|leaf| (*leaf).clone());
+        differing.map(|name| Change { field: name.clone(), old: value(&old, name), new: value(&new, name) }).collect()
     }
 }
 
@@ -75,20 +66,6 @@ pub struct Change {
     pub old: Option<Value>,
     /// What it is now.
     pub new: Option<Value>,
-}
-
-fn collect_leaves(value: &Value, name: String, leaves: &mut BTreeMap<String, Value>) {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            for (key, value) in map {
-                let dot = if name.is_empty() { "" } else { "." };
-                collect_leaves(value, format!("{name}{dot}{key}"), leaves);
-            }
-        }
-        _ => {
-            leaves.insert(name, value.clone());
-        }
-    }
 }
 
 impl Key {

@@ -6,6 +6,7 @@
 //! table        every table, declared once (cell: how a value is stored; encoding: how a CAM is)
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
+//! dotted       values of JSON by dotted names
 //! fingerprint  content digests of files from outside
 //! store        committed artifacts, and the work that becomes them
 //! compare      the rows of two artifacts beside one another
@@ -14,6 +15,7 @@
 
 mod cell;
 pub mod compare;
+pub mod dotted;
 pub mod encoding;
 pub mod error;
 pub mod failpoint;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use artifact::dotted::{get, take};
 use artifact::{Error, Fingerprints, Preimage, Result, StageId, StagePlan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -198,19 +199,6 @@ impl Description {
             }
         }
         Ok(())
-    }
-}
-
-/// The value at a dotted name.
-fn get<'a>(params: &'a Value, name: &str) -> Option<&'a Value> {
-    name.split('.').try_fold(params, |value, part| value.as_object()?.get(part))
-}
-
-/// Removes and returns the value at a dotted name.
-fn take(params: &mut Value, name: &str) -> Option<Value> {
-    match name.split_once('.') {
-        Some((head, rest)) => take(params.get_mut(head)?, rest),
-        None => params.as_object_mut()?.remove(name),
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use walkdir::WalkDir;
 
 use super::{Artifact, PREIMAGE_FILE, Store, latest_name, remove, sync_dir, write_atomically};
 use crate::{Error, Key, Preimage, Result};
@@ -99,15 +100,11 @@ pub struct Usage {
 impl Usage {
     /// Of a file, or of all files below a directory.
     pub fn of(path: &Path) -> Self {
-        let Ok(meta) = fs::symlink_metadata(path) else { return Self { bytes: 0, written: UNIX_EPOCH } };
-        let written = meta.modified().unwrap_or(UNIX_EPOCH);
-        if !meta.is_dir() {
-            return Self { bytes: meta.len() / meta.nlink().max(1), written };
-        }
-        let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| Self::of(&entry.path()));
-        below.fold(Self { bytes: 0, written }, |sum, part| Self {
-            bytes: sum.bytes + part.bytes,
-            written: sum.written.max(part.written),
+        let entries = WalkDir::new(path).follow_root_links(false).into_iter().flatten();
+        let entries = entries.filter_map(|entry| entry.metadata().ok());
+        entries.fold(Self { bytes: 0, written: UNIX_EPOCH }, |sum, meta| Self {
+            bytes: sum.bytes + if meta.is_dir() { 0 } else { meta.len() / meta.nlink().max(1) },
+            written: sum.written.max(meta.modified().unwrap_or(UNIX_EPOCH)),
         })
     }
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::system::uname;
 use serde::{Deserialize, Serialize};
 
 use super::work::{Work, move_into_place};
@@ -209,7 +210,7 @@ fn boot() -> &'static str {
 
 /// The machine's name.
 pub(super) fn hostname() -> String {
-    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+    uname().nodename().to_string_lossy().into_owned()
 }
 
 /// A held lock file, and the thread that beats.
