@@ -62,7 +62,8 @@ report: build ## write report.html from what the store holds
 
 test: build ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
-	OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
+	# A test compares what commands print with tests/*/snapshots; INSTA_UPDATE=no: it never writes one.
+	INSTA_UPDATE=no OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
 
 # A few of each stand in `make test`.
 crash: ROUNDS = 300

@@ -94,6 +94,46 @@ impl Ended {
         assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
         self
     }
+
+    /// Asserts that the output is what `snapshots/NAME.snap` says.
+    #[track_caller]
+    pub fn shows(self, name: &str) -> Self {
+        assert_shown(name, &self.stdout);
+        self
+    }
+
+    /// Asserts that the error messages are what `snapshots/NAME.snap` says.
+    #[track_caller]
+    pub fn complains(self, name: &str) -> Self {
+        assert_shown(name, &self.stderr);
+        self
+    }
+}
+
+/// What differs from run to run in a command's output, and what stands in its place in a snapshot. Columns are as wide as
+/// what was replaced, so the space between them is too.
+const REPLACED: [(&str, &str); 8] = [
+    (r"/\S*/\.tmp\w{6}\b", "[dir]"),
+    (r"\b[0-9a-f]{64}\b", "[digest]"),
+    (r"\b[0-9a-f]{16}\b", "[key]"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[time]"),
+    (r"\b\d+(\.\d)? (B|KiB|MiB)\b", "[size]"),
+    (r"\b\d+(ms|s|m|h)( \d+(ms|s|m))?\b", "[duration]"),
+    (r"\b\d+\.\d\b", "[s]"),
+    (r"([\w\])]) {3,}", "$1  "),
+];
+
+/// Compares text with `snapshots/NAME.snap`. After a change that is meant, `INSTA_UPDATE=always cargo test -p runner` writes
+/// the file anew.
+#[track_caller]
+pub fn assert_shown(name: &str, text: &str) {
+    let mut settings = insta::Settings::new();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for (pattern, instead) in REPLACED {
+        settings.add_filter(pattern, instead);
+    }
+    settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
 impl World {
@@ -121,7 +161,7 @@ impl World {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_camflow"));
-        command.args(args).env("CAMFLOW_BIN_DIR", self.bin()).current_dir(self.dir.path());
+        command.args(args).env("CAMFLOW_BIN_DIR", self.bin()).env("USER", "tester").current_dir(self.dir.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -159,15 +199,6 @@ impl World {
         fs::write(self.bin().join(format!("{stage}.version")), version.to_string()).expect("the version is written");
         // The binary itself is the same file as before: what it said is remembered.
         fs::remove_file(self.path("store/work/describe.json")).expect("descriptions were remembered");
-    }
-
-    /// The line of the manifest that reads so, after the header of its table.
-    #[track_caller]
-    pub fn line(&self, header: &str, line: &str) -> String {
-        let text = fs::read_to_string(self.path("pipeline.toml")).expect("the manifest is there");
-        let mut lines = text.lines().enumerate().skip_while(|(_, text)| *text != header);
-        let (index, _) = lines.find(|(_, text)| *text == line).expect("the manifest has the line");
-        format!("pipeline.toml:{}", index + 1)
     }
 
     /// What happened to the stages since the last question: `run train-cam full`.

@@ -213,7 +213,11 @@ impl Store {
     /// All that lies in `work/`.
     pub fn remains(&self) -> Vec<Remains> {
         let work = self.root.join("work");
-        let list = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten().collect::<Vec<_>>();
+        let list = |dir: &Path| {
+            let mut entries: Vec<_> = fs::read_dir(dir).into_iter().flatten().flatten().collect();
+            entries.sort_by_key(fs::DirEntry::file_name);
+            entries
+        };
         let mut all = Vec::new();
         for (dir, entry) in
             [work.join("set-aside"), work].iter().flat_map(|dir| list(dir).into_iter().map(move |e| (dir, e)))
