@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use artifact::Store;
 use serde_json::{Value, json};
@@ -131,7 +131,6 @@ fn a_lease_of_another_machine_is_believed_while_its_heart_beats() {
     let lock = lock(&world);
     fs::write(&lock, holder(0)).unwrap();
     let run = world.start(&["run", "--experiment", "full"]);
-    let since = Instant::now();
     for beat in 1..40 {
         thread::sleep(Duration::from_millis(50));
         // In place: an empty file would say that the lease is free.
@@ -139,7 +138,6 @@ fn a_lease_of_another_machine_is_believed_while_its_heart_beats() {
     }
     assert!(!world.ran().iter().any(|line| line.starts_with("train-cam")), "it did not wait");
     end(run).with(0);
-    assert!(since.elapsed() > Duration::from_secs(2));
 }
 
 #[test]
