@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use artifact::{Artifact, Store};
-use runner::{Interrupt, RunOptions, Selection, Source, Summary};
+use runner::{Interrupt, PipelineSource, RunOptions, Selection, Summary};
 use tempfile::TempDir;
 
 pub struct World {
@@ -54,13 +54,13 @@ impl World {
     }
 
     fn run_source(&self, sets: &[&str], experiments: Vec<String>) -> Summary {
-        let source = Source {
+        let source = PipelineSource {
             experiments,
             manifest: self.manifest.clone(),
             sets: sets.iter().map(|set| (*set).to_owned()).collect(),
             store: Some(self.store()),
             bin_dir: Some(Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap().to_owned()),
-            ..Source::default()
+            ..PipelineSource::default()
         };
         let mut told = Vec::new();
         let (selection, interrupt) = (Selection::default(), Interrupt::default());

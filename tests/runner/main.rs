@@ -1,4 +1,23 @@
 //! Whole runs of the `camflow` binary on fake stages that keep the real contract.
+//!
+//! ```text
+//! world          a directory with a manifest, a store and fake stages; snapshots of what a command prints
+//! staleness      what runs again, and what does not
+//! selection      --from, --until, --only, --force, --experiment; wrong command lines and manifests
+//! matrix         experiments that need one another, variants and seeds
+//! answers        explain, plan, status, path, dag, metrics, logs, and other programs
+//! logs           logs -f
+//! diff           two artifacts beside one another
+//! accept         "the same result" under a new version of a stage
+//! verify         damage is found and set aside
+//! gc             what is needed stays, the rest goes; pins
+//! failure        damage, failing stages, signals, kills, edits during a run
+//! together       several at once: stages, shards, runners, machines
+//! disk           a full disk and a read-only one
+//! crash          kills at any instant, for any pipeline
+//! crash_stages   the same on fake stages, and at every step of publication
+//! scale          what a question reads of a large store
+//! ```
 
 mod accept;
 mod answers;

@@ -51,8 +51,38 @@ fn what_does_not_exist_is_named() {
         assert!(ended.stderr.contains(message), "{args:?}: {}", ended.stderr);
         assert!(ended.stderr.starts_with("camflow: "), "{}", ended.stderr);
     }
-    world.camflow(&["run", "--frobnicate"]).with(78);
     assert_eq!(world.ran(), [""; 0]);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_78_and_starts_nothing() {
+    let world = World::new();
+    let wrong: [&[&str]; 14] = [
+        &[],
+        &["run", "--frobnicate"],
+        &["run", "evaluate"],
+        &["run", "--jobs", "0"],
+        &["run", "--jobs", "many"],
+        &["run", "--only", "train-cam", "--from", "train-cam"],
+        &["run", "--set"],
+        &["explain"],
+        &["diff", "evaluate"],
+        &["diff", "evaluate", "evaluate", "--limit", "-1"],
+        &["accept", "train-cam"],
+        &["gc", "--max-size", "much"],
+        &["gc", "--older", "5 parsecs"],
+        &["dag", "--dot", "--json"],
+    ];
+    for args in wrong {
+        let ended = world.camflow(args).with(78);
+        assert!(ended.stdout.is_empty() && !ended.stderr.is_empty(), "{args:?}: {}", ended.stdout);
+    }
+    for args in [["--help"].as_slice(), &["--version"], &["help", "run"]] {
+        let ended = world.camflow(args).with(0);
+        assert!(!ended.stdout.is_empty() && ended.stderr.is_empty(), "{args:?}: {}", ended.stderr);
+    }
+    assert_eq!(world.events(), [""; 0]);
+    assert!(!world.path("store").exists());
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn links_say_what_the_manifest_last_resolved_to() {
 fn a_run_in_this_process_does_the_same() {
     let world = World::new();
     let options = runner::RunOptions {
-        source: runner::Source {
+        source: runner::PipelineSource {
             manifest: world.path("pipeline.toml"),
             sets: vec![format!("data.file={}", world.path("input.txt").display())],
             store: Some(world.path("elsewhere")),

@@ -110,8 +110,8 @@ impl Ended {
     }
 }
 
-/// What differs from run to run in a command's output, and what stands in its place in a snapshot. Columns are as wide as
-/// what was replaced, so the space between them is too.
+/// What differs from run to run in a command's output, and what stands in its place in a snapshot. Columns are as wide
+/// as what was replaced, so the space between them is replaced too.
 const REPLACED: [(&str, &str); 8] = [
     (r"/\S*/\.tmp\w{6}\b", "[dir]"),
     (r"\b[0-9a-f]{64}\b", "[digest]"),
@@ -123,8 +123,8 @@ const REPLACED: [(&str, &str); 8] = [
     (r"([\w\])]) {3,}", "$1  "),
 ];
 
-/// Compares text with `snapshots/NAME.snap`. After a change that is meant, `INSTA_UPDATE=always cargo test -p runner` writes
-/// the file anew.
+/// Compares text with `snapshots/NAME.snap`. After a change that is meant, `INSTA_UPDATE=always cargo test -p runner`
+/// writes the file anew.
 #[track_caller]
 pub fn assert_shown(name: &str, text: &str) {
     let mut settings = insta::Settings::new();

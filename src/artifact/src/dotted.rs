@@ -1,4 +1,5 @@
-//! Values of JSON by dotted names, as in `optimizer.lr`. An entry whose own name holds a dot can be listed, not looked up.
+//! Values of JSON by dotted names, as in `optimizer.lr`. An entry whose own name holds a dot can be listed, not looked
+//! up.
 
 use std::collections::BTreeMap;
 

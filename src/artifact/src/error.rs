@@ -2,6 +2,30 @@
 
 use std::path::Path;
 
+/// The exit codes of every program, from `sysexits.h` where it has one. 0 is success.
+pub mod exit {
+    /// Whatever has no code of its own.
+    pub const OTHER: u8 = 1;
+    /// `EX_DATAERR`: a file from outside is not what it should be.
+    pub const DATA: u8 = 65;
+    /// `EX_UNAVAILABLE`: an input is not committed in the store, or is damaged.
+    pub const NOT_COMMITTED: u8 = 69;
+    /// `EX_TEMPFAIL`: stopped by a signal, with a checkpoint.
+    pub const STOPPED: u8 = 75;
+    /// `EX_CONFIG`: the manifest or the command line asks for something that cannot be.
+    pub const CONFIG: u8 = 78;
+
+    /// All of them, as the help of a program lists them.
+    pub const HELP: &str = "\
+Exit codes:
+  0   done
+  65  input data is bad
+  69  an artifact is not committed or damaged
+  75  stopped by a signal with a checkpoint; run the same command again to go on
+  78  the manifest or the command line is wrong
+  1   anything else";
+}
+
 /// A parameter with a value that cannot be: its name and the reason, apart, so that whoever knows the manifest can say
 /// where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,25 +53,25 @@ impl ParamError {
 /// A failure, told for the person who has to mend it: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The manifest or a command line asks for something that cannot be. Exit code 78.
+    /// The manifest or a command line asks for something that cannot be: [`exit::CONFIG`].
     #[error("{0}")]
     Config(String),
-    /// A parameter of a stage has a value that cannot be. Exit code 78.
+    /// A parameter of a stage has a value that cannot be: [`exit::CONFIG`].
     #[error(transparent)]
     Param(#[from] ParamError),
-    /// A file from outside is not what it should be. Exit code 65.
+    /// A file from outside is not what it should be: [`exit::DATA`].
     #[error("{0}")]
     Data(String),
-    /// An input of a stage is not committed in the store, or is damaged. Exit code 69.
+    /// An input of a stage is not committed in the store, or is damaged: [`exit::NOT_COMMITTED`].
     #[error("{0}")]
     NotCommitted(String),
-    /// Stopped by a signal, with a checkpoint: run the same command again. Exit code 75.
+    /// Stopped by a signal, with a checkpoint; the same command goes on: [`exit::STOPPED`].
     #[error("{0}")]
     Stopped(String),
-    /// The computation itself failed, such as a loss that is not finite. Exit code 1.
+    /// The computation itself failed, such as a loss that is not finite: [`exit::OTHER`].
     #[error("{0}")]
     Failed(String),
-    /// The operating system refused. Exit code 1.
+    /// The operating system refused: [`exit::OTHER`].
     #[error("{action}: {source}")]
     Io {
         /// What was tried, with the path.
@@ -81,14 +105,25 @@ impl Error {
         }
     }
 
-    /// The process exit code of this failure (sysexits.h where it has one).
+    /// The process exit code of this failure.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Data(_) => 65,
-            Self::NotCommitted(_) => 69,
-            Self::Stopped(_) => 75,
-            Self::Config(_) | Self::Param(_) => 78,
-            Self::Failed(_) | Self::Io { .. } => 1,
+            Self::Data(_) => exit::DATA,
+            Self::NotCommitted(_) => exit::NOT_COMMITTED,
+            Self::Stopped(_) => exit::STOPPED,
+            Self::Config(_) | Self::Param(_) => exit::CONFIG,
+            Self::Failed(_) | Self::Io { .. } => exit::OTHER,
+        }
+    }
+
+    /// The failure of a process that ended with this exit code; `None` is the end by a signal.
+    pub fn from_exit_code(code: Option<i32>, message: String) -> Self {
+        match code.and_then(|code| u8::try_from(code).ok()) {
+            Some(exit::DATA) => Self::Data(message),
+            Some(exit::NOT_COMMITTED) => Self::NotCommitted(message),
+            Some(exit::STOPPED) => Self::Stopped(message),
+            Some(exit::CONFIG) => Self::Config(message),
+            _ => Self::Failed(message),
         }
     }
 }
@@ -103,4 +138,21 @@ pub fn printable(text: &str, longest: usize) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_leads_back_to_its_failure() {
+        for code in [exit::OTHER, exit::DATA, exit::NOT_COMMITTED, exit::STOPPED, exit::CONFIG] {
+            let error = Error::from_exit_code(Some(code.into()), "said".into());
+            assert_eq!((error.exit_code(), error.to_string().as_str()), (code, "said"));
+            assert!(exit::HELP.contains(&format!("\n  {code:<4}")), "{code}");
+        }
+        for other in [None, Some(2), Some(256 + 65)] {
+            assert_eq!(Error::from_exit_code(other, String::new()).exit_code(), exit::OTHER, "{other:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use artifact::{Artifact, Error, Key, Result};
 use serde::Serialize;
 
-use crate::options::{Selection, Source};
+use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
 use crate::reason::{self, Reason};
@@ -27,7 +27,13 @@ pub struct Acceptance {
 }
 
 /// Accepts the artifacts of a stage in every experiment in question, or in none of them.
-pub fn accept(source: &Source, stage: &str, reason: &str, json: bool, out: &mut dyn Write) -> Result<Vec<Acceptance>> {
+pub fn accept(
+    source: &PipelineSource,
+    stage: &str,
+    reason: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Vec<Acceptance>> {
     if reason.trim().is_empty() {
         return Err(Error::Config("--reason: say why the result is the same; it is kept with the artifact".into()));
     }
@@ -97,7 +103,8 @@ fn acceptable(pipeline: &Pipeline, step: &Step) -> Result<Option<Artifact>> {
     let other: Vec<_> = differs.iter().filter(|reason| !version(reason)).map(Reason::to_string).collect();
     if !other.is_empty() {
         return Err(Error::Config(format!(
-            "{named}: more than the version differs from {}: {}; only the same result can be accepted, so run the stage",
+            "{named}: more than the version differs from {}: {}; only the same result can be accepted, so run the \
+             stage",
             old.record().key,
             other.join(", ")
         )));

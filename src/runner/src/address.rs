@@ -5,16 +5,16 @@ use std::path::Path;
 use artifact::store::RECORD_FILE;
 use artifact::{Artifact, Error, Manifest, Result, Store};
 
-use crate::options::Source;
+use crate::options::PipelineSource;
 
 /// The store of a manifest, or the one that the command names.
-pub(crate) fn store(source: &Source, manifest: &Manifest) -> Result<Store> {
+pub(crate) fn store(source: &PipelineSource, manifest: &Manifest) -> Result<Store> {
     Store::open(&source.store.clone().map_or_else(|| manifest.store(), Ok)?)
 }
 
 /// Finds an artifact. A directory needs no manifest; a stage alone is that of the experiment which the source names, or
 /// of the main one.
-pub(crate) fn find(source: &Source, name: &str) -> Result<Artifact> {
+pub(crate) fn find(source: &PipelineSource, name: &str) -> Result<Artifact> {
     let missing = |what: &str| Error::NotCommitted(format!("{name}: {what}; `camflow status` shows what there is"));
     let dir = Path::new(name);
     if name.contains('/') || dir.join(RECORD_FILE).is_file() {

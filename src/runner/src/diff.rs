@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::address;
-use crate::options::Source;
+use crate::options::PipelineSource;
 use crate::reason::shown;
 use crate::text::{self, Table};
 
@@ -68,7 +68,13 @@ pub struct MetricDifference {
 }
 
 /// Compares two artifacts; `limit` rows of each table are named.
-pub fn diff(source: &Source, names: [&str; 2], limit: usize, json: bool, out: &mut dyn Write) -> Result<Difference> {
+pub fn diff(
+    source: &PipelineSource,
+    names: [&str; 2],
+    limit: usize,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<Difference> {
     let [a, b] = names.map(|name| address::find(source, name));
     let difference = Difference::of(&a?, &b?, limit)?;
     if json {

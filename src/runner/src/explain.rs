@@ -7,7 +7,7 @@ use artifact::store::Accepted;
 use artifact::{Artifact, Key, Preimage, Result};
 use serde::Serialize;
 
-use crate::options::{Selection, Source};
+use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step, with_inputs};
 use crate::reason::{self, Reason};
@@ -52,7 +52,7 @@ pub struct Nearest {
 }
 
 /// Explains a stage of one experiment (the main one if the source names none).
-pub fn explain(source: &Source, stage: &str, json: bool, out: &mut dyn Write) -> Result<Explanation> {
+pub fn explain(source: &PipelineSource, stage: &str, json: bool, out: &mut dyn Write) -> Result<Explanation> {
     let source = single(source)?;
     let pipeline = Pipeline::open(&source)?;
     pipeline.check_stage(stage)?;

@@ -12,7 +12,7 @@ use artifact::{Error, Key, Manifest, Result, Store};
 use serde::Serialize;
 
 use crate::address;
-use crate::options::{Selection, Source};
+use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::text::{self, Table};
 
@@ -43,7 +43,7 @@ pub struct Gc {
     pub removed: Vec<Gone>,
     /// Bytes of that.
     pub bytes: u64,
-    /// Seconds that its artifacts took to compute.
+    /// Seconds that the processes took which published its artifacts.
     pub seconds: f64,
     /// Artifacts that stay.
     pub kept: usize,
@@ -70,17 +70,17 @@ pub struct Gone {
     pub bytes: u64,
     /// Seconds since it was written.
     pub age: f64,
-    /// Seconds that it took to compute.
+    /// Seconds that the process took which published it.
     pub seconds: Option<f64>,
 }
 
 /// Something that may go.
-enum Candidate {
+enum Removable {
     Artifact(Box<Stored>),
     Remains(Remains),
 }
 
-impl Candidate {
+impl Removable {
     fn usage(&self) -> Usage {
         match self {
             Self::Artifact(stored) => stored.usage,
@@ -118,8 +118,8 @@ fn age(usage: Usage) -> Duration {
 ///
 /// The manifest describes what it resolves to, by key, so that this is needed even where no link names it. All
 /// experiments count, whichever the command names.
-fn inventory(source: &Source) -> Result<(Store, Vec<Stored>)> {
-    let source = Source { experiments: Vec::new(), ..source.clone() };
+fn inventory(source: &PipelineSource) -> Result<(Store, Vec<Stored>)> {
+    let source = PipelineSource { experiments: Vec::new(), ..source.clone() };
     let plan = Pipeline::open(&source).and_then(|pipeline| Ok((pipeline.plan(&Selection::default())?, pipeline)));
     let (plan, pipeline) =
         plan.map_err(|error| error.within("nothing was removed, as the manifest cannot be planned"))?;
@@ -145,7 +145,7 @@ fn inventory(source: &Source) -> Result<(Store, Vec<Stored>)> {
 }
 
 /// Removes what nobody needs.
-pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
+pub fn gc(source: &PipelineSource, options: GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
     let (store, mut artifacts) = inventory(source)?;
     if !options.dry_run {
         store.empty_trash()?;
@@ -162,20 +162,20 @@ pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) 
     };
     artifacts.retain(|one| !one.needed && age(one.usage) >= options.older.unwrap_or_default());
     let idle = remains.into_iter().filter(|one| !one.leased && age(one.usage) >= options.older.unwrap_or(WORK_STAYS));
-    let artifacts = artifacts.into_iter().map(|stored| Candidate::Artifact(Box::new(stored)));
-    let mut candidates: Vec<_> = artifacts.chain(idle.map(Candidate::Remains)).collect();
-    candidates.sort_by_key(|candidate| Reverse(age(candidate.usage())));
-    for candidate in candidates {
+    let artifacts = artifacts.into_iter().map(|stored| Removable::Artifact(Box::new(stored)));
+    let mut removable: Vec<_> = artifacts.chain(idle.map(Removable::Remains)).collect();
+    removable.sort_by_key(|one| Reverse(age(one.usage())));
+    for one in removable {
         if options.max_size.is_some_and(|most| found.bytes_left <= most) {
             break;
         }
         let gone = options.dry_run
-            || match &candidate {
-                Candidate::Artifact(stored) => store.remove(&stored.artifact)?,
-                Candidate::Remains(remains) => store.clear_away(remains)?,
+            || match &one {
+                Removable::Artifact(stored) => store.remove(&stored.artifact)?,
+                Removable::Remains(remains) => store.clear_away(remains)?,
             };
         if gone {
-            found.add(candidate.gone());
+            found.add(one.gone());
         }
     }
     found.above_max_size = options.max_size.filter(|most| found.bytes_left > *most);
@@ -189,9 +189,9 @@ pub fn gc(source: &Source, options: GcOptions, json: bool, out: &mut dyn Write) 
 
 /// Refuses a store with stages of which no link says what is needed, and says how the links come back. `foreign` are
 /// those that the manifest does not have.
-fn unlinked_error(source: &Source, store: &Store, unlinked: &[String], foreign: &[String]) -> Error {
+fn unlinked_error(source: &PipelineSource, store: &Store, unlinked: &[String], foreign: &[String]) -> Error {
     let (root, manifest) = (store.root().display(), source.manifest.display());
-    let sets: String = source.all_sets().iter().map(|set| format!(" --set '{set}'")).collect();
+    let sets = source.all_sets().iter().map(|set| format!(" --set '{set}'")).collect::<Vec<_>>().concat();
     let elsewhere = match foreign {
         [] => String::new(),
         [first, ..] => format!(
@@ -200,8 +200,8 @@ fn unlinked_error(source: &Source, store: &Store, unlinked: &[String], foreign: 
         ),
     };
     Error::NotCommitted(format!(
-        "nothing was removed: {root} has artifacts of {} and no `latest` link that says which of them are needed, as in a \
-         copy without its links; `camflow run --manifest {manifest} --store {root}{sets}` sets the links of what is \
+        "nothing was removed: {root} has artifacts of {} and no `latest` link that says which of them are needed, as in \
+         a copy without its links; `camflow run --manifest {manifest} --store {root}{sets}` sets the links of what is \
          committed and computes only what `camflow plan` lists{elsewhere}",
         unlinked.join(", ")
     ))
@@ -229,7 +229,10 @@ impl fmt::Display for Gc {
         }
         let would = if self.dry_run { "would be removed" } else { "removed" };
         let (count, bytes, seconds) = (self.removed.len(), text::bytes(self.bytes), text::duration(self.seconds));
-        writeln!(f, "{would}: {count}, {bytes}; to compute the artifacts among them again would take {seconds}")?;
+        writeln!(
+            f,
+            "{would}: {count}, {bytes}; to compute the artifacts among them again would take at least {seconds}"
+        )?;
         let (kept, left) = (self.kept, text::bytes(self.bytes_left));
         writeln!(f, "kept: {kept} artifacts ({} needed, {} pinned), {left} in all", self.needed, self.pinned)?;
         match self.above_max_size {
@@ -252,16 +255,16 @@ struct Mark {
 }
 
 /// `camflow pin`: gc leaves this artifact and all that it was computed from.
-pub fn pin(source: &Source, name: &str, reason: &str, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn pin(source: &PipelineSource, name: &str, reason: &str, json: bool, out: &mut dyn Write) -> Result<()> {
     mark(source, name, Some(reason), json, out)
 }
 
 /// `camflow unpin`.
-pub fn unpin(source: &Source, name: &str, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn unpin(source: &PipelineSource, name: &str, json: bool, out: &mut dyn Write) -> Result<()> {
     mark(source, name, None, json, out)
 }
 
-fn mark(source: &Source, name: &str, reason: Option<&str>, json: bool, out: &mut dyn Write) -> Result<()> {
+fn mark(source: &PipelineSource, name: &str, reason: Option<&str>, json: bool, out: &mut dyn Write) -> Result<()> {
     let found = address::find(source, name)?;
     let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
     let (stage, key) = (found.record().preimage.stage.clone(), found.record().key.clone());

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! options      what a command is asked for
-//! catalogue    the stage binaries and what they say of themselves
+//! programs     the stage binaries and what they say of themselves
 //! history      the artifacts of a stage, each record read once
-//! pipeline     manifest, store and catalogue, opened together
+//! pipeline     manifest, store and stage binaries, opened together
 //! reason       why a stage has to run: the fields that differ from an earlier artifact
 //! plan         the state of every stage of every experiment
 //! process      a child, and signals passed on to it
@@ -15,7 +15,7 @@
 //! accept       "the same result" under a new version of a stage
 //! gc           what nobody needs any more, and pins
 //! show         status, dag, path, logs, metrics, verify
-//! text         tables on a terminal
+//! text         what people read and write: tables, sizes, times
 //! ```
 //!
 //! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
@@ -23,7 +23,6 @@
 
 mod accept;
 mod address;
-mod catalogue;
 mod diff;
 mod explain;
 mod gc;
@@ -32,6 +31,7 @@ mod options;
 mod pipeline;
 mod plan;
 mod process;
+mod programs;
 mod reason;
 mod run;
 mod show;
@@ -41,11 +41,11 @@ pub use accept::{Acceptance, accept};
 pub use diff::{Difference, MetricDifference, Side, diff};
 pub use explain::{Explanation, Nearest, explain};
 pub use gc::{Gc, GcOptions, Gone, gc, pin, unpin};
-pub use options::{RunOptions, Selection, Source};
+pub use options::{PipelineSource, RunOptions, Selection};
 pub use pipeline::Pipeline;
 pub use plan::{Plan, State, Step};
 pub use process::Interrupt;
 pub use reason::Reason;
-pub use run::{Outcome, OutcomeState, Summary, run};
+pub use run::{OutcomeState, StepOutcome, Summary, run};
 pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, verify};
 pub use text::{emit, parse_duration, parse_size};

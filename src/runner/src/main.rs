@@ -1,4 +1,4 @@
-//! The `camflow` binary: the command line of the runner.
+//! The `camflow` binary. Its one module is `cli`: commands, options, and the exit code.
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use crate::process::Interrupt;
 
 /// Which pipeline, in which store, with which stage binaries.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct PipelineSource {
     /// The manifest.
     pub manifest: PathBuf,
     /// `--set` assignments, such as `train-cam.epochs=3`.
@@ -40,7 +40,7 @@ pub struct Selection {
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The pipeline.
-    pub source: Source,
+    pub source: PipelineSource,
     /// The stages that may run.
     pub selection: Selection,
     /// How many stage processes may run at a time; at least 1.
@@ -51,7 +51,7 @@ pub struct RunOptions {
     pub json: bool,
 }
 
-impl Default for Source {
+impl Default for PipelineSource {
     fn default() -> Self {
         Self {
             manifest: PathBuf::from(Manifest::DEFAULT_FILE),
@@ -64,7 +64,7 @@ impl Default for Source {
     }
 }
 
-impl Source {
+impl PipelineSource {
     /// All assignments, that of the device included, in the order in which they are laid over the manifest.
     pub(crate) fn all_sets(&self) -> Vec<String> {
         let device = self.device.iter().map(|device| format!("pipeline.device={device}"));

@@ -1,4 +1,4 @@
-//! Manifest, store and catalogue, opened together and checked against one another.
+//! Manifest, store and stage binaries, opened together and checked against one another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
 
-use crate::catalogue::{Catalogue, Stage};
 use crate::history::History;
-use crate::options::Source;
+use crate::options::PipelineSource;
+use crate::programs::{Program, Programs};
 
 /// An opened pipeline: all that a question or a run needs.
 pub struct Pipeline {
@@ -16,14 +16,14 @@ pub struct Pipeline {
     pub(crate) sets: Vec<String>,
     pub(crate) store: Store,
     pub(crate) experiments: Vec<ExperimentPlan>,
-    catalogue: Catalogue,
+    programs: Programs,
     fingerprints: Fingerprints,
     history: History,
 }
 
 impl Pipeline {
     /// Opens a pipeline. Every stage of the manifest has a binary that can use what the manifest gives it.
-    pub fn open(source: &Source) -> Result<Self> {
+    pub fn open(source: &PipelineSource) -> Result<Self> {
         let sets = source.all_sets();
         let manifest = Manifest::load(&source.manifest, &sets)?;
         let mut names = manifest.experiments()?;
@@ -36,13 +36,13 @@ impl Pipeline {
         let root: PathBuf = source.store.clone().map_or_else(|| manifest.store(), Ok)?;
         let store = Store::open(&root)?;
         let stages: BTreeSet<_> = experiments.iter().flat_map(|e| &e.stages).map(|plan| plan.stage.clone()).collect();
-        let catalogue = Catalogue::load(&stages, source.bin_dir.as_deref(), &store)?;
+        let programs = Programs::load(&stages, source.bin_dir.as_deref(), &store)?;
         for plan in experiments.iter().flat_map(|experiment| &experiment.stages) {
-            catalogue.stage(&plan.stage)?.description.check_needs(plan)?;
+            programs.of(&plan.stage)?.description.check_needs(plan)?;
         }
         let fingerprints = Fingerprints::open(&root);
         let history = History::default();
-        Ok(Self { manifest, sets, store, experiments, catalogue, fingerprints, history })
+        Ok(Self { manifest, sets, store, experiments, programs, fingerprints, history })
     }
 
     /// The store in use.
@@ -51,8 +51,8 @@ impl Pipeline {
     }
 
     /// The binary of a stage and what it says of itself.
-    pub(crate) fn stage(&self, name: &str) -> Result<&Stage> {
-        self.catalogue.stage(name)
+    pub(crate) fn program(&self, stage: &str) -> Result<&Program> {
+        self.programs.of(stage)
     }
 
     /// Everything that decides the bytes of a stage, with `inputs` the digest of each input.
@@ -72,7 +72,7 @@ impl Pipeline {
         inputs: BTreeMap<String, String>,
         glance: &Fingerprints,
     ) -> Result<Preimage> {
-        self.stage(&plan.stage)?.description.preimage(plan, inputs, glance)
+        self.program(&plan.stage)?.description.preimage(plan, inputs, glance)
     }
 
     /// Every committed artifact of a stage, newest first.

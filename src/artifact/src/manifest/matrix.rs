@@ -189,8 +189,8 @@ fn check_name(name: &str, node: &Node) -> Result<()> {
         return Ok(());
     }
     Err(Error::Config(format!(
-        "{}: '{name}' is no name for an experiment: it becomes part of file names, so use letters, digits and + - _ . , = \
-         after a letter or digit, 100 at most",
+        "{}: '{name}' is no name for an experiment: it becomes part of file names, so use letters, digits and \
+         + - _ . , = after a letter or digit, 100 at most",
         node.origin()
     )))
 }

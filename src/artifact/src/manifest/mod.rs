@@ -1,5 +1,11 @@
 //! The manifest: the DAG and every parameter, in TOML.
 //!
+//! ```text
+//! tree     TOML as a tree in which every value knows its file and line
+//! matrix   which experiments there are
+//! plan     one experiment with every value in place, its stages in an order in which they can run
+//! ```
+//!
 //! ```toml
 //! extends = "../pipeline.toml"      # optional: this file is laid over that one
 //! [pipeline]                        # name, seed, store, device, main

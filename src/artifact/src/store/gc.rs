@@ -1,9 +1,9 @@
 //! What nobody needs any more, and its removal.
 //!
-//! Needed is what the manifest describes, what a `latest` link names, what is pinned, what somebody works from, and all
-//! that these were computed from. Where a stage has artifacts and no link, the links were lost: all of them are needed.
-//! What goes is first moved to `work/trash/` by one rename, then removed: a reader sees a whole artifact or none, and
-//! what a killed removal leaves lies where the next run or gc empties it.
+//! An artifact is needed if the manifest describes it, if a `latest` link names it, if it is pinned, if a process reads it,
+//! or if one of these was computed from it. A stage with artifacts and no link has lost its links: all its artifacts are
+//! needed. What is removed is first moved to `work/trash/` by one rename. So a reader sees a whole artifact or none, and
+//! what a killed removal leaves lies where the next run or gc removes it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,13 +20,13 @@ use walkdir::WalkDir;
 use super::{Artifact, PREIMAGE_FILE, Store, latest_name, remove, sync_dir, write_atomically};
 use crate::{Error, Key, Preimage, Result};
 
-/// What a lock file's holder has written is believed for so long after its last beat.
+/// A holder of a lock file counts as alive for this long after it last wrote into the file.
 const LIVELY: Duration = Duration::from_mins(2);
 
-/// Files of `work/` that are memories of the store itself.
+/// Files of `work/` in which the store remembers what would take time to find out again.
 const MEMORIES: [&str; 2] = ["describe.json", "fingerprints.json"];
 
-/// Why an artifact stays whatever nobody needs.
+/// Why an artifact stays although nothing needs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
@@ -125,7 +125,7 @@ impl Store {
         self.dir(stage, key).with_extension("pin")
     }
 
-    /// Keeps an artifact whatever nobody needs.
+    /// Keeps an artifact although nothing needs it.
     pub fn pin(&self, stage: &str, key: &Key, reason: &str, by: &str) -> Result<()> {
         let at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let pin = Pin { reason: reason.to_owned(), at, by: by.to_owned() };
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Every committed artifact and what keeps it; `described` are the stages and keys that the manifest describes.
-    /// While somebody works who has not yet said on what, everything is needed.
+    /// While a process works that has not yet written down its inputs, everything is needed.
     pub fn inventory(&self, described: &BTreeSet<(String, Key)>) -> Result<Inventory> {
         let work = self.work_in_progress();
         let (mut all, mut unlinked) = (Vec::new(), Vec::new());
@@ -202,7 +202,7 @@ impl Store {
         experiments.iter().filter_map(|name| self.latest_key(stage, name.as_deref())).collect()
     }
 
-    /// What is being worked on; `None` if somebody works who has not said on what.
+    /// What is being worked on; `None` if a process works that has not yet written down its inputs.
     fn work_in_progress(&self) -> Option<Vec<Preimage>> {
         let remains = self.remains();
         let leased = remains.iter().filter(|one| one.leased);
@@ -298,14 +298,15 @@ fn inputs(preimage: &Preimage) -> Vec<(String, String)> {
 /// Does a process hold this lock, here or on another machine?
 pub(super) fn is_leased(lock: &Path) -> bool {
     let file = OpenOptions::new().read(true).write(true).open(lock).or_else(|_| File::open(lock));
-    // Alone, since shards share their lock. It is let go at once: who comes in that instant waits for no longer.
+    // The exclusive lock is tried, since shards share theirs. It is released at once, so nobody waits long for it.
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || speaks(&file))
 }
 
-/// A holder on another machine, of whose lock this one may not know, writes into the file again and again.
+/// Was the file written a moment ago? The lock of a holder on another machine may not be visible here, but such a holder
+/// writes into the file again and again.
 fn speaks(lock: &File) -> bool {
     let Ok(meta) = lock.metadata() else { return false };
     let written = meta.modified().unwrap_or(UNIX_EPOCH);
-    // What a clock ahead of this one has written is of now.
+    // A time in the future comes from a clock that is ahead of this one, and counts as now.
     meta.len() > 0 && !SystemTime::now().duration_since(written).is_ok_and(|age| age >= LIVELY)
 }

@@ -106,8 +106,8 @@ impl Lease {
         remove(&self.dir())
     }
 
-    /// Fails if another process has taken the lease over, as one on another machine does that has seen no beat for a
-    /// minute: this process then slept, or its disk did, and the other one publishes.
+    /// Fails if another process has taken the lease over. A process on another machine does so when it has seen no beat
+    /// for a minute, because this process or its disk was asleep; it then publishes instead of this one.
     pub(super) fn check(&self) -> Result<()> {
         if self.held.is_ours() {
             return Ok(());
@@ -163,14 +163,14 @@ fn lock_file(lock: &File, claim: Claim, told: &mut impl FnMut()) -> io::Result<b
     }
 }
 
-/// Waits while a holder that the lock does not speak for is alive. `false`: look at the path again.
+/// Waits while a holder is alive whose lock is not visible here. `false`: look at the path again.
 fn outwait(lock: &File, path: &Path, locked: bool, told: &mut impl FnMut()) -> bool {
     let mut last = read(lock);
     let mut since = Instant::now();
     loop {
         let Some(holder) = &last else { return true };
         if locked && holder.boot == boot() {
-            // Same machine, and the lock is ours: it is dead.
+            // The holder was a process of this machine; as the lock is ours now, that process is dead.
             return true;
         }
         if since.elapsed().as_secs_f64() > holder.every.clamp(0.0, 3600.0) * MISSED {
@@ -218,7 +218,7 @@ pub(super) fn hostname() -> String {
 struct Held {
     file: Arc<File>,
     path: PathBuf,
-    /// `None` for shards: they share the file, and none of them stands in it.
+    /// `None` for shards: they share the file, and none of them writes its name into it.
     heart: Option<Heart>,
 }
 
@@ -264,12 +264,12 @@ impl Heart {
         let thread = thread::Builder::new().name("lease".into()).spawn(move || {
             let mut beat = 0;
             while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                // Who has taken the lease over stands there now: that is not to be written over.
+                // A process that has taken the lease over has written its name there: it stays.
                 if !read(&file).is_some_and(|holder| holder.is_self()) {
                     break;
                 }
                 beat += 1;
-                // The text only grows, so no rest of an older one stays. A beat that fails is one missed.
+                // The text only grows, so it covers the one before. A beat that fails is a missed one.
                 let _ = file.write_all_at(&own(beat), 0);
             }
         })?;

@@ -1,6 +1,18 @@
 //! The artifact store: what is committed is whole, what is not committed is invisible.
 //!
 //! ```text
+//! record   `artifact.json`
+//! part     Parquet files: writing one part of a table, reading rows back
+//! lease    the right to work on one key
+//! work     unfinished work under a lease, and its publication
+//! accept   an artifact taken over from an earlier version of its stage
+//! scan     a whole store read through
+//! gc       what nobody needs any more, and its removal; pins
+//! ```
+//!
+//! On disk it is
+//!
+//! ```text
 //! artifacts/
 //!   <stage>/<key16>/artifact.json     key preimage, digest, tables, files, metrics, provenance
 //!   <stage>/<key16>/data/part-00003-of-00032.parquet    the stage's first table; others in a directory of their name
@@ -153,10 +165,10 @@ impl Store {
 
     /// All experiments (`None` = the main one) to which a stage's `latest` links belong.
     pub fn latest_experiments(&self, stage: &str) -> Vec<Option<String>> {
-        let names = fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten();
-        let mut experiments: Vec<_> = names
-            .filter_map(|entry| linked_experiment(entry.file_name().to_str()?).map(|name| name.map(str::to_owned)))
-            .collect();
+        let entries = fs::read_dir(self.root.join(stage)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_latest(name));
+        let experiment = |name: String| name.split_once('@').map(|(_, experiment)| experiment.to_owned());
+        let mut experiments: Vec<_> = names.map(experiment).collect();
         experiments.sort();
         experiments
     }
@@ -195,13 +207,9 @@ pub fn latest_name(experiment: Option<&str>) -> String {
     experiment.map_or_else(|| "latest".to_owned(), |name| format!("latest@{name}"))
 }
 
-/// Whose `latest` link has this name: `None` within is the main experiment; `None` if it is no such name.
-fn linked_experiment(name: &str) -> Option<Option<&str>> {
-    match name.split_once('@') {
-        Some(("latest", experiment)) => Some(Some(experiment)),
-        None if name == "latest" => Some(None),
-        _ => None,
-    }
+/// Is this the name of a `latest` link, of the main experiment or another?
+fn is_latest(name: &str) -> bool {
+    name == "latest" || name.starts_with("latest@")
 }
 
 /// The directories of a stage's artifacts, in no order. A `latest` is none of them, be it a link or, in a copy that
@@ -210,7 +218,7 @@ pub fn artifact_dirs(stage: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(stage)?.flatten();
     let is_artifact = |entry: &fs::DirEntry| {
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        is_dir && entry.file_name().to_str().is_none_or(|name| linked_experiment(name).is_none())
+        is_dir && !entry.file_name().to_str().is_some_and(is_latest)
     };
     Ok(entries.filter(is_artifact).map(|entry| entry.path()).collect())
 }
@@ -239,8 +247,8 @@ impl Artifact {
         &self.record
     }
 
-    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one if its
-    /// store no longer holds it.
+    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one if
+    /// its store no longer holds it.
     pub fn ancestors(&self) -> Result<(Vec<Self>, Option<String>)> {
         let stage = &self.record.preimage.stage;
         let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
@@ -336,8 +344,8 @@ impl Artifact {
     }
 }
 
-/// Which file it is, and when its content or attributes last changed, which no program can set: with equal stamps nobody
-/// has changed or replaced it in between.
+/// Which file it is, and when its content or attributes last changed, which no program can set. If two stamps are equal,
+/// nobody has changed or replaced the file in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
@@ -356,11 +364,11 @@ impl Stamp {
 pub(crate) fn file_digest(path: &Path) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     let mut hasher = blake3::Hasher::new();
-    std::io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
+    io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// A name beside `path` that no other process uses, on no other machine either.
+/// A name beside `path` that no other process uses, be it on this machine or another.
 pub(crate) fn temporary_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.{}.tmp", lease::hostname(), std::process::id()))
@@ -401,7 +409,8 @@ fn atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<
     written().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
-/// Removes a file, or a directory with all that is in it; that it is not there, or is being removed, is no failure.
+/// Removes a file, or a directory with all that is in it. It is no failure if there is none, or if another process removes
+/// it too.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     loop {
         let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());

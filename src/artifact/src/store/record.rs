@@ -104,7 +104,8 @@ pub struct Provenance {
     pub started: String,
     /// When it was published, RFC 3339, UTC.
     pub finished: String,
-    /// Seconds of work, all runs together.
+    /// Seconds of the process that published it. Earlier processes from whose checkpoint it went on, and other shards,
+    /// are not in it.
     pub seconds: f64,
     /// Where it was computed under an earlier version of its stage: each time that it was taken over, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -162,7 +163,8 @@ impl FileRecord {
     }
 }
 
-/// Sets the seal of an `artifact.json` to that of its bytes, whatever it was; false if they do not begin as such a file does.
+/// Sets the seal of an `artifact.json` to that of its bytes, whatever it was; false if they do not begin as such a file
+/// does.
 pub fn seal(bytes: &mut [u8]) -> bool {
     let whole = bytes.starts_with(SEAL.as_bytes()) && bytes.len() > SEAL.len() + DIGITS;
     if whole {

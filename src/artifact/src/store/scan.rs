@@ -84,8 +84,8 @@ fn is_at_home(artifact: Option<Artifact>, stage: &str, name: &str) -> Result<Opt
 }
 
 impl Artifact {
-    /// Decodes every row and compares its digest, and reads the header of every file of weights. Returns the tables that
-    /// this program does not know in their version.
+    /// Decodes every row and compares its digest, and reads the header of every file of weights. Returns the tables
+    /// that this program does not know in their version.
     pub fn verify_content(&self) -> Result<Vec<String>> {
         let mut unknown = Vec::new();
         for name in self.record.tables.keys() {
@@ -109,7 +109,7 @@ impl Visitor for Decoding<'_> {
         if table.version != R::VERSION {
             return Ok(false);
         }
-        // That the parts add up to the table was seen when the record was read.
+        // When the record was read, it was checked that the parts add up to the table.
         for part in &table.parts {
             let path = self.0.dir.join(&part.file);
             let damaged = |what: &str| Error::NotCommitted(format!("{}: is damaged ({what})", path.display()));
@@ -126,7 +126,7 @@ impl Visitor for Decoding<'_> {
     }
 }
 
-/// Is the header of a file of weights one that its data fits?
+/// Checks that the header of a file of weights describes the data behind it.
 fn check_safetensors(path: &Path) -> Result<()> {
     let damaged = |what: &str| Error::NotCommitted(format!("{}: is damaged ({what})", path.display()));
     let mut file = File::open(path).map_err(Error::io("open", path))?;

@@ -3,23 +3,21 @@
 use std::path::PathBuf;
 
 use artifact::Manifest;
+use artifact::error::exit;
 use clap::Args;
-use runner::{Selection, Source};
+use runner::{PipelineSource, Selection};
 
-/// Ends the help of camflow and of `run`.
-pub const AFTER_HELP: &str = "\
+/// Where the commands are that other programs answer.
+const OTHER_PROGRAMS: &str = "\
 Also, where these programs stand beside camflow:
   query    Ask questions of the tables (camflow-query)
   report   Write the report (camflow-report)
-  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)
+  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)";
 
-Exit codes:
-  0   done
-  65  input data is bad
-  69  an artifact is not committed or damaged
-  75  stopped by a signal with a checkpoint; run the same command again to go on
-  78  the manifest or the command line is wrong
-  1   anything else";
+/// Ends the help of camflow and of `run`.
+pub fn after_help() -> String {
+    format!("{OTHER_PROGRAMS}\n\n{}", exit::HELP)
+}
 
 /// Ends the help of the commands that take an artifact.
 pub const ARTIFACT_HELP: &str = "\
@@ -30,7 +28,7 @@ An artifact is named by
   DIR               its directory, in whatever store";
 
 #[derive(Debug, Args)]
-pub struct Pipeline {
+pub struct PipelineArgs {
     /// The manifest with the stages and every parameter
     #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
     manifest: PathBuf,
@@ -52,7 +50,7 @@ pub struct Pipeline {
 }
 
 #[derive(Debug, Args)]
-pub struct Select {
+pub struct SelectArgs {
     /// Only this stage and all that depend on it
     #[arg(long, value_name = "STAGE")]
     from: Option<String>,
@@ -68,14 +66,14 @@ pub struct Select {
 }
 
 #[derive(Debug, Args)]
-pub struct Output {
+pub struct OutputArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-impl From<Pipeline> for Source {
-    fn from(given: Pipeline) -> Self {
+impl From<PipelineArgs> for PipelineSource {
+    fn from(given: PipelineArgs) -> Self {
         Self {
             manifest: given.manifest,
             sets: given.set,
@@ -87,8 +85,8 @@ impl From<Pipeline> for Source {
     }
 }
 
-impl From<Select> for Selection {
-    fn from(given: Select) -> Self {
+impl From<SelectArgs> for Selection {
+    fn from(given: SelectArgs) -> Self {
         Self { from: given.from, until: given.until, only: given.only, force: given.force }
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use artifact::{Error, Result};
 
-use super::child::{command, failure};
+use super::child::command;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
 
@@ -41,13 +41,14 @@ pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
         None => Ok(()),
         Some(code) => {
             refused.sort();
-            Err(failure(code, format!("nothing was started: the check of {} failed", refused.join(", "))))
+            let refused = refused.join(", ");
+            Err(Error::from_exit_code(code, format!("nothing was started: the check of {refused} failed")))
         }
     }
 }
 
 fn check(pipeline: &Pipeline, step: &Step) -> Result<Output> {
     let mut command = command(pipeline, step)?;
-    let binary = pipeline.stage(&step.stage)?.binary.clone();
+    let binary = pipeline.program(&step.stage)?.binary.clone();
     command.arg("--check").output().map_err(Error::io("start", &binary))
 }

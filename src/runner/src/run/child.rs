@@ -15,7 +15,7 @@ use crate::process::{Interrupt, stopped};
 
 /// The command of a step, as one would type it.
 pub(super) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
-    let mut command = Command::new(&pipeline.stage(&step.stage)?.binary);
+    let mut command = Command::new(&pipeline.program(&step.stage)?.binary);
     command.arg("--manifest").arg(pipeline.manifest.path());
     for assignment in &pipeline.sets {
         command.args(["--set", assignment]);
@@ -30,17 +30,6 @@ fn gpus() -> usize {
     let named = named.map(|names| names.split(',').filter(|name| !name.trim().is_empty()).count());
     let all = || std::fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
     named.unwrap_or_else(all).max(1)
-}
-
-/// The failure that has a stage's exit code.
-pub(super) fn failure(code: Option<i32>, message: String) -> Error {
-    match code {
-        Some(65) => Error::Data(message),
-        Some(69) => Error::NotCommitted(message),
-        Some(75) => Error::Stopped(message),
-        Some(78) => Error::Config(message),
-        _ => Error::Failed(message),
-    }
 }
 
 /// A step that may start, with all that its thread needs.
@@ -130,13 +119,14 @@ impl Job {
             return Ok(());
         }
         let named = &self.named;
-        if status.code() == Some(69) {
-            return Err(RunError::DamagedInput(format!("{named} found an input damaged or not committed")));
-        }
-        if status.code() == Some(75) || self.interrupt.check().is_err() {
-            return Err(stopped().into());
-        }
         let log = if self.log.is_file() { format!("; its log is {}", self.log.display()) } else { String::new() };
-        Err(failure(status.code(), format!("{named} failed ({status}){log}")).into())
+        Err(match Error::from_exit_code(status.code(), format!("{named} failed ({status}){log}")) {
+            Error::NotCommitted(_) => {
+                RunError::DamagedInput(format!("{named} found an input damaged or not committed"))
+            }
+            Error::Stopped(_) => stopped().into(),
+            _ if self.interrupt.check().is_err() => stopped().into(),
+            other => other.into(),
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use artifact::{Artifact, Error, Key, Preimage, Result, StageId};
 
 use super::child::{How, Job};
-use super::{Outcome, Run, RunError};
+use super::{Run, RunError, StepOutcome};
 use crate::plan::{Plan, Step};
 use crate::reason::{self, Reason};
 
@@ -42,7 +42,7 @@ enum Found {
 type Ended = (usize, Result<(), RunError>);
 
 impl Run<'_> {
-    pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<Outcome>, RunError> {
+    pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<StepOutcome>, RunError> {
         let total = self.announced + plan.to_run().count();
         let steps = plan.steps;
         let mut board = Board::default();
@@ -74,14 +74,15 @@ impl Run<'_> {
         }
         let mut outcomes = Vec::new();
         for step in steps.iter().filter(|step| step.selected) {
-            let artifact = board.committed.get(&step.plan.id()).ok_or_else(|| missing_input(step, &step.plan.id()))?;
+            let id = step.plan.id();
+            let artifact = board.committed.get(&id).ok_or_else(|| missing_input(step, &id))?;
             outcomes.push(self.outcome(step, artifact, &outcomes));
         }
         Ok(outcomes)
     }
 
-    /// Settles every open step whose artifact is there by now, and starts those that are to be computed, in the order of
-    /// the plan.
+    /// Settles every open step whose artifact is there by now, and starts those that are to be computed, in the order
+    /// of the plan.
     fn start_ready<'scope>(
         &mut self,
         steps: &[Step],
@@ -95,13 +96,8 @@ impl Run<'_> {
         }
         for index in board.open.clone() {
             let step = &steps[index];
-            let settled = |need: &StageId| board.committed.contains_key(need);
-            if !step.plan.needs.iter().all(settled) {
-                let coming = |need: &StageId| settled(need) || board.unsettled().any(|index| steps[index].is(need));
-                match step.plan.needs.iter().find(|need| !coming(need)) {
-                    Some(need) => return Err(missing_input(step, need).into()),
-                    None => continue,
-                }
+            if !board.has_inputs(step, steps)? {
+                continue;
             }
             self.options.interrupt.check()?;
             let preimage = self.preimage(step, &board.committed)?;
@@ -109,13 +105,10 @@ impl Run<'_> {
                 // Another experiment's step is computing the very same.
                 continue;
             }
-            let found = self.look(step, &preimage)?;
-            match found {
+            match self.look(step, &preimage)? {
                 Found::Artifact(artifact) => {
                     if step.shared_with.is_none() {
-                        self.announced += 1;
-                        let (at, named) = (self.announced, named(step));
-                        self.say(&format!("[{at}/{total}] {named}: committed already, its inputs are the same"))?;
+                        self.announce(step, total, "committed already, its inputs are the same")?;
                     }
                     self.commit(step, *artifact, board)?;
                     board.forget(index);
@@ -125,13 +118,8 @@ impl Run<'_> {
                     if slots.is_empty() {
                         break;
                     }
-                    self.announced += usize::from(step.shared_with.is_none());
-                    let (at, named) = (self.announced, named(step));
-                    self.say(&format!("[{at}/{total}] {named}: {}", reason::sentence(&reasons)))?;
-                    let cores = thread::available_parallelism().map_or(1, usize::from);
-                    let threads = (self.options.jobs > 1).then(|| (cores / self.options.jobs).max(1));
-                    let how = How { force, quiet: self.options.json, slots: slots.clone(), threads };
-                    let job = Job::new(self.pipeline, step, &key, &how, &self.options.interrupt)?;
+                    self.announce(step, total, &reason::sentence(&reasons))?;
+                    let job = self.job(step, &key, force, &slots)?;
                     let ended = ended.clone();
                     scope.spawn(move || {
                         // The receiver waits for every running step.
@@ -145,6 +133,21 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Says what becomes of a step. Of equal steps of several experiments one is counted.
+    fn announce(&mut self, step: &Step, total: usize, what: &str) -> Result<()> {
+        self.announced += usize::from(step.shared_with.is_none());
+        let (at, named) = (self.announced, named(step));
+        self.say(&format!("[{at}/{total}] {named}: {what}"))
+    }
+
+    /// The processes of a step in these slots.
+    fn job(&self, step: &Step, key: &Key, force: bool, slots: &[usize]) -> Result<Job> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = (self.options.jobs > 1).then(|| (cores / self.options.jobs).max(1));
+        let how = How { force, quiet: self.options.json, slots: slots.to_vec(), threads };
+        Job::new(self.pipeline, step, key, &how, &self.options.interrupt)
+    }
+
     /// The free slots that a step may take: one, and if it works by shards also those that no other step waits for.
     fn slots(&self, steps: &[Step], board: &Board, index: usize) -> Result<Vec<usize>> {
         let taken: BTreeSet<_> = board.running.values().flat_map(|running| &running.slots).copied().collect();
@@ -153,7 +156,7 @@ impl Run<'_> {
         let waiting = |other: &&usize| {
             **other != index && steps[**other].plan.needs.iter().all(|need| board.committed.contains_key(need))
         };
-        let sharded = self.pipeline.stage(&step.stage)?.description.sharded;
+        let sharded = self.pipeline.program(&step.stage)?.description.sharded;
         let others = board.open.iter().filter(waiting).count();
         let share = if sharded { free.len().saturating_sub(others).max(1) } else { 1 };
         free.truncate(share);
@@ -218,6 +221,16 @@ impl Run<'_> {
 }
 
 impl Board {
+    /// Are the inputs of a step committed? Fails if one of them never will be.
+    fn has_inputs(&self, step: &Step, steps: &[Step]) -> Result<bool> {
+        let settled = |need: &StageId| self.committed.contains_key(need);
+        let coming = |need: &StageId| settled(need) || self.unsettled().any(|index| steps[index].is(need));
+        match step.plan.needs.iter().find(|need| !coming(need)) {
+            Some(need) => Err(missing_input(step, need)),
+            None => Ok(step.plan.needs.iter().all(settled)),
+        }
+    }
+
     fn forget(&mut self, index: usize) {
         self.open.retain(|open| *open != index);
     }

@@ -8,10 +8,10 @@ use artifact::{ExperimentPlan, Manifest, Result, StageId};
 use serde::Serialize;
 
 use super::single;
-use crate::options::Source;
+use crate::options::PipelineSource;
 use crate::text;
 
-fn experiment(source: &Source) -> Result<ExperimentPlan> {
+fn experiment(source: &PipelineSource) -> Result<ExperimentPlan> {
     let source = single(source)?;
     Manifest::load(&source.manifest, &source.all_sets())?.experiment(&source.experiments[0])
 }
@@ -35,7 +35,7 @@ pub struct Edges {
 }
 
 /// The stages as a tree: each stands below the input after which it can start, its other inputs beside it.
-pub fn dag(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn dag(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Result<()> {
     let stages = named(&experiment(source)?);
     if json {
         let edges = stages.into_iter().map(|(stage, needs)| Edges { stage, needs });
@@ -74,7 +74,7 @@ fn branches(stage: &str, indent: &str, children: &BTreeMap<Option<&str>, Vec<Bra
 }
 
 /// The stages as a graph in Graphviz' language.
-pub fn dot(source: &Source, out: &mut dyn Write) -> Result<()> {
+pub fn dot(source: &PipelineSource, out: &mut dyn Write) -> Result<()> {
     let mut lines = "digraph camflow {\n  rankdir = LR;\n  node [shape = box];\n".to_owned();
     for (stage, needs) in named(&experiment(source)?) {
         let _ = writeln!(lines, "  {stage:?};");

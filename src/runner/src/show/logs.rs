@@ -13,7 +13,7 @@ use artifact::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::step;
-use crate::options::Source;
+use crate::options::PipelineSource;
 use crate::text;
 
 /// How often a log that is followed is looked at.
@@ -31,7 +31,7 @@ pub struct LogOptions {
 }
 
 /// Shows the log of a stage.
-pub fn logs(source: &Source, stage: &str, options: LogOptions, out: &mut dyn Write) -> Result<()> {
+pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut dyn Write) -> Result<()> {
     let (pipeline, step) = step(source, stage)?;
     let none = || Error::NotCommitted(format!("{stage} ({}) has no log: it has not begun", step.experiment));
     let key = step.key.as_ref().ok_or_else(none)?;

@@ -9,7 +9,7 @@ use artifact::{Artifact, Error, Manifest, Result, Store};
 use serde::Serialize;
 
 use crate::address;
-use crate::options::Source;
+use crate::options::PipelineSource;
 use crate::text::{self, Table};
 
 /// What the system says when a disk cannot read a sector.
@@ -55,7 +55,7 @@ pub struct Leftover {
 }
 
 /// Verifies what is needed, or (`deep`) everything, row by row.
-pub fn verify(source: &Source, deep: bool, json: bool, out: &mut dyn Write) -> Result<Verification> {
+pub fn verify(source: &PipelineSource, deep: bool, json: bool, out: &mut dyn Write) -> Result<Verification> {
     let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
     let mut found = Verification { deep, ..Default::default() };
     let artifacts = store.inventory(&BTreeSet::new())?.artifacts;

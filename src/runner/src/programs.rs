@@ -1,7 +1,7 @@
 //! The stage binaries and what they say of themselves.
 //!
-//! Starting a stage loads libtorch (0.2 s), so descriptions are remembered by (stage, binary, size, time of change) in the
-//! store's `describe.json`. Losing that file costs time only.
+//! Starting a stage loads libtorch (0.2 s), so descriptions are remembered by (stage, binary, size, time of change) in
+//! the store's `describe.json`. Losing that file costs time only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,15 +18,15 @@ use stage::Description;
 /// Environment variable that names the directory of the stage binaries.
 const BIN_DIR_VARIABLE: &str = "CAMFLOW_BIN_DIR";
 
-/// The stages that can be run.
+/// The binaries of the stages in question.
 #[derive(Debug)]
-pub(crate) struct Catalogue {
-    stages: BTreeMap<String, Stage>,
+pub(crate) struct Programs {
+    by_stage: BTreeMap<String, Program>,
 }
 
 /// A stage binary.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Program {
     /// Where it is.
     pub binary: PathBuf,
     /// What it says of itself.
@@ -40,7 +40,7 @@ struct Remembered {
     description: Description,
 }
 
-impl Catalogue {
+impl Programs {
     /// Finds the binaries of `stages` and learns what they say of themselves.
     pub fn load(stages: &BTreeSet<String>, bin_dir: Option<&Path>, store: &Store) -> Result<Self> {
         let dir = directory(bin_dir)?;
@@ -55,25 +55,25 @@ impl Catalogue {
                 binaries.iter().map(|(stage, binary)| scope.spawn(move || remember(stage, binary, memory))).collect();
             asked.into_iter().map(|thread| thread.join().expect("no panic in this thread")).collect::<Result<Vec<_>>>()
         })?;
-        let mut catalogue = Self { stages: BTreeMap::new() };
+        let mut programs = Self { by_stage: BTreeMap::new() };
         let mut learned = false;
         for ((stage, binary), (name, entry)) in binaries.into_iter().zip(known) {
             if memory.get(&name) != Some(&entry) {
                 memory.insert(name, entry.clone());
                 learned = true;
             }
-            catalogue.stages.insert(stage.clone(), Stage { binary, description: entry.description });
+            programs.by_stage.insert(stage.clone(), Program { binary, description: entry.description });
         }
         if learned {
             // Only a saving: a store that cannot be written to can still be planned on.
             let _ = write_atomically(&file, &serde_json::to_vec(&memory).expect("descriptions are JSON"));
         }
-        Ok(catalogue)
+        Ok(programs)
     }
 
-    /// A stage that `load` was asked for.
-    pub fn stage(&self, name: &str) -> Result<&Stage> {
-        self.stages.get(name).ok_or_else(|| Error::Config(format!("no stage '{name}'")))
+    /// The binary of a stage that `load` was asked for.
+    pub fn of(&self, name: &str) -> Result<&Program> {
+        self.by_stage.get(name).ok_or_else(|| Error::Config(format!("no stage '{name}'")))
     }
 }
 

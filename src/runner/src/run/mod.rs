@@ -1,10 +1,10 @@
-//! Check all that will run, run what is stale, and look anew after each stage: one whose inputs turn out to have the same
-//! rows as before is not run (early cutoff).
+//! Checks all that will run, runs what is stale, and looks again after each stage: one whose inputs turn out to have
+//! the same rows as before is not run (early cutoff).
 //!
 //! ```text
-//! run/check.rs      `--check` of every stage before the first one starts
-//! run/schedule.rs   which step may start when, and what became of it
-//! run/child.rs      the processes of one step
+//! check      `--check` of every stage before the first one starts
+//! schedule   which step may start when, and what became of it
+//! child      the processes of one step
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,14 +38,14 @@ pub struct Summary {
     /// How many stages were computed.
     pub ran: usize,
     /// Every selected stage of every experiment.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<StepOutcome>,
     /// Experiment to the metrics of its `evaluate`.
     pub metrics: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 /// One stage of one experiment after a run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
+pub struct StepOutcome {
     /// Name of the experiment.
     pub experiment: String,
     /// Name of the stage.
@@ -143,11 +143,11 @@ impl Run<'_> {
     }
 
     /// Two experiments with one key are one computation: the first of them is the one that ran.
-    fn outcome(&self, step: &Step, artifact: &Artifact, before: &[Outcome]) -> Outcome {
+    fn outcome(&self, step: &Step, artifact: &Artifact, before: &[StepOutcome]) -> StepOutcome {
         let key = artifact.record().key.clone();
         let counted = before.iter().any(|outcome| outcome.stage == step.stage && outcome.key == key);
         let seconds = self.computed.get(&(step.stage.clone(), key.clone())).copied().filter(|_| !counted);
-        Outcome {
+        StepOutcome {
             experiment: step.experiment.clone(),
             stage: step.stage.clone(),
             state: if seconds.is_some() { OutcomeState::Ran } else { OutcomeState::Cached },
@@ -159,7 +159,7 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    fn summary(&self, outcomes: Vec<Outcome>) -> Summary {
+    fn summary(&self, outcomes: Vec<StepOutcome>) -> Summary {
         let of_last = outcomes.iter().filter(|outcome| outcome.stage == LAST_STAGE);
         let metrics = of_last.filter_map(|outcome| {
             let artifact = self.pipeline.store.find(&outcome.stage, &outcome.key).ok()??;

@@ -1,5 +1,10 @@
 //! The rows of a table in two artifacts beside one another: which are the same, which differ, and by how much.
 //!
+//! ```text
+//! measure   how far apart two rows of a table are
+//! curve     where two training runs part
+//! ```
+//!
 //! Rows are paired by the table's key. The first pass keeps two digests a row, the second pairs the rows that differ as
 //! they come, so that maps of ten thousand images never lie in memory together. What only says whose row it is (the
 //! experiment, the key of what was scored) is not compared.

@@ -1,4 +1,10 @@
-//! Answers: plan, status, dag, path, logs, metrics; and verify, which sets aside what is damaged.
+//! Answers: plan, status, path and metrics here, and below
+//!
+//! ```text
+//! graph    dag: the stages as a tree or a graph
+//! logs     the log of a stage, also while it is written
+//! verify   is what the store holds still what was written? sets aside what is damaged
+//! ```
 
 use std::io::Write;
 
@@ -7,7 +13,7 @@ use artifact::{Artifact, Error, Key, Manifest, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::options::{Selection, Source};
+use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
 use crate::reason;
@@ -22,18 +28,18 @@ pub use logs::{LogOptions, logs};
 pub use verify::{Damage, Verification, verify};
 
 /// The source narrowed to one experiment: the one it names, else the main one.
-pub(crate) fn single(source: &Source) -> Result<Source> {
+pub(crate) fn single(source: &PipelineSource) -> Result<PipelineSource> {
     let manifest = Manifest::load(&source.manifest, &source.all_sets())?;
     let name = match source.experiments.as_slice() {
         [] => manifest.main()?,
         [name] => manifest.select_one(name)?,
         _ => return Err(Error::Config("this command answers for one --experiment at a time".into())),
     };
-    Ok(Source { experiments: vec![name], ..source.clone() })
+    Ok(PipelineSource { experiments: vec![name], ..source.clone() })
 }
 
 /// `camflow plan`: what would run, why, and what it cost last time.
-pub fn plan(source: &Source, selection: &Selection, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mut dyn Write) -> Result<()> {
     let plan = Pipeline::open(source)?.plan(selection)?;
     plan.check_inputs()?;
     let (count, unknown) = (plan.to_run().count(), plan.to_run().filter(|step| step.last_seconds.is_none()).count());
@@ -96,7 +102,7 @@ struct Status {
 }
 
 /// `camflow status`: what is committed, since when, how large, and what is being worked on.
-pub fn status(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Result<()> {
     let pipeline = Pipeline::open(source)?;
     let plan = pipeline.plan(&Selection::default())?;
     let mut table = Table::new(&["experiment", "stage", "state", "key", "finished", "size", "seconds"]);
@@ -142,7 +148,7 @@ fn size(artifact: &Artifact) -> u64 {
 }
 
 /// A stage of one experiment, with the pipeline it is of.
-fn step(source: &Source, stage: &str) -> Result<(Pipeline, Step)> {
+fn step(source: &PipelineSource, stage: &str) -> Result<(Pipeline, Step)> {
     let pipeline = Pipeline::open(&single(source)?)?;
     pipeline.check_stage(stage)?;
     let plan = pipeline.plan(&Selection::default())?;
@@ -152,7 +158,7 @@ fn step(source: &Source, stage: &str) -> Result<(Pipeline, Step)> {
 }
 
 #[derive(Serialize)]
-struct Place<'a> {
+struct StagePath<'a> {
     stage: &'a str,
     experiment: &'a str,
     key: &'a Key,
@@ -160,7 +166,7 @@ struct Place<'a> {
 }
 
 /// `camflow path`: the directory of a stage's artifact.
-pub fn path(source: &Source, stage: &str, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn path(source: &PipelineSource, stage: &str, json: bool, out: &mut dyn Write) -> Result<()> {
     let (_, step) = step(source, stage)?;
     let experiment = &step.experiment;
     let Some(artifact) = &step.artifact else {
@@ -168,7 +174,10 @@ pub fn path(source: &Source, stage: &str, json: bool, out: &mut dyn Write) -> Re
         return Err(Error::NotCommitted(format!("{stage} ({experiment}) is not committed; {how}")));
     };
     if json {
-        return text::emit_json(out, &Place { stage, experiment, key: &artifact.record().key, path: artifact.dir() });
+        return text::emit_json(
+            out,
+            &StagePath { stage, experiment, key: &artifact.record().key, path: artifact.dir() },
+        );
     }
     text::emit(out, &format!("{}\n", artifact.dir().display()))
 }
@@ -182,7 +191,7 @@ struct Metric {
 }
 
 /// `camflow metrics`: the metrics of every committed stage.
-pub fn metrics(source: &Source, json: bool, out: &mut dyn Write) -> Result<()> {
+pub fn metrics(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Result<()> {
     let plan = Pipeline::open(source)?.plan(&Selection::default())?;
     let mut all = Vec::new();
     let mut table = Table::new(&["experiment", "stage", "metric", "value"]);

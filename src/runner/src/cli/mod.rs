@@ -1,4 +1,8 @@
 //! Commands and options, and the hand-over to `camflow-query`, `camflow-report` and `camflow-weights`.
+//!
+//! ```text
+//! args   what the commands have in common: options, and the ends of their help
+//! ```
 
 use std::ffi::OsString;
 use std::io::stdout;
@@ -6,17 +10,18 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 
+use artifact::error::exit;
 use artifact::{Error, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions};
 
-use args::{AFTER_HELP, ARTIFACT_HELP, Output, Pipeline, Select};
+use args::{ARTIFACT_HELP, OutputArgs, PipelineArgs, SelectArgs, after_help};
 
 mod args;
 
 /// Run the stages of a pipeline that are stale, and explain why they are
 #[derive(Debug, Parser)]
-#[command(name = "camflow", version, after_help = AFTER_HELP)]
+#[command(name = "camflow", version, after_help = after_help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,62 +30,63 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run what is not committed
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_help = after_help())]
     Run {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        select: Select,
+        select: SelectArgs,
         /// Run up to N stage processes at a time: independent stages side by side, and those that work image by image
         /// as shards, with a GPU each (device = "cuda") or an even share of the cores
-        #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+        #[arg(long, short, default_value_t = 1, value_name = "N")]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: u16,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// What would run, why, and about how long it would take
     Plan {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        select: Select,
+        select: SelectArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// What is committed, since when, how large
     Status {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Why a stage is committed or not: which value changed, from what to what, at which line
     Explain {
         /// The stage
         stage: String,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// The stages as a tree
     Dag {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         /// Print a graph for Graphviz instead
         #[arg(long, conflicts_with = "json")]
         dot: bool,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// The directory of a stage's artifact
     Path {
         /// The stage
         stage: String,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// The log of a stage, of its artifact or of the work in progress
     Logs {
@@ -90,16 +96,16 @@ enum Command {
         #[arg(short, long)]
         follow: bool,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// The metrics of every committed stage
     Metrics {
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Two artifacts beside one another: parameters, metrics, and rows, the worst first
     #[command(after_help = ARTIFACT_HELP)]
@@ -114,9 +120,9 @@ enum Command {
         #[arg(long, default_value_t = 10, value_name = "N")]
         limit: usize,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Read every artifact that is needed; set the damaged ones aside
     Verify {
@@ -124,9 +130,9 @@ enum Command {
         #[arg(long)]
         deep: bool,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Take over the result of an earlier version of a stage, of which nothing else has changed
     Accept {
@@ -136,15 +142,16 @@ enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Remove the artifacts that neither the manifest nor a latest link or pin needs, and what is old in work/
     ///
     /// The manifest needs what its experiments resolve to, so its stage binaries have to be there. Whatever a kept
     /// artifact was computed from is kept too, and what somebody works on. Unfinished work and what was set aside as
-    /// damaged stay for a day unless --older says otherwise. A stage with artifacts and no latest link at all is refused.
+    /// damaged stay for a day unless --older says otherwise. Where a stage has artifacts and no latest link at all,
+    /// nothing is removed.
     Gc {
         /// Only say what would be removed
         #[arg(long)]
@@ -156,9 +163,9 @@ enum Command {
         #[arg(long, value_name = "DURATION", value_parser = runner::parse_duration)]
         older: Option<std::time::Duration>,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Keep an artifact, and what it was computed from, whatever gc removes
     #[command(after_help = ARTIFACT_HELP)]
@@ -169,9 +176,9 @@ enum Command {
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     /// Take a pin away
     #[command(after_help = ARTIFACT_HELP)]
@@ -179,9 +186,9 @@ enum Command {
         /// The artifact
         artifact: String,
         #[command(flatten)]
-        pipeline: Pipeline,
+        pipeline: PipelineArgs,
         #[command(flatten)]
-        output: Output,
+        output: OutputArgs,
     },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -193,7 +200,7 @@ pub fn main() -> Result<ExitCode> {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return Ok(if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS });
+            return Ok(if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS });
         }
     };
     let out = &mut stdout();
@@ -251,7 +258,8 @@ fn hand_over(words: &[OsString]) -> Result<()> {
         let known: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
         let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
         return Err(Error::Config(format!(
-            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, query, report, weights",
+            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, query, report, \
+             weights",
             known.join(", ")
         )));
     };
