@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use artifact::error::printable;
+use artifact::error::{exit, printable};
 use artifact::{Error, Result};
 use clap::Parser;
 use data::weights::{Stored, Weights, published};
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
         }
     };
     match run(&args) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use artifact::error::exit;
 use artifact::store::{Claim, LOG_FILE, Stamp};
 use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, ParamError, Result, StagePlan, Store, Work};
 use clap::Parser;
@@ -13,11 +14,7 @@ use crate::{Context, Description, Log, OpenDevice, Outcome, Shard, Stage, Stop, 
 
 /// Options of every stage binary.
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 committed; 65 bad input data; 69 an input is not committed; 75 stopped on a signal \
-                  with a checkpoint, run again; 78 bad configuration; 1 anything else."
-)]
+#[command(version, after_help = exit::HELP)]
 struct Options {
     /// The manifest with every parameter
     #[arg(long, default_value = Manifest::DEFAULT_FILE)]
@@ -92,7 +89,7 @@ pub fn main<S: Stage>() -> ExitCode {
 fn options() -> Result<Options, ExitCode> {
     Options::try_parse().map_err(|error| {
         let _ = error.print();
-        if error.use_stderr() { ExitCode::from(78) } else { ExitCode::SUCCESS }
+        if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS }
     })
 }
 
