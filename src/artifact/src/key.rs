@@ -48,12 +48,8 @@ impl Preimage {
 
     /// The fields in which `self` (new) differs from `old`, as dotted names with old and new value.
     pub fn changes_from(&self, old: &Self) -> Vec<Change> {
-        let leaves = |preimage: &Self| {
-            let mut leaves = BTreeMap::new();
-            collect_leaves(&serde_json::to_value(preimage).expect("a preimage is JSON"), String::new(), &mut leaves);
-            leaves
-        };
-        let (old, new) = (leaves(old), leaves(self));
+        let json = |preimage: &Self| serde_json::to_value(preimage).expect("a preimage is JSON");
+        let (old, new) = (leaves(&json(old)), leaves(&json(self)));
         let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
         let change = |name: &String| (old.get(name), new.get(name));
         let differing = names.into_iter().filter(|name| {
@@ -75,6 +71,13 @@ pub struct Change {
     pub old: Option<Value>,
     /// What it is now.
     pub new: Option<Value>,
+}
+
+/// The leaves of a JSON value under dotted names, such as `optimizer.lr`. Lists and empty tables are leaves.
+pub fn leaves(value: &Value) -> BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    collect_leaves(value, String::new(), &mut leaves);
+    leaves
 }
 
 fn collect_leaves(value: &Value, name: String, leaves: &mut BTreeMap<String, Value>) {
