@@ -9,7 +9,7 @@ use runner::{Selection, Source};
 /// Ends the help of camflow and of `run`.
 pub const AFTER_HELP: &str = "\
 Also, where these programs stand beside camflow:
-  query    Ask questions of the tables (camflow-query)
+  query    Ask questions of the tables (camflow-report)
   report   Write the report (camflow-report)
   weights  Show what a file of weights holds and which backbones it fits (camflow-weights)
 
