@@ -40,7 +40,7 @@ fn from_images_to_scores_and_only_what_changed_runs_again() {
 fn by_hand_uses_the_same_store(world: &World) {
     let by_hand = world.commit("threshold-sweep", &["--set", "threshold-sweep.count=30"]);
     assert_eq!(by_hand.table::<SweepRow>().unwrap().rows, 30 * 7);
-    let summary = world.run(&["threshold-sweep.count=30", "train-cam.variant=rcm+mam"]);
+    let summary = world.run(&["threshold-sweep.count=30", "train-cam.terms=[\"cls\", \"rcm\", \"mam\"]"]);
     let sweep = summary.outcomes.iter().find(|o| o.experiment == "rcm+mam" && o.stage == "threshold-sweep").unwrap();
     assert_eq!((&sweep.state, &sweep.key), (&OutcomeState::Cached, &by_hand.record().key));
 }

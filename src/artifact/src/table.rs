@@ -57,28 +57,36 @@ pub trait Visitor {
     fn visit<R: Row>(self) -> Self::Output;
 }
 
-/// Hands the row type of a table to a visitor; `None` where there is no table of this name.
-pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
-    macro_rules! visit {
-        ($($row:ty),*) => {
+/// A table as it is declared.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its schema.
+    pub version: u32,
+    /// Its columns in their order, each with what it means as metadata `doc`.
+    pub schema: SchemaRef,
+}
+
+macro_rules! every_table {
+    ($($row:ty)*) => {
+        /// Hands the row type of a table to a visitor; `None` where there is no table of this name.
+        pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
             match table {
                 $(<$row>::TABLE => Some(visitor.visit::<$row>()),)*
                 _ => None,
             }
-        };
-    }
-    visit!(
-        DatasetRow,
-        CurveRow,
-        CamRow,
-        CrfRow,
-        SweepRow,
-        HistogramRow,
-        LabelRow,
-        ScoreRow,
-        ClassScoreRow,
-        ConfusionRow
-    )
+        }
+
+        /// All tables.
+        pub fn declarations() -> Vec<Declaration> {
+            vec![$(Declaration { name: <$row>::TABLE, version: <$row>::VERSION, schema: <$row>::schema() }),*]
+        }
+    };
+}
+
+every_table! {
+    DatasetRow CamRow CrfRow SweepRow HistogramRow LabelRow ConfusionRow ClassScoreRow ScoreRow CurveRow
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.

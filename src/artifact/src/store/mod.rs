@@ -52,7 +52,7 @@ pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableReco
 pub use scan::Place;
 pub use work::Work;
 
-use crate::{Error, Key, Preimage, Result, Row, failpoint};
+use crate::{Error, Key, Preimage, Result, Row, dotted, failpoint};
 
 /// Name of the file whose presence commits an artifact.
 pub const RECORD_FILE: &str = "artifact.json";
@@ -267,8 +267,7 @@ impl Artifact {
     /// A parameter with which it was made, such as a network's `backbone`, by its dotted name: read from the artifact, so
     /// that it stands in the manifest once.
     pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let params = &self.record.preimage.params;
-        let value = name.split('.').try_fold(params, |table, name| table.get(name)).cloned().unwrap_or_default();
+        let value = dotted::get(&self.record.preimage.params, name).cloned().unwrap_or_default();
         serde_json::from_value(value).map_err(|error| {
             Error::NotCommitted(format!("{}: cannot use its parameter '{name}' ({error})", self.dir.display()))
         })
