@@ -244,7 +244,7 @@ pub fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Becomes `camflow-<name>`, as git becomes git-<name>: found beside this program, else on the PATH.
+/// Becomes `camflow-<name>`, as git becomes `git-<name>`: found beside this program, else on the PATH.
 fn hand_over(words: &[OsString]) -> Result<()> {
     let (name, rest) = words.split_first().expect("clap gives the name first");
     let mut program = OsString::from("camflow-");
