@@ -1,5 +1,5 @@
-//! A disk that is full or cannot be written to. Where the machine lets an ordinary user mount a small tmpfs, that is the
-//! disk; elsewhere a limit on the size of files and a store without the right to write stand in for it.
+//! A disk that is full or cannot be written to. Where the machine lets an ordinary user mount a small tmpfs, that is
+//! the disk; elsewhere a limit on the size of files and a store without the right to write stand in for it.
 
 use std::io::Write as _;
 use std::process::{Command, Output};
@@ -70,7 +70,8 @@ fn a_full_disk_is_named_and_room_is_all_that_it_takes() {
 #[test]
 fn a_file_that_may_grow_no_further_is_named_and_room_is_all_that_it_takes() {
     let world = World::new();
-    // A write beyond the limit fails, as on a full disk, instead of ending the process. The rows of prepare-data need more.
+    // A write beyond the limit fails, as on a full disk, instead of ending the process. The rows of prepare-data need
+    // more.
     let script = r#"
         trap '' XFSZ
         images="--set data.images=50000"

@@ -52,7 +52,8 @@ const QUESTIONS: [&[&str]; 6] =
 #[test]
 fn ten_times_the_images_cost_no_read_more() {
     for ((few, many), args) in costs(40, 8).iter().zip(&costs(400, 8)).zip(QUESTIONS) {
-        // A file so new that it may change again within a tick of its clock is read again: two reads, however many images.
+        // A file so new that it may change again within a tick of its clock is read again: two reads, however many
+        // images.
         assert!(many.reads <= few.reads + 4, "{args:?}: {} and {}", few.reads, many.reads);
         // Records of more rows have longer numbers.
         assert!(many.bytes as f64 <= few.bytes as f64 * 1.02, "{args:?}: {} and {}", few.bytes, many.bytes);

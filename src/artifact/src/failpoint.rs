@@ -1,8 +1,9 @@
 //! Places at which a test may kill the process, or make the system refuse, in the very binaries that users run.
 //!
 //! `CAMFLOW_FAILPOINT=NAME[@PART-OF-PATH][#N]=ACTION`: at the N-th (from 1) passage of `NAME` with a path that holds
-//! `PART-OF-PATH`, the process is killed (`kill`: SIGKILL) or stands still until it is told to go on (`stop`: SIGSTOP),
-//! or the step fails as on a full (`enospc`), broken (`eio`) or read-only disk (`erofs`). Unset, a place costs one load.
+//! `PART-OF-PATH`, the process is killed (`kill`: SIGKILL) or stands still until it is told to go on (`stop`:
+//! SIGSTOP), or the step fails as on a full (`enospc`), broken (`eio`) or read-only disk (`erofs`). Unset, a place
+//! costs one load.
 
 use std::io;
 use std::path::Path;

@@ -95,7 +95,8 @@ fn column_name(field: &'static str) -> &'static str {
 }
 
 macro_rules! table {
-    ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group, by $($key:ident)+ {
+    ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group,
+     by $($key:ident)+ {
         $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)*
     }) => {
         $(#[doc = $doc])*
@@ -128,7 +129,11 @@ macro_rules! table {
 
             fn from_batch(batch: &RecordBatch, index: usize) -> Self {
                 let column = |name: &str| batch.column_by_name(name).map(|array| array.as_ref() as &dyn Array);
-                Self { $($field: column(column_name(stringify!($field))).map(|a| <$ty>::get(a, index)).unwrap_or_default(),)* }
+                Self {
+                    $($field: column(column_name(stringify!($field)))
+                        .map(|array| <$ty>::get(array, index))
+                        .unwrap_or_default(),)*
+                }
             }
 
             fn digest(&self) -> [u8; 32] {

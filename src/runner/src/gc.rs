@@ -200,9 +200,9 @@ fn unlinked_error(source: &PipelineSource, store: &Store, unlinked: &[String], f
         ),
     };
     Error::NotCommitted(format!(
-        "nothing was removed: {root} has artifacts of {} and no `latest` link that says which of them are needed, as in \
-         a copy without its links; `camflow run --manifest {manifest} --store {root}{sets}` sets the links of what is \
-         committed and computes only what `camflow plan` lists{elsewhere}",
+        "nothing was removed: {root} has artifacts of {} and no `latest` link that says which of them are needed, as \
+         in a copy without its links; `camflow run --manifest {manifest} --store {root}{sets}` sets the links of what \
+         is committed and computes only what `camflow plan` lists{elsewhere}",
         unlinked.join(", ")
     ))
 }

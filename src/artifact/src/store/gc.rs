@@ -1,9 +1,9 @@
 //! What nobody needs any more, and its removal.
 //!
-//! An artifact is needed if the manifest describes it, if a `latest` link names it, if it is pinned, if a process reads it,
-//! or if one of these was computed from it. A stage with artifacts and no link has lost its links: all its artifacts are
-//! needed. What is removed is first moved to `work/trash/` by one rename. So a reader sees a whole artifact or none, and
-//! what a killed removal leaves lies where the next run or gc removes it.
+//! An artifact is needed if the manifest describes it, if a `latest` link names it, if it is pinned, if a process
+//! reads it, or if one of these was computed from it. A stage with artifacts and no link has lost its links: all its
+//! artifacts are needed. What is removed is first moved to `work/trash/` by one rename. So a reader sees a whole
+//! artifact or none, and what a killed removal leaves lies where the next run or gc removes it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -302,8 +302,8 @@ pub(super) fn is_leased(lock: &Path) -> bool {
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)) || speaks(&file))
 }
 
-/// Was the file written a moment ago? The lock of a holder on another machine may not be visible here, but such a holder
-/// writes into the file again and again.
+/// Was the file written a moment ago? The lock of a holder on another machine may not be visible here, but such a
+/// holder writes into the file again and again.
 fn speaks(lock: &File) -> bool {
     let Ok(meta) = lock.metadata() else { return false };
     let written = meta.modified().unwrap_or(UNIX_EPOCH);

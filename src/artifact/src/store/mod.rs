@@ -8,6 +8,7 @@
 //! accept   an artifact taken over from an earlier version of its stage
 //! scan     a whole store read through
 //! gc       what nobody needs any more, and its removal; pins
+//! files    files that are there whole or not at all
 //! ```
 //!
 //! On disk it is
@@ -30,6 +31,7 @@
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
 mod accept;
+mod files;
 mod gc;
 mod lease;
 mod part;
@@ -38,13 +40,14 @@ mod scan;
 mod work;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+pub use files::{Stamp, write_atomically, write_atomically_with};
+pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
@@ -247,8 +250,8 @@ impl Artifact {
         &self.record
     }
 
-    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one if
-    /// its store no longer holds it.
+    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one
+    /// if its store no longer holds it.
     pub fn ancestors(&self) -> Result<(Vec<Self>, Option<String>)> {
         let stage = &self.record.preimage.stage;
         let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
@@ -264,8 +267,8 @@ impl Artifact {
         Ok((ancestors, None))
     }
 
-    /// A parameter with which it was made, such as a network's `backbone`, by its dotted name: read from the artifact, so
-    /// that it stands in the manifest once.
+    /// A parameter with which it was made, such as a network's `backbone`, by its dotted name: read from the artifact,
+    /// so that it stands in the manifest once.
     pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let value = dotted::get(&self.record.preimage.params, name).cloned().unwrap_or_default();
         serde_json::from_value(value).map_err(|error| {
@@ -341,87 +344,4 @@ impl Artifact {
         }
         Ok(())
     }
-}
-
-/// Which file it is, and when its content or attributes last changed, which no program can set. If two stamps are equal,
-/// nobody has changed or replaced the file in between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    inode: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// Of a file.
-    pub fn of(path: &Path) -> Result<Self> {
-        let meta = fs::metadata(path).map_err(Error::io("read", path))?;
-        Ok(Self { inode: meta.ino(), changed: (meta.ctime(), meta.ctime_nsec()) })
-    }
-}
-
-/// BLAKE3 of a file's bytes in hexadecimal.
-pub(crate) fn file_digest(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io("open", path))?;
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
-/// A name beside `path` that no other process uses, be it on this machine or another.
-pub(crate) fn temporary_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.{}.tmp", lease::hostname(), std::process::id()))
-}
-
-/// Writes a file such that it is there whole or not at all: temporary name, sync, rename, sync of the directory.
-pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
-    atomically(path, |temporary| {
-        let mut file = File::create(temporary).map_err(Error::io("create", path))?;
-        let written = file.write_all(content).and_then(|()| failpoint::pass("file.sync", path));
-        written.and_then(|()| file.sync_all()).map_err(Error::io("write", path))
-    })
-}
-
-/// The same of a file that another writer fills: `write` is given a temporary name. Returns what it wrote.
-pub fn write_atomically_with(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<FileRecord> {
-    atomically(path, |temporary| {
-        write(temporary)?;
-        FileRecord::of(temporary)
-    })
-}
-
-/// Gives a file its name once `write` has written and synced it under a temporary one.
-fn atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    let temporary = temporary_name(path);
-    let put = || {
-        failpoint::pass("file.rename", path)?;
-        fs::rename(&temporary, path)?;
-        failpoint::pass("file.renamed", path)
-    };
-    let written = || {
-        failpoint::pass("file.create", path).map_err(Error::io("write", path))?;
-        let written = write(&temporary)?;
-        put().map_err(Error::io("write", path))?;
-        sync_dir(path.parent().unwrap_or(Path::new(".")))?;
-        Ok(written)
-    };
-    written().inspect_err(|_| drop(fs::remove_file(&temporary)))
-}
-
-/// Removes a file, or a directory with all that is in it. It is no failure if there is none, or if another process removes
-/// it too.
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    loop {
-        let is_dir = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-        match if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
-            Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_ok() => {}
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("remove", path)(error)),
-            _ => return Ok(()),
-        }
-    }
-}
-
-/// Makes the renames in a directory last through a loss of power.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
 }

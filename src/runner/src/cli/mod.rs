@@ -244,8 +244,8 @@ pub fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Becomes `camflow-<name>`, as git becomes git-<name>: found beside this program, else on the PATH. `camflow-report` is
-/// both `query` and `report`, and is told which.
+/// Becomes `camflow-<name>`, as git becomes `git-<name>`: found beside this program, else on the PATH. `camflow-report`
+/// is both `query` and `report`, and is told which.
 fn hand_over(words: &[OsString]) -> Result<()> {
     let (name, rest) = words.split_first().expect("clap gives the name first");
     let is_reader = name == "query" || name == "report";
