@@ -57,6 +57,24 @@ pub trait Visitor {
     fn visit<R: Row>(self) -> Self::Output;
 }
 
+/// Hands the row types of all tables, which are listed here alone, to a macro.
+macro_rules! with_every_table {
+    ($macro:ident) => {
+        $macro!(
+            DatasetRow,
+            CamRow,
+            CrfRow,
+            SweepRow,
+            HistogramRow,
+            LabelRow,
+            ConfusionRow,
+            ClassScoreRow,
+            ScoreRow,
+            CurveRow
+        )
+    };
+}
+
 /// Hands the row type of a table to a visitor; `None` where there is no table of this name.
 pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
     macro_rules! visit {
@@ -67,18 +85,28 @@ pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
             }
         };
     }
-    visit!(
-        DatasetRow,
-        CurveRow,
-        CamRow,
-        CrfRow,
-        SweepRow,
-        HistogramRow,
-        LabelRow,
-        ScoreRow,
-        ClassScoreRow,
-        ConfusionRow
-    )
+    with_every_table!(visit)
+}
+
+/// A table as it is declared.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its schema.
+    pub version: u32,
+    /// Its columns in their order, each with what it means as metadata `doc`.
+    pub schema: SchemaRef,
+}
+
+/// All tables.
+pub fn declarations() -> Vec<Declaration> {
+    macro_rules! declare {
+        ($($row:ty),*) => {
+            vec![$(Declaration { name: <$row>::TABLE, version: <$row>::VERSION, schema: <$row>::schema() }),*]
+        };
+    }
+    with_every_table!(declare)
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.

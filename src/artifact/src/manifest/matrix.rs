@@ -30,9 +30,19 @@ impl Setup<'_> {
     }
 }
 
-/// The name of a variant at a seed.
-fn at_seed(variant: &str, seed: u64) -> String {
+/// The name of a variant at a seed: `rcm~2`.
+pub fn at_seed(variant: &str, seed: u64) -> String {
     format!("{variant}{SEED_MARK}{seed}")
+}
+
+/// The variant and the seed that the name of an experiment consists of: `rcm` and 2 of `rcm~2`. The name of an experiment
+/// outside a matrix is the variant itself, without a seed.
+pub fn variant_of(experiment: &str) -> (&str, Option<u64>) {
+    let parts = experiment.rsplit_once(SEED_MARK).and_then(|(variant, seed)| Some((variant, seed.parse().ok()?)));
+    match parts {
+        Some((variant, seed)) if at_seed(variant, seed) == experiment => (variant, Some(seed)),
+        _ => (experiment, None),
+    }
 }
 
 impl Manifest {
@@ -54,7 +64,7 @@ impl Manifest {
         let main = self.main()?;
         let variants = self.variants().map(|(name, _)| name);
         let mut variants: Vec<_> = variants.collect();
-        variants.sort_by_key(|name| main.rsplit_once(SEED_MARK).is_some_and(|(variant, _)| variant == *name));
+        variants.sort_by_key(|name| matches!(variant_of(&main), (variant, Some(_)) if variant == *name));
         let plain = self.table("experiment").filter(|(name, _)| self.variant(name).is_none());
         let mut names: Vec<_> = plain.map(|(name, _)| name.clone()).collect();
         for seed in self.seeds()? {
@@ -158,10 +168,9 @@ impl Manifest {
 
     /// Variant, what it lays over the stages, and seed of the name of an experiment of the matrix.
     fn at_seed<'a>(&self, experiment: &'a str) -> Option<(&'a str, &Node, u64)> {
-        let (variant, _) = experiment.rsplit_once(SEED_MARK)?;
+        let (variant, Some(seed)) = variant_of(experiment) else { return None };
         let over = self.variant(variant)?;
-        let seed = self.seeds().ok()?.into_iter().find(|seed| at_seed(variant, *seed) == experiment)?;
-        Some((variant, over, seed))
+        self.seeds().ok()?.contains(&seed).then_some((variant, over, seed))
     }
 
     fn seeds(&self) -> Result<Vec<u64>> {
@@ -193,4 +202,17 @@ fn check_name(name: &str, node: &Node) -> Result<()> {
          + - _ . , = after a letter or digit, 100 at most",
         node.origin()
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_apart_as_it_was_put_together() {
+        assert_eq!(variant_of(&at_seed("rcm+mam", 12)), ("rcm+mam", Some(12)));
+        for plain in ["rcm", "rcm~x", "rcm~02"] {
+            assert_eq!(variant_of(plain), (plain, None));
+        }
+    }
 }

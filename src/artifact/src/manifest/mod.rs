@@ -40,6 +40,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+pub use matrix::{at_seed, variant_of};
 pub use plan::{ExperimentPlan, StageId, StagePlan};
 pub use tree::{Node, Origin};
 
