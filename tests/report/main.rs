@@ -1,7 +1,17 @@
-//! `camflow-query` and `camflow-report` on a small store made up here: no stage and no torch is needed.
+//! `camflow query` and `camflow report` on a small store made up here: no stage and no torch is needed.
 //!
-//! `REPORT_STORE=DIR cargo test -p report keep_a_store` leaves such a store in DIR to look at.
+//! `REPORT_STORE=DIR cargo test -p report the_made_up_store` leaves such a store in DIR to look at.
+//!
+//! ```text
+//! store         the made-up store
+//! drawing       its images
+//! command_line  exit codes and help
+//! query         questions in SQL
+//! page          the report
+//! paper         the paper's tables
+//! ```
 
+mod command_line;
 mod drawing;
 mod page;
 mod paper;
@@ -11,13 +21,12 @@ mod store;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs one of the two programs on a store.
-fn run(program: &str, store: &Path, args: &[&str]) -> Output {
-    let program = match program {
-        "query" => env!("CARGO_BIN_EXE_camflow-query"),
-        _ => env!("CARGO_BIN_EXE_camflow-report"),
-    };
-    Command::new(program).arg("--store").arg(store).args(args).output().expect("the program starts")
+/// The program that is both `camflow query` and `camflow report`.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_camflow-report");
+
+/// Runs one of the two commands on a store.
+fn run(command: &str, store: &Path, args: &[&str]) -> Output {
+    Command::new(PROGRAM).arg(command).arg("--store").arg(store).args(args).output().expect("the program starts")
 }
 
 fn stdout(output: &Output) -> String {
@@ -30,8 +39,21 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn keep_a_store() {
-    if let Some(dir) = std::env::var_os("REPORT_STORE") {
-        store::write(Path::new(&dir));
+fn the_made_up_store_is_whole() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = std::env::var_os("REPORT_STORE").map_or(temporary.path().to_owned(), Into::into);
+    store::write(&dir);
+    let store = artifact::Store::open(&dir).unwrap();
+    assert_eq!(store.stages().unwrap(), store::STAGES);
+    for place in store.places().unwrap() {
+        let artifact = place.found.unwrap().expect("every directory of a stage holds an artifact");
+        artifact.verify().unwrap();
+        assert_eq!(
+            artifact.verify_content().unwrap(),
+            [""; 0],
+            "{}: tables that are not declared",
+            place.dir.display()
+        );
     }
+    assert!(store.dangling_links().unwrap().is_empty());
 }

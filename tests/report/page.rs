@@ -63,10 +63,10 @@ fn the_page_holds_what_the_store_has() {
         "+15.3 over baseline",
         "<a class=\"dagger\" href=\"#dagger\" title=\"threshold (train)\">†</a></td>",
         "<dt>CAM</dt><dd>threshold (train)</dd>",
-        "Pseudo-label · rcm+mam",
+        "random-walk · rcm+mam",
         "CAM · baseline",
         "CAM · rcm+mam",
-        "DeepLab · rcm+mam",
+        "train-deeplab · rcm+mam",
         "Ground truth",
         "Training images",
         "Validation images",
@@ -84,7 +84,7 @@ fn the_page_holds_what_the_store_has() {
         assert!(html.contains(part), "{part} is not there");
     }
     assert!(!html.contains("cat & <dog>"));
-    assert!(!html.contains("DeepLab · baseline"), "its table of predictions is empty");
+    assert!(!html.contains("train-deeplab · baseline"), "its table of predictions is empty");
     assert_eq!(html.matches("<img").count() % 2, 0, "photographs with as many truths");
     assert_eq!(html.matches("alt=\"Photograph of").count(), 12);
     assert_eq!(html.matches("<h3>prepare-data").count(), 0);

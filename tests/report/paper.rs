@@ -8,27 +8,34 @@ use artifact::{Artifact, Store};
 use serde_json::{Value, json};
 
 use crate::store::{publish_as, work_at};
-use crate::{run, stderr, stdout};
+use crate::{PROGRAM, run, stderr, stdout};
 
 /// A training and its CAMs, as the stages' own parameters tell them.
 #[derive(Clone, Copy)]
 struct Setting {
     experiment: &'static str,
-    variant: &'static str,
+    terms: &'static [&'static str],
+    attention: &'static str,
     supervision: &'static str,
     update: &'static str,
     threshold: f64,
     scales: &'static [f64],
-    /// Variant of the training from whose network it goes on, if from any.
-    start: Option<&'static str>,
+    /// Terms of the training from whose network it goes on, if from any.
+    start: Option<&'static [&'static str]>,
     /// mIoU at seed 1; 0.02 less at seed 2.
     miou: f64,
 }
 
 const ALL: &[f64] = &[0.5, 1.0, 1.5, 2.0];
+const BASELINE: &[&str] = &["cls"];
+const RCM: &[&str] = &["cls", "rcm"];
+const MAM: &[&str] = &["cls", "mam"];
+const BOTH: &[&str] = &["cls", "rcm", "mam"];
+const SEAM: &[&str] = &["cls", "seam"];
 const USUAL: Setting = Setting {
     experiment: "rcm",
-    variant: "rcm",
+    terms: RCM,
+    attention: "mam",
     supervision: "contrastive",
     update: "ema",
     threshold: 0.2,
@@ -37,21 +44,30 @@ const USUAL: Setting = Setting {
     miou: 0.5,
 };
 
-/// What is in the preimage of train-cam: parameters without effect are not.
+/// What is in the preimage of train-cam: of terms that are not listed there is no table.
 fn train_params(setting: &Setting) -> Value {
-    let mut params = json!({"variant": setting.variant, "optimizer": {"lr": 0.1}});
-    if setting.variant != "baseline" {
-        params["support"] = json!({"update": setting.update, "momentum": 0.99});
+    let tables = [
+        ("cls", json!({"weight": 1.0, "from_epoch": 1})),
+        (
+            "rcm",
+            json!({"supervision": setting.supervision, "threshold": setting.threshold, "weight": 1.0, "from_epoch": 1}),
+        ),
+        ("mam", json!({"attention": setting.attention, "weight": 1.0, "from_epoch": 6})),
+        ("seam", json!({"weight": 1.0, "from_epoch": 1})),
+    ];
+    let mut params = json!({"terms": setting.terms, "optimizer": {"lr": 0.1}});
+    for (term, table) in tables.into_iter().filter(|(term, _)| setting.terms.contains(term)) {
+        params[term] = table;
     }
-    if setting.variant.contains("rcm") {
-        params["rcm"] = json!({"supervision": setting.supervision, "threshold": setting.threshold, "weight": 1.0});
+    if setting.terms.contains(&"rcm") || setting.terms.contains(&"mam") {
+        params["support"] = json!({"update": setting.update, "momentum": 0.99});
     }
     params
 }
 
 /// Writes one experiment; an artifact that another one made already is used, as the stages do.
 fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Option<&str>) {
-    let from = setting.start.unwrap_or_default();
+    let from = setting.start.unwrap_or_default().concat();
     let value = |params: &Value| {
         params.to_string().bytes().chain(from.bytes()).map(f64::from).sum::<f64>() + seed as f64 * 1000.0
     };
@@ -61,7 +77,7 @@ fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Opti
             work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value: value(params) }]).unwrap();
         })
     };
-    let start = setting.start.map(|variant| train(&json!({"variant": variant}), &[]));
+    let start = setting.start.map(|terms| train(&json!({"terms": terms}), &[]));
     let trained = train(params, &start.iter().collect::<Vec<_>>());
     let extract = json!({"scales": setting.scales, "flip": true});
     let cams = committed(store, "extract-msinf-cam", extract, None, &[&trained], |work| {
@@ -139,10 +155,10 @@ fn tables(store: &Path) -> String {
 fn rows_are_found_by_their_parameters_and_seeds_are_averaged() {
     let dir = store(&[
         USUAL,
-        Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL },
+        Setting { experiment: "b", terms: BASELINE, miou: 0.4, ..USUAL },
         Setting { experiment: "c", supervision: "direct", miou: 0.42, ..USUAL },
         Setting { experiment: "d", update: "shared", miou: 0.44, ..USUAL },
-        Setting { experiment: "e", variant: "rcm+mam", miou: 0.6, ..USUAL },
+        Setting { experiment: "e", terms: BOTH, miou: 0.6, ..USUAL },
     ]);
     let text = tables(dir.path());
     let lines = [
@@ -167,44 +183,72 @@ fn rows_are_found_by_their_parameters_and_seeds_are_averaged() {
 #[test]
 fn single_scales_are_of_the_same_training() {
     let mut settings = vec![USUAL];
-    for (variant, experiment, all) in [("baseline", "b", 0.4), ("rcm+mam", "e", 0.6)] {
-        settings.push(Setting { experiment, variant, miou: all, ..USUAL });
+    for (terms, all) in [(BASELINE, 0.4), (SEAM, 0.5), (BOTH, 0.6)] {
+        settings.push(Setting { terms, miou: all, ..USUAL });
         for (scales, less) in [(&[0.5][..], 0.04), (&[1.0], 0.02), (&[1.5], 0.02), (&[2.0], 0.04)] {
-            settings.push(Setting { experiment, variant, scales, miou: all - less, ..USUAL });
+            settings.push(Setting { terms, scales, miou: all - less, ..USUAL });
         }
     }
     for (index, setting) in settings.iter_mut().enumerate().skip(1) {
-        setting.experiment = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"][index];
+        setting.experiment = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"][index];
     }
     let dir = store(&settings);
     let text = tables(dir.path());
     let lines = [
-        "| 0.5 | 2 | 40.2 | 35.0 ± 1.4 † | 60.8 | 55.0 ± 1.4 † |",
-        "| 1.5 | 2 | 49.0 | 37.0 ± 1.4 † | 61.7 | 57.0 ± 1.4 † |",
-        "| mean of the four | 2 | 46.0 | 36.0 ± 1.4 † | 61.2 | 56.0 ± 1.4 † |",
-        "| deviation of the four | 2 | 3.4 | 1.0 ± 0.0 † | 1.1 | 1.0 ± 0.0 † |",
-        "| all together | 2 | 48.4 | 39.0 ± 1.4 † | 63.7 | 59.0 ± 1.4 † |",
+        "| Scale | n | Baseline paper | Baseline here | SEAM paper | SEAM here | RCM + MAM paper | RCM + MAM here |",
+        "| 0.5 | 2 | 40.2 | 35.0 ± 1.4 † | 49.4 | 45.0 ± 1.4 † | 60.8 | 55.0 ± 1.4 † |",
+        "| 1.5 | 2 | 49.0 | 37.0 ± 1.4 † | 52.3 | 47.0 ± 1.4 † | 61.7 | 57.0 ± 1.4 † |",
+        "| mean of the four | 2 | 46.0 | 36.0 ± 1.4 † | 50.7 | 46.0 ± 1.4 † | 61.2 | 56.0 ± 1.4 † |",
+        "| deviation of the four | 2 | 3.4 | 1.0 ± 0.0 † | 1.2 | 1.0 ± 0.0 † | 1.1 | 1.0 ± 0.0 † |",
+        "| all together | 2 | 48.4 | 39.0 ± 1.4 † | 55.4 | 49.0 ± 1.4 † | 63.7 | 59.0 ± 1.4 † |",
         // CAMs of one scale are no row of Table 1.
         "| Baseline | 2 | 48.4 | 39.0 ± 1.4 † |",
     ];
     for line in lines {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
-    // Two lines of four points, each with its deviation, before the paper's; Tables 1 and 2 are dots.
+    assert!(!text.contains("| SEAM |"), "Tables 1 and 2 have no such row:\n{text}");
+    // Three lines of four points, each with its deviation, before the paper's; Tables 1 and 2 are dots.
     let page = page(dir.path());
     let (_, figure) = page.split_once("strong here, faint the paper").expect("Table 5 is drawn");
     let (figure, _) = figure.split_once("</svg>").unwrap();
     let count = |class: &str| figure.matches(&format!("<polyline class=\"{class} s")).count();
-    assert_eq!((count("line"), count("raw")), (2 + 8, 2), "{figure}");
+    assert_eq!((count("line"), count("raw")), (3 + 12, 3), "{figure}");
     assert_eq!(page.matches("● here, ○ paper").count(), 2 + 3);
     assert_eq!(page.matches("<circle class=\"ring\"").count(), 2 * 3 + 3 * 3);
+}
+
+#[test]
+fn attentions_are_rows_of_their_own_and_other_terms_none() {
+    let dir = store(&[
+        USUAL,
+        Setting { experiment: "s", terms: MAM, attention: "smm", miou: 0.41, ..USUAL },
+        Setting { experiment: "m", terms: &["mam", "cls"], attention: "mmm", miou: 0.42, ..USUAL },
+        Setting { experiment: "a", terms: MAM, miou: 0.43, ..USUAL },
+        Setting { experiment: "rm", terms: BOTH, attention: "mmm", miou: 0.44, ..USUAL },
+        Setting { experiment: "rs", terms: &["cls", "rcm", "seam"], miou: 0.9, ..USUAL },
+        Setting { experiment: "made-up", terms: &["cls", "made-up"], miou: 0.91, ..USUAL },
+    ]);
+    let text = tables(dir.path());
+    for line in [
+        "| SMM | 2 | 51.0 | 40.0 ± 1.4 †",
+        "| MMM | 2 | 57.0 | 41.0 ± 1.4 †",
+        "| MAM | 2 | 58.0 | 42.0 ± 1.4 †",
+        "| RCM | 2 | 57.6 | 49.0 ± 1.4 †",
+        "| RCM + MMM | 2 | 62.6 | 43.0 ± 1.4 †",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    for absent in ["89.0", "90.0", "made-up"] {
+        assert!(!text.contains(absent), "{absent} is in\n{text}");
+    }
 }
 
 #[test]
 fn thresholds_of_the_masks_are_a_figure_and_other_settings_are_told_apart() {
     let dir = store(&[
         USUAL,
-        Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL },
+        Setting { experiment: "b", terms: BASELINE, miou: 0.4, ..USUAL },
         Setting { experiment: "c", threshold: 0.1, miou: 0.45, ..USUAL },
         Setting { experiment: "d", threshold: 0.3, miou: 0.52, ..USUAL },
     ]);
@@ -227,8 +271,8 @@ fn thresholds_of_the_masks_are_a_figure_and_other_settings_are_told_apart() {
 #[test]
 fn trainings_that_went_on_from_different_networks_are_told_apart() {
     let dir = store(&[
-        Setting { start: Some("baseline"), ..USUAL },
-        Setting { experiment: "late", start: Some("mam"), miou: 0.3, ..USUAL },
+        Setting { start: Some(BASELINE), ..USUAL },
+        Setting { experiment: "late", start: Some(MAM), miou: 0.3, ..USUAL },
     ]);
     let text = tables(dir.path());
     for line in ["| RCM (rcm) | 2 | 57.6 | 49.0 ± 1.4 †", "| RCM (late) | 2 | 57.6 | 29.0 ± 1.4 †"] {
@@ -247,7 +291,7 @@ fn trainings_that_went_on_from_different_networks_are_told_apart() {
 
 #[test]
 fn the_page_has_the_tables_and_keeps_to_the_manifests_experiments() {
-    let dir = store(&[USUAL, Setting { experiment: "b", variant: "baseline", miou: 0.4, ..USUAL }]);
+    let dir = store(&[USUAL, Setting { experiment: "b", terms: BASELINE, miou: 0.4, ..USUAL }]);
     let manifest = dir.path().join("some.toml");
     let pipeline =
         "[pipeline]\nname = \"some\"\nseed = 1\nstore = \"x\"\ndevice = \"cpu\"\nmain = \"rcm\"\n[stage.evaluate]\n";
@@ -277,13 +321,13 @@ fn the_store_is_the_manifests_where_none_is_named() {
         format!("[pipeline]\nname = \"some\"\nseed = 1\nstore = {:?}\ndevice = \"cpu\"\nmain = \"rcm\"\n", dir.path());
     std::fs::write(&manifest, format!("{text}[stage.evaluate]\n[matrix]\nseeds = [1, 2]\n[matrix.variant.rcm]\n"))
         .unwrap();
-    let of_manifest = |program: &str, arg: &str| {
-        let output = std::process::Command::new(program).arg("--manifest").arg(&manifest).arg(arg).output().unwrap();
-        stdout(&output)
+    let of_manifest = |command: &str, arg: &str| {
+        let mut program = std::process::Command::new(PROGRAM);
+        stdout(&program.args([command, "--manifest"]).arg(&manifest).arg(arg).output().unwrap())
     };
-    let report = of_manifest(env!("CARGO_BIN_EXE_camflow-report"), "--tables");
+    let report = of_manifest("report", "--tables");
     assert!(report.contains("| RCM |"), "{report}");
-    let answer = of_manifest(env!("CARGO_BIN_EXE_camflow-query"), "select distinct experiment from score");
+    let answer = of_manifest("query", "select distinct experiment from score");
     assert!(answer.contains("rcm"), "{answer}");
 }
 
@@ -292,12 +336,9 @@ fn a_default_manifest_that_does_not_hold_is_told_unless_a_store_is_named() {
     let dir = store(&[USUAL]);
     let at = tempfile::tempdir().unwrap();
     std::fs::write(at.path().join("pipeline.toml"), "[pipeline\n").unwrap();
-    for (program, arg) in [
-        (env!("CARGO_BIN_EXE_camflow-report"), "--tables"),
-        (env!("CARGO_BIN_EXE_camflow-query"), "select distinct experiment from score"),
-    ] {
+    for words in [["report", "--tables"], ["query", "select distinct experiment from score"]] {
         let run = |args: &[&std::ffi::OsStr]| {
-            std::process::Command::new(program).current_dir(at.path()).arg(arg).args(args).output().unwrap()
+            std::process::Command::new(PROGRAM).current_dir(at.path()).args(words).args(args).output().unwrap()
         };
         let output = run(&[]);
         assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));

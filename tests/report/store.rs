@@ -14,6 +14,17 @@ use crate::drawing::{CLASSES, Drawing, HEIGHT, WIDTH};
 
 pub const MAIN: &str = "rcm+mam";
 pub const IMAGES: u32 = 24;
+/// The stages, by name.
+pub const STAGES: [&str; 8] = [
+    "evaluate",
+    "extract-msinf-cam",
+    "prepare-data",
+    "random-walk",
+    "threshold-sweep",
+    "train-affinity",
+    "train-cam",
+    "train-deeplab",
+];
 /// Images from this one on are `val`, those before it `train`.
 pub const FIRST_VAL: u32 = 12;
 
@@ -236,7 +247,7 @@ fn evaluate(store: &Store, experiment: &str, inputs: &[Artifact]) -> Artifact {
     work.declare::<ConfusionRow>(1, BTreeMap::new());
     let main = experiment == MAIN;
     let scored: &[(&str, &str, u32)] = if main {
-        &[("cam", "train", 0), ("label", "train", 0), ("deeplab", "val", 1)]
+        &[("cam", "train", 0), ("random-walk", "train", 0), ("train-deeplab", "val", 1)]
     } else {
         &[("cam", "train", 0)]
     };
@@ -288,6 +299,6 @@ fn evaluate(store: &Store, experiment: &str, inputs: &[Artifact]) -> Artifact {
     work.declare::<LabelRow>(1, BTreeMap::new());
     // Without a segmentation network the table is there and empty.
     let predicted = if main { FIRST_VAL..IMAGES } else { 0..0 };
-    work.write_all(predicted.map(|n| label(n, "deeplab", -1.5))).unwrap();
+    work.write_all(predicted.map(|n| label(n, "train-deeplab", -1.5))).unwrap();
     publish(store, work, experiment)
 }

@@ -33,34 +33,6 @@ impl Frame {
         Ok(floats.iter().map(|number| number.unwrap_or(f64::NAN)).collect())
     }
 
-    /// A column of flags; null is false.
-    pub fn flags(&self, name: &str) -> Result<Vec<bool>> {
-        let flags = self.column(name)?.bool().map_err(|error| polars_error(&error))?;
-        Ok(flags.iter().map(|flag| flag.unwrap_or(false)).collect())
-    }
-
-    /// A column of lists of text.
-    pub fn text_lists(&self, name: &str) -> Result<Vec<Vec<String>>> {
-        let lists = self.column(name)?.list().map_err(|error| polars_error(&error))?;
-        let items = |index: usize| -> Result<Vec<String>> {
-            let Some(items) = lists.get_as_series(index) else { return Ok(Vec::new()) };
-            let texts = items.str().map_err(|error| polars_error(&error))?;
-            Ok(texts.iter().flatten().map(str::to_owned).collect())
-        };
-        (0..lists.len()).map(items).collect()
-    }
-
-    /// A column of lists of small numbers.
-    pub fn byte_lists(&self, name: &str) -> Result<Vec<Vec<u8>>> {
-        let lists = self.column(name)?.list().map_err(|error| polars_error(&error))?;
-        let items = |index: usize| -> Result<Vec<u8>> {
-            let Some(items) = lists.get_as_series(index) else { return Ok(Vec::new()) };
-            let bytes = items.u8().map_err(|error| polars_error(&error))?;
-            Ok(bytes.iter().flatten().collect())
-        };
-        (0..lists.len()).map(items).collect()
-    }
-
     /// The cells of a binary column: the Arrow arrays below it, in their order.
     pub fn cells(&self, name: &str) -> Result<Vec<Option<Vec<u8>>>> {
         let binary = self.column(name)?.binary().map_err(|error| polars_error(&error))?;

@@ -1,19 +1,26 @@
 //! What people read: Polars SQL over the tables of a store, and the report as one HTML file. No torch here.
 //!
 //! ```text
-//! catalog   which tables the store holds, and their lazy scans
-//! query     SQL over the catalog (output: as table, CSV, JSON, Parquet)
-//! frame     typed reading of what a query gave
+//! holdings  which artifacts the store holds, and under which names
+//! tables    the rows of the holdings' tables, and lazy scans of them
+//! frame     typed reading of what a scan gave
+//! query     SQL over the tables
+//! output    an answer as table, CSV, JSON or Parquet
 //! paper     the paper's tables, with the runs of the store beside them
-//! page      the report: score tables, curves, pictures, provenance
+//! page      the report: scores, curves, pictures, provenance
+//! text      numbers, sizes, times and tables as people read them
 //! ```
+//!
+//! The program `camflow-report` (`main`, with its command lines in `cli`) is `camflow query` and `camflow report`.
 
-pub mod catalog;
 mod frame;
+pub mod holdings;
 pub mod output;
 pub mod page;
 pub mod paper;
 pub mod query;
+pub mod tables;
+pub mod text;
 
 use artifact::Error;
 use polars::error::PolarsError;

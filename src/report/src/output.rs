@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use artifact::{Error, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use polars::prelude::{AnyValue, DataFrame, ParquetWriter, Series};
+use polars::prelude::{AnyValue, Column, DataFrame, ParquetWriter, Series};
 use serde_json::{Map, Value};
 
-use crate::polars_error;
+use crate::{polars_error, text};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -138,31 +138,15 @@ fn float(number: f64) -> String {
 }
 
 fn table(frame: &DataFrame, limit: usize) -> Result<String> {
-    let rows = frame.height().min(limit);
-    let mut columns = Vec::new();
-    for column in frame.columns() {
-        let value = |row| column.get(row).map_err(|error| polars_error(&error)).and_then(|value| shown(&value));
-        let cells = (0..rows).map(value).collect::<Result<Vec<_>>>()?;
-        let name = column.name().to_string();
-        let width = cells.iter().chain([&name]).map(|cell| cell.chars().count()).max().unwrap_or(0);
-        columns.push((name, column.dtype().is_primitive_numeric(), width, cells));
-    }
-    let mut text = String::new();
-    let mut line = |cell: &dyn Fn(usize) -> String| {
-        let padded = columns.iter().enumerate().map(|(index, (_, number, width, _))| {
-            let cell = cell(index);
-            if *number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        let joined = padded.collect::<Vec<_>>().join("  ");
-        text.push_str(joined.trim_end());
-        text.push('\n');
-    };
-    line(&|column| columns[column].0.clone());
-    line(&|column| "─".repeat(columns[column].2));
-    (0..rows).for_each(|row| line(&|column| columns[column].3[row].clone()));
+    let shown_rows = frame.height().min(limit);
+    let cell = |column: &Column, row| column.get(row).map_err(|error| polars_error(&error)).and_then(|v| shown(&v));
+    let row = |row| frame.columns().iter().map(|column| cell(column, row)).collect::<Result<Vec<_>>>();
+    let rows = (0..shown_rows).map(row).collect::<Result<Vec<_>>>()?;
+    let numeric: Vec<_> = frame.columns().iter().map(|column| column.dtype().is_primitive_numeric()).collect();
+    let mut text = text::table(names(frame), &numeric, rows);
     let all = frame.height();
     let plural = if all == 1 { "" } else { "s" };
-    let _ = match all - rows {
+    let _ = match all - shown_rows {
         0 => writeln!(text, "({all} row{plural})"),
         more => writeln!(text, "… {more} more of {all} rows; --limit shows more, --format csv has all"),
     };

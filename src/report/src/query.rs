@@ -2,28 +2,29 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use artifact::table::{Declaration, declarations};
 use artifact::{Error, Result};
 use polars::prelude::{DataFrame, PolarsResult};
 use polars::sql::SQLContext;
 
-use crate::catalog::{Catalog, Declared, added_columns, declared_tables};
-use crate::polars_error;
+use crate::holdings::Holdings;
+use crate::{polars_error, tables};
 
 /// Runs one SQL statement. A wrong statement gives an error that names the tables or columns there are.
-pub fn run(catalog: &Catalog, sql: &str) -> Result<DataFrame> {
+pub fn run(holdings: &Holdings, sql: &str) -> Result<DataFrame> {
     let mut context = SQLContext::new();
-    for table in declared_tables() {
-        if let Some(scan) = catalog.scan(&table)? {
+    for table in declarations() {
+        if let Some(scan) = tables::scan(holdings, &table)? {
             context.register(table.name, scan);
         }
     }
     match quietly(|| context.execute(sql).and_then(polars::prelude::LazyFrame::collect)) {
         Some(Ok(frame)) => Ok(frame),
         Some(Err(error)) => Err(match polars_error(&error) {
-            Error::Config(message) => Error::Config(format!("{message}\n{}", help(catalog, sql))),
+            Error::Config(message) => Error::Config(format!("{message}\n{}", help(holdings, sql))),
             other => other,
         }),
-        None => Err(Error::Config(format!("Polars cannot run this statement: {sql}\n{}", help(catalog, sql)))),
+        None => Err(Error::Config(format!("Polars cannot run this statement: {sql}\n{}", help(holdings, sql)))),
     }
 }
 
@@ -37,12 +38,12 @@ fn quietly<T>(run: impl FnOnce() -> PolarsResult<T>) -> Option<PolarsResult<T>> 
 }
 
 /// What would have been right: the columns of the tables that the statement names, or else the tables.
-fn help(catalog: &Catalog, sql: &str) -> String {
+fn help(holdings: &Holdings, sql: &str) -> String {
     let lower = sql.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-    let (known, unwritten): (Vec<Declared>, Vec<Declared>) =
-        declared_tables().into_iter().partition(|table| catalog.sources_of(table.name).next().is_some());
-    let named = |tables: &[Declared]| -> Vec<String> {
+    let (known, unwritten): (Vec<_>, Vec<_>) =
+        declarations().into_iter().partition(|table| holdings.of_table(table.name).next().is_some());
+    let named = |tables: &[Declaration]| -> Vec<String> {
         tables.iter().filter(|table| words.contains(&table.name)).map(|table| table.name.to_owned()).collect()
     };
     let mut lines = Vec::new();
@@ -50,9 +51,8 @@ fn help(catalog: &Catalog, sql: &str) -> String {
         lines.push(format!("table '{missing}' has no rows yet: no committed stage has written it"));
     }
     for table in known.iter().filter(|table| words.contains(&table.name)) {
-        let own = table.columns.iter().map(|column| column.name.clone());
-        let all: Vec<_> = own.chain(added_columns(table).into_iter().map(|column| column.name)).collect();
-        lines.push(format!("table '{}' has the columns {}", table.name, all.join(", ")));
+        let columns: Vec<_> = tables::columns(table).into_iter().map(|column| column.name).collect();
+        lines.push(format!("table '{}' has the columns {}", table.name, columns.join(", ")));
     }
     if named(&known).is_empty() {
         let names: Vec<_> = known.iter().map(|table| table.name).collect();

@@ -1,54 +1,59 @@
 //! The paper's tables with the numbers of this store beside them.
 
-use std::fmt::Write as _;
-
 use artifact::Result;
+use maud::{Markup, html};
 
 use super::chart::{Chart, Series, Whisker, legend};
-use super::dots;
-use super::html::{escape, section as html_section, slug};
-use crate::catalog::Catalog;
+use super::{Section, dagger, dots, slug};
+use crate::holdings::Holdings;
 use crate::paper::{Cell, Line, Sample, Table, tables};
 
-/// The section; empty where no run of the store is a row of the paper.
-pub(super) fn section(catalog: &Catalog) -> Result<String> {
-    let tables = tables(catalog)?;
+/// The section; nothing where no run of the store is a row of the paper.
+pub(super) fn section(holdings: &Holdings) -> Result<Option<Section>> {
+    let tables = tables(holdings)?;
     if tables.is_empty() {
-        return Ok(String::new());
+        return Ok(None);
     }
-    let body: String = tables.iter().map(block).collect();
     let lead = "Here: mean ± standard deviation over n seeds of this store's data set and networks, which are not the \
                 paper's: compare the order of the rows and their distances. Rows are recognised by their parameters.";
-    Ok(html_section("paper", "Paper / here", lead, &body))
+    let body = html! { @for table in &tables { (block(table)) } };
+    Ok(Some(Section { id: "paper", name: "Paper / here", title: "Paper / here", lead: lead.into(), body }))
 }
 
-fn block(table: &Table) -> String {
-    let mut text = format!("<h3>{}</h3>\n<p class=\"note\">{}</p>\n", escape(&table.title), escape(&table.note));
-    text += &if table.lines.is_empty() { dots::figure(table) } else { lines(table) };
-    text.push_str("<div class=\"wide\"><table class=\"paper\"><thead><tr>");
-    for (index, name) in table.head.iter().enumerate() {
-        let class = if index == 0 { "" } else { " class=\"n\"" };
-        let _ = write!(text, "<th{class}>{}</th>", escape(name));
-    }
-    text.push_str("</tr></thead>\n<tbody>");
-    for (name, cells) in &table.rows {
-        let _ = write!(text, "<tr><th>{}</th>", escape(name));
-        for cell in cells {
-            text += &shown(cell);
+fn block(table: &Table) -> Markup {
+    html! {
+        h3 { (table.title) }
+        p.note { (table.note) }
+        @if table.lines.is_empty() { (dots::figure(table)) } @else { (lines(table)) }
+        div.wide {
+            table.paper {
+                thead {
+                    tr {
+                        @for (index, name) in table.head.iter().enumerate() { th.n[index > 0] { (name) } }
+                    }
+                }
+                tbody {
+                    @for (name, cells) in &table.rows {
+                        tr { th { (name) } @for cell in cells { td.n { (shown(cell)) } } }
+                    }
+                }
+            }
         }
-        text.push_str("</tr>\n");
     }
-    text + "</tbody></table></div>\n"
 }
 
-fn shown(cell: &Cell) -> String {
-    let number = cell.text("<a class=\"dagger\" href=\"#dagger\">†</a>");
-    let number = if cell.is_here() { format!("<strong>{number}</strong>") } else { number };
-    format!("<td class=\"n\">{number}</td>")
+/// What was measured here stands out.
+fn shown(cell: &Cell) -> Markup {
+    html! {
+        @match cell {
+            Cell::Here(sample) => strong { (cell.text()) @if sample.chosen_on_ground_truth { (dagger()) } },
+            _ => (cell.text()),
+        }
+    }
 }
 
 /// The measured lines with their deviations, the paper's faintly behind them.
-fn lines(table: &Table) -> String {
+fn lines(table: &Table) -> Markup {
     let whisker = |(at, sample): &(f64, Sample)| sample.range().map(|[from, to]| Whisker { at: *at, from, to });
     let series = |(colour, line): (usize, &Line)| Series {
         colour,
@@ -61,8 +66,14 @@ fn lines(table: &Table) -> String {
     let names: Vec<_> = table.lines.iter().enumerate().map(|(colour, line)| (colour, line.name.clone())).collect();
     let x_label = table.head.first().map_or("", String::as_str);
     let chart = Chart { title: &table.title, x_label, percent: true, series: &series };
-    let svg = chart.svg(&format!("paper-{}", slug(&table.title)));
     let both = table.lines.iter().any(|line| !line.paper.is_empty());
-    let caption = if both { "<figcaption>mIoU, %: strong here, faint the paper</figcaption>" } else { "" };
-    format!("{}<div class=\"charts\"><figure>{caption}{svg}</figure></div>\n", legend(&names))
+    html! {
+        (legend(&names))
+        div.charts {
+            figure {
+                @if both { figcaption { "mIoU, %: strong here, faint the paper" } }
+                (chart.svg(&format!("paper-{}", slug(&table.title))))
+            }
+        }
+    }
 }

@@ -1,16 +1,17 @@
 //! Curves: scores over the threshold, and the losses of every training run.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use artifact::Result;
-use polars::prelude::{LazyFrame, SortMultipleOptions, col};
+use artifact::table::{CurveRow, SweepRow};
+use artifact::{Result, Row as _};
+use maud::{Markup, html};
 
 use super::chart::{Chart, Points, Series, legend};
-use super::html::{escape, section, slug};
-use super::{Experiments, Shared, shared_sources};
-use crate::catalog::Catalog;
-use crate::frame::{Frame, columns};
+use super::experiments::{Experiments, sharing};
+use super::order::Order;
+use super::{Section, slug};
+use crate::holdings::Holdings;
+use crate::tables;
 
 /// Points of a drawn line at most.
 const DRAWN: usize = 240;
@@ -20,123 +21,144 @@ const SPAN: f64 = 1.0 / 30.0;
 const RATE: &str = "lr";
 
 /// mIoU, precision and recall over the threshold.
-pub(super) fn thresholds(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
-    let measures = [("miou", "mIoU"), ("precision", "Precision"), ("recall", "Recall")];
+pub(super) fn thresholds(holdings: &Holdings, experiments: &Experiments) -> Result<Option<Section>> {
+    let measures = ["mIoU", "Precision", "Recall"];
     let mut lines: [Vec<Series>; 3] = Default::default();
     let mut names = Vec::new();
     let mut on_ground_truth = false;
-    for shared in shared_sources(catalog, "sweep", None) {
-        let Some(scan) = Catalog::scan_source(shared.source, "sweep")? else { continue };
-        let frame = Frame::collect(mean_over_classes(scan))?;
-        let (threshold, chosen) = (frame.numbers("threshold")?, frame.flags("chosen")?);
-        let chosen = chosen.iter().position(|chosen| *chosen);
-        on_ground_truth |= frame.flags("chosen_on_ground_truth")?.contains(&true);
+    for shared in sharing(holdings, SweepRow::TABLE, None) {
+        let steps = mean_over_classes(&tables::rows_of(shared.held)?);
+        on_ground_truth |= steps.iter().any(|step| step.chosen_on_ground_truth);
         let colour = experiments.colour(&shared);
-        for ((name, _), lines) in measures.iter().zip(&mut lines) {
-            let values = frame.numbers(name)?;
-            let points: Vec<_> = threshold.iter().copied().zip(values).collect();
-            let mark = chosen.map(|index| points[index]);
-            lines.push(Series { colour, points, mark, ..Series::default() });
+        for (measure, lines) in lines.iter_mut().enumerate() {
+            let point = |step: &Step| (step.threshold, step.measures[measure]);
+            let points = steps.iter().map(point).collect();
+            lines.push(Series {
+                colour,
+                points,
+                mark: steps.iter().find(|step| step.chosen).map(point),
+                ..Series::default()
+            });
         }
         names.push((colour, shared.label()));
     }
     if names.is_empty() {
-        return Ok(String::new());
+        return Ok(None);
     }
-    let mut body = legend(&names) + "<div class=\"charts\">\n";
-    for ((name, title), series) in measures.into_iter().zip(&lines) {
-        let chart = Chart { title, x_label: "threshold", percent: true, series };
-        body += &figure(title, &chart.svg(&format!("sweep-{name}")));
-    }
-    body.push_str("</div>\n");
+    let chart = |title, series| Chart { title, x_label: "threshold", percent: true, series };
+    let body = html! {
+        (legend(&names))
+        div.charts {
+            @for (title, series) in measures.into_iter().zip(&lines) {
+                (figure(title, &chart(title, series).svg(&format!("sweep-{}", slug(title)))))
+            }
+        }
+    };
     let how = if on_ground_truth { ", chosen on ground truth" } else { "" };
     let lead = format!(
         "A pixel belongs to its strongest class if the CAM is above the threshold, else to the background. In percent, \
          mean over classes. The dot marks the threshold that later stages use{how}."
     );
-    Ok(section("thresholds", "Threshold of the CAMs", &lead, &body))
+    Ok(Some(Section { id: "thresholds", name: "Threshold", title: "Threshold of the CAMs", lead, body }))
 }
 
-/// One row a threshold, of the split that was swept first: the one that threshold-sweep was asked for.
-fn mean_over_classes(sweep: LazyFrame) -> LazyFrame {
-    let mean = |name: &str| col(name).drop_nans().mean();
-    sweep
-        .filter(col("split").eq(col("split").first()))
-        .group_by([col("threshold")])
-        .agg([
-            col("miou").first(),
-            mean("precision"),
-            mean("recall"),
-            col("chosen").any(true),
-            col("chosen_on_ground_truth").any(true),
-        ])
-        .sort(["threshold"], SortMultipleOptions::default())
+/// What a sweep found at one threshold: mIoU, precision and recall.
+struct Step {
+    threshold: f64,
+    measures: [f64; 3],
+    chosen: bool,
+    chosen_on_ground_truth: bool,
+}
+
+/// One step a threshold, ascending, of the split that was swept first: the one that threshold-sweep was asked for.
+fn mean_over_classes(sweep: &[SweepRow]) -> Vec<Step> {
+    let mut by_threshold: BTreeMap<u64, Vec<&SweepRow>> = BTreeMap::new();
+    for row in sweep.iter().filter(|row| row.split == sweep[0].split) {
+        // Thresholds are not negative, and the bits of such numbers ascend as they do.
+        by_threshold.entry(row.threshold.to_bits()).or_default().push(row);
+    }
+    let step = |rows: Vec<&SweepRow>| {
+        let mean = |value: fn(&SweepRow) -> f64| {
+            let values: Vec<_> = rows.iter().map(|row| value(row)).filter(|value| !value.is_nan()).collect();
+            values.iter().sum::<f64>() / values.len() as f64
+        };
+        Step {
+            threshold: rows[0].threshold,
+            measures: [rows[0].miou, mean(|row| row.precision), mean(|row| row.recall)],
+            chosen: rows.iter().any(|row| row.chosen),
+            chosen_on_ground_truth: rows.iter().any(|row| row.chosen_on_ground_truth),
+        }
+    };
+    by_threshold.into_values().map(step).collect()
 }
 
 /// A block of charts for each training stage, one chart a loss term.
-pub(super) fn losses(catalog: &Catalog, experiments: &Experiments) -> Result<String> {
-    let mut stages: Vec<&str> = catalog.sources_of("curve").map(|(source, _)| source.stage.as_str()).collect();
-    stages.sort_by_key(|stage| (super::stage_rank(stage), *stage));
+pub(super) fn losses(holdings: &Holdings, order: &Order, experiments: &Experiments) -> Result<Option<Section>> {
+    let mut stages: Vec<&str> = holdings.of_table(CurveRow::TABLE).map(|(held, _)| held.stage.as_str()).collect();
+    stages.sort_by_key(|stage| order.stage(stage));
     stages.dedup();
-    let mut body = String::new();
-    for stage in stages {
-        let mut terms: Vec<(String, Vec<Series>)> = Vec::new();
-        let mut names = Vec::new();
-        for shared in shared_sources(catalog, "curve", Some(stage)) {
-            let colour = experiments.colour(&shared);
-            for (name, points) in read(&shared)? {
-                let smooth = name != RATE;
-                let series = Series {
-                    colour,
-                    raw: if smooth { thinned(&points) } else { Vec::new() },
-                    points: if smooth { averaged(&points) } else { thinned(&points) },
-                    ..Series::default()
-                };
-                match terms.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, all)) => all.push(series),
-                    None => terms.push((name, vec![series])),
-                }
-            }
-            names.push((colour, shared.label()));
-        }
-        terms.sort_by_key(|(name, _)| (name == RATE, name != "loss"));
-        let _ = write!(body, "<h3>{}</h3>\n{}<div class=\"charts\">\n", escape(stage), legend(&names));
-        for (index, (name, series)) in terms.iter().enumerate() {
-            let title = if name == RATE { "learning rate" } else { name };
-            let chart = Chart { title, x_label: "step", percent: false, series };
-            body += &figure(title, &chart.svg(&format!("curve-{}-{index}", slug(stage))));
-        }
-        body.push_str("</div>\n");
+    if stages.is_empty() {
+        return Ok(None);
     }
-    if body.is_empty() {
-        return Ok(body);
-    }
+    let blocks = stages.into_iter().map(|stage| losses_of(holdings, experiments, stage)).collect::<Result<Vec<_>>>()?;
+    let body = html! { @for block in blocks { (block) } };
     let lead = "Each term as it was logged (faint) and its moving average over a thirtieth of the run (line).";
-    Ok(section("training", "Training", lead, &body))
+    Ok(Some(Section { id: "training", name: "Training", title: "Training", lead: lead.into(), body }))
 }
 
-fn figure(title: &str, svg: &str) -> String {
-    format!("<figure><figcaption>{}</figcaption>{svg}</figure>\n", escape(title))
+fn losses_of(holdings: &Holdings, experiments: &Experiments, stage: &str) -> Result<Markup> {
+    let mut terms: Vec<(String, Vec<Series>)> = Vec::new();
+    let mut names = Vec::new();
+    for shared in sharing(holdings, CurveRow::TABLE, Some(stage)) {
+        let colour = experiments.colour(&shared);
+        for (name, points) in by_term(tables::rows_of(shared.held)?) {
+            let smooth = name != RATE;
+            let series = Series {
+                colour,
+                raw: if smooth { thinned(&points) } else { Vec::new() },
+                points: if smooth { averaged(&points) } else { thinned(&points) },
+                ..Series::default()
+            };
+            match terms.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, all)) => all.push(series),
+                None => terms.push((name, vec![series])),
+            }
+        }
+        names.push((colour, shared.label()));
+    }
+    terms.sort_by_key(|(name, _)| (name == RATE, name != "loss"));
+    let chart = |title, series| Chart { title, x_label: "step", percent: false, series };
+    Ok(html! {
+        h3 { (stage) }
+        (legend(&names))
+        div.charts {
+            @for (index, (name, series)) in terms.iter().enumerate() {
+                @let title = if name == RATE { "learning rate" } else { name };
+                (figure(title, &chart(title, series).svg(&format!("curve-{}-{index}", slug(stage)))))
+            }
+        }
+    })
+}
+
+fn figure(title: &str, svg: &Markup) -> Markup {
+    html! { figure { figcaption { (title) } (svg) } }
 }
 
 /// The terms of a run in the order in which they first appear.
-fn read(shared: &Shared<'_>) -> Result<Vec<(String, Points)>> {
-    let Some(scan) = Catalog::scan_source(shared.source, "curve")? else { return Ok(Vec::new()) };
-    let frame = Frame::collect(scan.select(columns(&["step", "name", "value"])))?;
-    let (step, name, value) = (frame.numbers("step")?, frame.texts("name")?, frame.numbers("value")?);
+fn by_term(curve: Vec<CurveRow>) -> Vec<(String, Points)> {
     let mut terms: Vec<(String, Points)> = Vec::new();
-    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for row in 0..step.len() {
-        let place = *places.entry(&name[row]).or_insert_with(|| {
-            terms.push((name[row].clone(), Vec::new()));
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for CurveRow { step, name, value, .. } in curve {
+        let place = *places.entry(name).or_insert_with_key(|name| {
+            terms.push((name.clone(), Vec::new()));
             terms.len() - 1
         });
-        terms[place].1.push((step[row], value[row]));
+        terms[place].1.push((step as f64, value));
     }
     for (_, points) in &mut terms {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
-    Ok(terms)
+    terms
 }
 
 /// A centred moving average, at as many points as are drawn.

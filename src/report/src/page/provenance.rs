@@ -1,80 +1,84 @@
 //! Which artifact came from where: one row each, with everything that decided its content.
 
-use std::fmt::Write as _;
-
+use artifact::key::leaves;
+use artifact::store::Record;
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::html::{bytes, count, duration, escape, section as html_section};
-use super::{Shared, shared, stage_rank};
-use crate::catalog::Catalog;
+use super::Section;
+use super::experiments::{Shared, shared};
+use super::order::Order;
+use crate::holdings::Holdings;
+use crate::text::{bytes, count, duration};
 
-/// The section on provenance.
-pub(super) fn section(catalog: &Catalog) -> String {
-    let mut all = shared(catalog.sources().iter(), &catalog.experiments());
-    all.sort_by_key(|shared| (stage_rank(&shared.source.stage), shared.source.stage.clone()));
-    let mut text = String::from(
-        "<div class=\"wide\"><table class=\"provenance\"><thead><tr><th>Stage</th><th>Experiment</th><th>Key</th>\
-         <th>Rows</th><th class=\"n\">Size</th><th class=\"n\">Time</th><th>Host</th><th>Device</th>\
-         <th class=\"n\">Seed</th><th>Finished (UTC)</th></tr></thead>\n",
-    );
-    for shared in &all {
-        text += &row(shared);
-    }
-    text.push_str("</table></div>\n");
+/// The section.
+pub(super) fn section(holdings: &Holdings, order: &Order) -> Section {
+    let mut all = shared(holdings.all().iter(), &holdings.experiments());
+    all.sort_by_key(|shared| order.stage(&shared.held.stage));
+    let body = html! {
+        div.wide {
+            table.provenance {
+                thead {
+                    tr {
+                        th { "Stage" } th { "Experiment" } th { "Key" } th { "Rows" } th.n { "Size" } th.n { "Time" }
+                        th { "Host" } th { "Device" } th.n { "Seed" } th { "Finished (UTC)" }
+                    }
+                }
+                @for shared in &all { (row(shared)) }
+            }
+        }
+    };
     let lead = "The committed artifacts behind this page. An artifact that experiments share was computed once.";
-    html_section("provenance", "Provenance", lead, &text)
+    Section { id: "provenance", name: "Provenance", title: "Provenance", lead: lead.into(), body }
 }
 
-fn row(shared: &Shared<'_>) -> String {
-    let record = shared.source.artifact.record();
+fn row(shared: &Shared<'_>) -> Markup {
+    let record = shared.held.artifact.record();
     let (preimage, provenance) = (&record.preimage, &record.provenance);
     let size: u64 = record.tables.values().flat_map(|table| &table.parts).map(|part| part.bytes).sum::<u64>()
         + record.files.values().map(|file| file.bytes).sum::<u64>();
-    let rows: Vec<_> =
-        record.tables.iter().map(|(name, table)| format!("{} {}", count(table.rows), escape(name))).collect();
-    let seed = preimage.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string());
-    let mut text = format!(
-        "<tbody><tr><th>{}</th><td>{}</td><td><code>{}</code></td><td>{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td>{}</td><td class=\"device\">{}</td><td class=\"n\">{seed}</td><td class=\"date\">{}</td></tr>\n",
-        escape(&shared.source.stage),
-        escape(&shared.label()),
-        record.key.short(),
-        rows.join(", "),
-        bytes(size),
-        duration(provenance.seconds),
-        escape(&provenance.host),
-        escape(preimage.device.as_deref().unwrap_or("–")),
-        escape(&provenance.finished.get(..16).unwrap_or(&provenance.finished).replace('T', " ")),
-    );
-    let mut entries = Vec::new();
-    flatten("", &preimage.params, &mut entries);
+    let rows: Vec<_> = record.tables.iter().map(|(name, table)| format!("{} {name}", count(table.rows))).collect();
+    let finished = provenance.finished.get(..16).unwrap_or(&provenance.finished).replace('T', " ");
+    html! {
+        tbody {
+            tr {
+                th { (shared.held.stage) }
+                td { (shared.label()) }
+                td { code { (record.key.short()) } }
+                td { (rows.join(", ")) }
+                td.n { (bytes(size)) }
+                td.n { (duration(provenance.seconds)) }
+                td { (provenance.host) }
+                td.device { (preimage.device.as_deref().unwrap_or("–")) }
+                td.n { (preimage.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string())) }
+                td.date { (finished) }
+            }
+            tr.more {
+                td colspan="10" {
+                    details {
+                        summary { "parameters and inputs" }
+                        dl { @for (name, value) in entries(record) { div { dt { (name) } dd { (value) } } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Everything that decided an artifact's content, and how it was made.
+fn entries(record: &Record) -> Vec<(String, String)> {
+    let (preimage, provenance) = (&record.preimage, &record.provenance);
     let short = |digest: &String| digest.get(..16).unwrap_or(digest).to_owned();
+    let mut entries: Vec<_> = leaves(&preimage.params).into_iter().map(|(name, value)| (name, plain(&value))).collect();
     entries.extend(preimage.inputs.iter().map(|(name, digest)| (format!("input {name}"), short(digest))));
     entries.extend(preimage.files.iter().map(|(name, digest)| (format!("file {name}"), short(digest))));
     entries.extend(record.metrics.iter().map(|(name, value)| (format!("metric {name}"), plain(value))));
     entries.push(("digest".to_owned(), short(&record.digest)));
     entries.push(("command".to_owned(), provenance.command.join(" ")));
     entries.push(("version".to_owned(), format!("stage {}, camflow {}", preimage.version, provenance.camflow)));
-    text.push_str("<tr class=\"more\"><td colspan=\"10\"><details><summary>parameters and inputs</summary><dl>");
-    for (name, value) in entries {
-        let _ = write!(text, "<div><dt>{}</dt><dd>{}</dd></div>", escape(&name), escape(&value));
-    }
-    text + "</dl></details></td></tr></tbody>\n"
+    entries
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// The leaves of a JSON value under dotted names.
-fn flatten(name: &str, value: &Value, leaves: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(entries) => {
-            for (key, value) in entries {
-                let dot = if name.is_empty() { "" } else { "." };
-                flatten(&format!("{name}{dot}{key}"), value, leaves);
-            }
-        }
-        leaf => leaves.push((name.to_owned(), plain(leaf))),
-    }
 }

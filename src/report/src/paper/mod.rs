@@ -1,21 +1,30 @@
 //! The paper's tables with what the store holds beside them: `paper`, and `here` as mean ± deviation over seeds.
 //!
 //! ```text
-//! runs    every scored experiment with the parameters that led to it, from the provenance of its artifacts
-//! tables  the paper's numbers, and which runs each row is about
+//! runs       every scored experiment with the parameters that led to it, from the provenance of its artifacts
+//! kinds      what the rows are about: terms of the objective and their options
+//! groups     runs of a kind, those that differ in their seeds taken together
+//! modules    Tables 1 and 2: the modules, their supervision
+//! scales     Table 5: CAMs of single scales
+//! threshold  Figure 7: the threshold of the region masks
 //! ```
 //!
-//! Reads records and the tables `score`; writes nothing. A row is recognised by the parameters of its training and its
-//! CAMs, its images and the networks that it went on from, never by the name of an experiment.
+//! The numbers that the paper prints (mIoU and so on, in percent, VOC 2012 train) stand with the tables. Reads records and the
+//! tables `score`; writes nothing. A row is recognised by the parameters of its training and its CAMs, its images and the
+//! networks that it went on from, never by the name of an experiment.
 
+mod groups;
+mod kinds;
+mod modules;
 mod runs;
-mod tables;
+mod scales;
+mod threshold;
 
 use std::fmt::Write as _;
 
 use artifact::Result;
 
-use crate::catalog::Catalog;
+use crate::holdings::Holdings;
 
 /// A table of the paper, filled as far as the store goes.
 #[derive(Clone, Debug)]
@@ -26,11 +35,14 @@ pub(crate) struct Table {
     pub note: String,
     /// Names of the columns, that of the rows first.
     pub head: Vec<String>,
-    /// Each row's name and cells.
-    pub rows: Vec<(String, Vec<Cell>)>,
+    /// The rows.
+    pub rows: Vec<Row>,
     /// The same as lines over the number in its first column; a table without is drawn row by row.
     pub lines: Vec<Line>,
 }
+
+/// The name of a row and its cells.
+pub(crate) type Row = (String, Vec<Cell>);
 
 /// One line of a figure.
 #[derive(Clone, Debug)]
@@ -118,39 +130,48 @@ impl Sample {
 }
 
 impl Cell {
-    /// The cell as it is read; `mark` stands after what was chosen on ground truth.
-    pub fn text(&self, mark: &str) -> String {
+    /// The cell as it is read, without a mark.
+    pub fn text(&self) -> String {
         match self {
             Self::Paper(percent) => format!("{percent:.1}"),
             Self::Count(n) => n.to_string(),
-            Self::Here(sample) if sample.chosen_on_ground_truth => format!("{}{mark}", sample.text()),
             Self::Here(sample) => sample.text(),
             Self::Absent => "–".to_owned(),
         }
     }
 
-    /// Is it the measured one of two?
-    pub fn is_here(&self) -> bool {
-        matches!(self, Self::Here(_))
+    /// Was anything of it chosen on ground truth?
+    fn is_marked(&self) -> bool {
+        matches!(self, Self::Here(sample) if sample.chosen_on_ground_truth)
     }
 }
 
+/// Names of the columns: the rows' names, the number of runs, and what is measured, by the paper and here.
+fn head(rows: &str, measured: &[&str]) -> Vec<String> {
+    let pairs = measured.iter().flat_map(|name| [format!("{name} paper"), format!("{name} here")]);
+    [rows.to_owned(), "n".to_owned()].into_iter().chain(pairs).collect()
+}
+
 /// The tables for which the store has at least one row.
-pub(crate) fn tables(catalog: &Catalog) -> Result<Vec<Table>> {
-    Ok(tables::all(&runs::of(catalog)?))
+pub(crate) fn tables(holdings: &Holdings) -> Result<Vec<Table>> {
+    let runs = runs::of(holdings)?;
+    let usual = groups::Usual::of(&runs);
+    let tables =
+        [modules::table_1(&usual), modules::table_2(&usual), scales::table_5(&usual), threshold::figure_7(&usual)];
+    Ok(tables.into_iter().flatten().collect())
 }
 
 /// The tables as Markdown; empty where there are none.
-pub fn markdown(catalog: &Catalog) -> Result<String> {
+pub fn markdown(holdings: &Holdings) -> Result<String> {
     let mut text = String::new();
     let mut marked = false;
-    for table in tables(catalog)? {
+    for table in tables(holdings)? {
         let _ = writeln!(text, "**{}**\n\n{}\n", table.title, table.note);
         let _ = writeln!(text, "| {} |\n|{}", table.head.join(" | "), "---|".repeat(table.head.len()));
         for (name, cells) in &table.rows {
-            let cells: Vec<_> = cells.iter().map(|cell| cell.text(" †")).collect();
-            marked |= cells.iter().any(|cell| cell.ends_with('†'));
-            let _ = writeln!(text, "| {} | {} |", name.replace('|', "\\|"), cells.join(" | "));
+            marked |= cells.iter().any(Cell::is_marked);
+            let cells = cells.iter().map(|cell| cell.text() + if cell.is_marked() { " †" } else { "" });
+            let _ = writeln!(text, "| {} | {} |", name.replace('|', "\\|"), cells.collect::<Vec<_>>().join(" | "));
         }
         text.push('\n');
     }
@@ -169,7 +190,7 @@ mod tests {
         let sample = |values: &[f64]| Sample { values: values.to_vec(), chosen_on_ground_truth: false };
         assert_eq!(sample(&[0.5]).text(), "50.0");
         assert_eq!(sample(&[0.47, 0.5, 0.53]).text(), "50.0 ± 3.0");
-        let marked = Sample { chosen_on_ground_truth: true, ..sample(&[0.5]) };
-        assert_eq!(Cell::Here(marked).text(" †"), "50.0 †");
+        let marked = Cell::Here(Sample { chosen_on_ground_truth: true, ..sample(&[0.5]) });
+        assert!(marked.is_marked() && marked.text() == "50.0" && !Cell::Here(sample(&[0.5])).is_marked());
     }
 }

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use artifact::manifest::variant_of;
 use artifact::table::ScoreRow;
-use artifact::{Artifact, Result};
+use artifact::{Artifact, Result, Row as _};
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, Source, title_of};
+use crate::holdings::{Holding, Holdings};
+use crate::tables::rows_of;
 
 /// The split on which the paper scores CAMs.
 const SPLIT: &str = "train";
+/// The stages that the paper's tables are about.
+const TRAIN: &str = "train-cam";
+const EXTRACT: &str = "extract-msinf-cam";
 
 /// One scored experiment.
 pub(super) struct Run {
@@ -25,24 +30,14 @@ pub(super) struct Run {
     pub origin: Value,
     /// Parameters of extract-msinf-cam.
     pub extract: Value,
-    /// What was scored on the training images.
+    /// What of it was scored on the training images.
     pub scores: Vec<ScoreRow>,
 }
 
 impl Run {
-    /// Row of Table 1.
-    pub fn variant(&self) -> &str {
-        self.train.get("variant").and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// `rcm.supervision` and `support.update`, where they have an effect.
-    pub fn is(&self, table: &str, param: &str, value: &str) -> bool {
-        self.train.get(table).and_then(|table| table.get(param)).and_then(Value::as_str) == Some(value)
-    }
-
     /// Threshold of the region masks in training, where there are any.
     pub fn threshold(&self) -> Option<f64> {
-        self.train.get("rcm")?.get("threshold")?.as_f64()
+        self.train.pointer("/rcm/threshold")?.as_f64()
     }
 
     /// Scales of the CAMs.
@@ -51,32 +46,32 @@ impl Run {
         scales.into_iter().flatten().filter_map(Value::as_f64).collect()
     }
 
-    /// The scores of `cam` or `cam+crf`.
+    /// The score of `cam` or `cam+crf`.
     pub fn score(&self, stage: &str) -> Option<&ScoreRow> {
         self.scores.iter().find(|score| score.stage == stage)
     }
 }
 
 /// The runs of a store, each set of CAMs once, in the order of the experiments.
-pub(super) fn of(catalog: &Catalog) -> Result<Vec<Run>> {
+pub(super) fn of(holdings: &Holdings) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut seen = BTreeSet::new();
-    let order = catalog.experiments();
-    let mut sources: Vec<_> = catalog.sources_of("score").map(|(source, _)| source).collect();
-    sources.sort_by_key(|source| order.iter().position(|name| *name == source.experiment));
-    for source in sources {
-        let Some(cams) = input(catalog, source, &source.artifact, "extract-msinf-cam")? else { continue };
-        let Some(trained) = input(catalog, source, &cams, "train-cam")? else { continue };
+    let order = holdings.experiments();
+    let mut scored: Vec<_> = holdings.of_table(ScoreRow::TABLE).map(|(held, _)| held).collect();
+    scored.sort_by_key(|held| order.iter().position(|name| *name == held.experiment));
+    for held in scored {
+        let Some(cams) = input(holdings, held, &held.artifact, EXTRACT)? else { continue };
+        let Some(trained) = input(holdings, held, &cams, TRAIN)? else { continue };
         let (cams, made) = (cams.record(), trained.record());
         if seen.insert(cams.key.clone()) {
             runs.push(Run {
-                experiment: title_of(&source.experiment).to_owned(),
-                main: source.main,
+                experiment: variant_of(&held.experiment).0.to_owned(),
+                main: held.main,
                 seed: made.preimage.seed.unwrap_or_default(),
                 train: made.preimage.params.clone(),
                 origin: origin(&trained)?,
                 extract: cams.preimage.params.clone(),
-                scores: scores(source)?,
+                scores: rows_of::<ScoreRow>(held)?.into_iter().filter(|row| row.split == SPLIT).collect(),
             });
         }
     }
@@ -93,15 +88,9 @@ fn origin(trained: &Artifact) -> Result<Value> {
 }
 
 /// The artifact that `artifact` has read of a stage.
-fn input(catalog: &Catalog, of: &Source, artifact: &Artifact, stage: &str) -> Result<Option<Artifact>> {
+fn input(holdings: &Holdings, of: &Holding, artifact: &Artifact, stage: &str) -> Result<Option<Artifact>> {
     match artifact.record().preimage.inputs.get(stage) {
-        Some(digest) => catalog.with_content(stage, digest, &of.experiment),
+        Some(digest) => holdings.with_content(stage, digest, &of.experiment),
         None => Ok(None),
     }
-}
-
-/// The few rows of an evaluation on the paper's split.
-fn scores(source: &Source) -> Result<Vec<ScoreRow>> {
-    let rows = source.artifact.rows::<ScoreRow>(&[])?;
-    rows.filter(|row| row.as_ref().map_or(true, |row| row.split == SPLIT)).collect()
 }

@@ -1,0 +1,166 @@
+//! The columns of the gallery: each is one thing, such as the CAMs of an experiment, with a picture of it for each image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use artifact::encoding::CamEncoding;
+use artifact::manifest::variant_of;
+use artifact::table::{CamRow, DatasetRow, LabelRow};
+use artifact::{Result, Row as _};
+use image::RgbImage;
+
+use super::experiments::{Shared, sharing};
+use super::gallery::Classes;
+use super::order::{Order, title};
+use super::picture::{self, Map};
+use crate::frame::{Frame, columns, is_one_of};
+use crate::holdings::{Holding, Holdings};
+use crate::tables::scan_of;
+
+/// Experiments of which a thing is shown at most.
+const EXPERIMENTS: usize = 6;
+
+/// One column.
+pub(super) struct Strip {
+    pub title: String,
+    pub pictures: ByImage<Picture>,
+}
+
+/// Something by the name of its image.
+type ByImage<T> = BTreeMap<String, T>;
+
+/// A picture as it stands in the page.
+pub(super) struct Picture {
+    /// The attribute `src`.
+    pub uri: String,
+    /// The classes that are seen.
+    pub classes: String,
+}
+
+/// The columns for some images: photograph, CAMs, every kind of label in the order of the pipeline, ground truth.
+pub(super) fn strips(
+    holdings: &Holdings,
+    order: &Order,
+    dataset: &Holding,
+    ids: &[String],
+    classes: &Classes,
+) -> Result<Vec<Strip>> {
+    let (photos, truth) = photographs(dataset, ids)?;
+    let photo = |photo: &RgbImage| Some(Picture { uri: picture::data_uri(photo, false)?, classes: String::new() });
+    let shown = photos.iter().filter_map(|(id, image)| Some((id.clone(), photo(image)?)));
+    let mut strips = vec![Strip { title: "Photograph".to_owned(), pictures: shown.collect() }];
+    let cams = shown_of(sharing(holdings, CamRow::TABLE, None));
+    let alone = cams.len() < 2 && holdings.experiments().len() < 2;
+    for shared in &cams {
+        let pictures = overlays(shared.held, ids, &photos)?;
+        strips.push(Strip { title: titled(title(CamRow::TABLE), shared, alone), pictures });
+    }
+    strips.extend(labels(holdings, order, ids, classes, alone)?);
+    let truth = truth.iter().filter_map(|(id, map)| Some((id.clone(), coloured(map, classes)?)));
+    strips.push(Strip { title: "Ground truth".to_owned(), pictures: truth.collect() });
+    // A column that no image of the group has tells nothing.
+    strips.retain(|strip| !strip.pictures.is_empty());
+    Ok(strips)
+}
+
+/// One seed of each experiment; of many experiments the first ones and the main one.
+fn shown_of(mut all: Vec<Shared<'_>>) -> Vec<Shared<'_>> {
+    let mut seen = BTreeSet::new();
+    all.reverse();
+    all.retain(|shared| seen.insert(variant_of(&shared.held.experiment).0.to_owned()));
+    all.reverse();
+    if all.len() > EXPERIMENTS {
+        let last = all.split_off(all.len() - 1);
+        all.truncate(EXPERIMENTS - 1);
+        all.extend(last);
+    }
+    all
+}
+
+fn titled(what: String, shared: &Shared<'_>, alone: bool) -> String {
+    if alone { what } else { format!("{what} · {}", shared.label()) }
+}
+
+/// Columns of labels, whatever made them: what the tables name in the column `source`.
+fn labels(holdings: &Holdings, order: &Order, ids: &[String], classes: &Classes, alone: bool) -> Result<Vec<Strip>> {
+    let mut found = Vec::new();
+    for stage in order.stages() {
+        for shared in shown_of(sharing(holdings, LabelRow::TABLE, Some(stage))) {
+            for (source, pictures) in labels_of(shared.held, ids, classes)? {
+                found.push((order.scored(&source), Strip { title: titled(title(&source), &shared, alone), pictures }));
+            }
+        }
+    }
+    found.sort_by_key(|(place, _)| *place);
+    Ok(found.into_iter().map(|(_, strip)| strip).collect())
+}
+
+fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<RgbImage>, ByImage<Map<u8>>)> {
+    let Some(scan) = scan_of(dataset, DatasetRow::TABLE)? else { return Ok(Default::default()) };
+    let query = scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "image", "mask"]));
+    let frame = Frame::collect(query)?;
+    let (mut photos, mut masks) = (BTreeMap::new(), BTreeMap::new());
+    let cells = frame.cells("image")?.into_iter().zip(frame.cells("mask")?);
+    for (id, (photo, mask)) in frame.texts("image_id")?.into_iter().zip(cells) {
+        if let Some(mask) = mask.and_then(|mask| picture::palette_indices(&mask)) {
+            masks.insert(id.clone(), mask);
+        }
+        if let Some(photo) = photo.and_then(|photo| picture::photograph(&photo)) {
+            photos.insert(id, photo);
+        }
+    }
+    Ok((photos, masks))
+}
+
+/// For each image the maximum over its classes as heat over the photograph.
+fn overlays(held: &Holding, ids: &[String], photos: &ByImage<RgbImage>) -> Result<ByImage<Picture>> {
+    let Some(scan) = scan_of(held, CamRow::TABLE)? else { return Ok(BTreeMap::new()) };
+    let Some(encoding) = CamEncoding::of(held.artifact.metadata::<CamRow>()?) else { return Ok(BTreeMap::new()) };
+    let query =
+        scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "class", "width", "height", "cam"]));
+    let frame = Frame::collect(query)?;
+    let (names, cams) = (frame.texts("class")?, frame.cells("cam")?);
+    let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
+    let mut strongest: ByImage<(Map<f32>, Vec<String>)> = BTreeMap::new();
+    for (row, id) in frame.texts("image_id")?.into_iter().enumerate() {
+        let values = encoding.decode(cams[row].as_deref().unwrap_or_default());
+        let Some(map) = Map::new(width[row] as u32, height[row] as u32, values) else { continue };
+        match strongest.get_mut(&id) {
+            Some((all, classes)) if all.values.len() == map.values.len() => {
+                all.values.iter_mut().zip(map.values).for_each(|(max, value)| *max = max.max(value));
+                classes.push(names[row].clone());
+            }
+            _ => drop(strongest.insert(id, (map, vec![names[row].clone()]))),
+        }
+    }
+    let shown = strongest.into_iter().filter_map(|(id, (map, classes))| {
+        let uri = picture::data_uri(&picture::overlay(photos.get(&id)?, &map), false)?;
+        Some((id, Picture { uri, classes: classes.join(", ") }))
+    });
+    Ok(shown.collect())
+}
+
+/// The maps of a table by what made them.
+fn labels_of(held: &Holding, ids: &[String], classes: &Classes) -> Result<BTreeMap<String, ByImage<Picture>>> {
+    let Some(scan) = scan_of(held, LabelRow::TABLE)? else { return Ok(BTreeMap::new()) };
+    let query =
+        scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "source", "width", "height", "label"]));
+    let frame = Frame::collect(query)?;
+    let (id, source) = (frame.texts("image_id")?, frame.texts("source")?);
+    let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
+    let mut made: BTreeMap<String, ByImage<Picture>> = BTreeMap::new();
+    for (row, cell) in frame.cells("label")?.into_iter().enumerate() {
+        let map = Map::new(width[row] as u32, height[row] as u32, cell.unwrap_or_default());
+        if let Some(picture) = map.and_then(|map| coloured(&map, classes)) {
+            made.entry(source[row].clone()).or_default().insert(id[row].clone(), picture);
+        }
+    }
+    Ok(made)
+}
+
+/// A map in colour, with the names of the foreground classes in it.
+fn coloured(map: &Map<u8>, classes: &Classes) -> Option<Picture> {
+    let found: BTreeSet<u8> = map.values.iter().copied().filter(|class| *class != 0 && *class != 255).collect();
+    let names: Vec<_> = found.into_iter().map(|class| classes.name(class)).collect();
+    let names = if names.is_empty() { "background only".to_owned() } else { names.join(", ") };
+    Some(Picture { uri: picture::data_uri(&picture::classes(map), true)?, classes: names })
+}
