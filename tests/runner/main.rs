@@ -28,6 +28,7 @@ mod diff;
 mod disk;
 mod failure;
 mod gc;
+mod hand_over;
 mod logs;
 mod matrix;
 mod scale;

@@ -10,7 +10,7 @@ use runner::{PipelineSource, Selection};
 /// Where the commands are that other programs answer.
 const OTHER_PROGRAMS: &str = "\
 Also, where these programs stand beside camflow:
-  query    Ask questions of the tables (camflow-query)
+  query    Ask questions of the tables (camflow-report)
   report   Write the report (camflow-report)
   weights  Show what a file of weights holds and which backbones it fits (camflow-weights)";
 

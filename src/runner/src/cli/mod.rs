@@ -1,10 +1,10 @@
-//! Commands and options, and the hand-over to `camflow-query`, `camflow-report` and `camflow-weights`.
+//! Commands and options, and the hand-over to `camflow-report` (which also answers queries) and `camflow-weights`.
 //!
 //! ```text
 //! args   what the commands have in common: options, and the ends of their help
 //! ```
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::stdout;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -244,11 +244,14 @@ pub fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Becomes `camflow-<name>`, as git becomes git-<name>: found beside this program, else on the PATH.
+/// Becomes `camflow-<name>`, as git becomes git-<name>: found beside this program, else on the PATH. `camflow-report` is
+/// both `query` and `report`, and is told which.
 fn hand_over(words: &[OsString]) -> Result<()> {
     let (name, rest) = words.split_first().expect("clap gives the name first");
+    let is_reader = name == "query" || name == "report";
+    let (suffix, rest) = if is_reader { (OsStr::new("report"), words) } else { (name.as_os_str(), rest) };
     let mut program = OsString::from("camflow-");
-    program.push(name);
+    program.push(suffix);
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = beside.into_iter().chain(std::env::split_paths(&path));
