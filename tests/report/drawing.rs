@@ -1,9 +1,7 @@
 //! Made-up images of three shapes, with their masks, CAMs and predictions.
 
-use std::io::Cursor;
-
 use artifact::ClassId;
-use image::{ImageFormat, Rgb, RgbImage};
+use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
 
 /// The foreground classes; one has a name that HTML has to escape.
 pub const CLASSES: [&str; 3] = ["disc", "cat & <dog>", "bar"];
@@ -70,7 +68,7 @@ impl Drawing {
     /// The photograph as JPEG.
     pub fn jpeg(&self) -> Vec<u8> {
         let classes = self.classes(0.0, false);
-        let photo = RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
+        let pixels = Self::each(|x, y| {
             let wave = ((f64::from(x) * 0.3 + f64::from(self.n)).sin() + (f64::from(y) * 0.41).cos()) * 16.0;
             let base = match classes[(y * WIDTH + x) as usize] {
                 0 => [96.0, 122.0, 104.0],
@@ -78,20 +76,13 @@ impl Drawing {
                 2 => [92.0, 110.0, 200.0],
                 _ => [220.0, 196.0, 90.0],
             };
-            Rgb(base.map(|channel: f64| (channel + wave).clamp(0.0, 255.0) as u8))
+            base.map(|channel: f64| (channel + wave).clamp(0.0, 255.0) as u8)
         });
-        let mut bytes = Cursor::new(Vec::new());
-        photo.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
-        bytes.into_inner()
+        encode_jpeg(&Rgb { height: HEIGHT as usize, width: WIDTH as usize, pixels: pixels.concat() }, 75)
     }
 
     /// The ground truth as palette PNG.
     pub fn mask(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, WIDTH, HEIGHT);
-        encoder.set_color(png::ColorType::Indexed);
-        encoder.set_palette(vec![0; 256 * 3]);
-        encoder.write_header().unwrap().write_image_data(&self.classes(0.0, true)).unwrap();
-        bytes
+        encode_mask(&Mask { height: HEIGHT as usize, width: WIDTH as usize, classes: self.classes(0.0, true) })
     }
 }

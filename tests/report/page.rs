@@ -127,3 +127,26 @@ fn an_image_without_one_of_the_pictures_says_so() {
     assert_eq!(report(dir.path(), &[]).matches("not computed").count(), 0);
     assert_eq!(report(dir.path(), &["--images", "24"]).matches("not computed").count(), 1);
 }
+
+#[test]
+fn a_stage_that_nobody_has_heard_of_stands_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write_with(dir.path(), Some("a-smooth"));
+    let html = report(dir.path(), &[]);
+    let ascending = |before: &str, after: &str| {
+        let place = |part: &str| html.find(part).unwrap_or_else(|| panic!("{part} is not there"));
+        assert!(place(before) < place(after), "{after} stands before {before}");
+    };
+    for [before, after] in [
+        // Scores, classes, pictures, artifacts: where the pipeline has it, though its name comes first.
+        ["rowspan=\"1\">random-walk</th>", "rowspan=\"1\">a-smooth</th>"],
+        ["rowspan=\"1\">a-smooth</th>", "rowspan=\"1\">train-deeplab</th>"],
+        ["colspan=\"1\">random-walk · train</th>", "colspan=\"1\">a-smooth · train</th>"],
+        ["colspan=\"1\">a-smooth · train</th>", "colspan=\"1\">train-deeplab · val</th>"],
+        ["<figcaption>random-walk · rcm+mam</figcaption>", "<figcaption>a-smooth · rcm+mam</figcaption>"],
+        ["<tr><th>random-walk</th>", "<tr><th>a-smooth</th>"],
+        ["<tr><th>a-smooth</th>", "<tr><th>train-deeplab</th>"],
+    ] {
+        ascending(before, after);
+    }
+}

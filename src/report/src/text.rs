@@ -48,11 +48,16 @@ pub fn bytes(size: u64) -> String {
     ByteSize::b(size).display().iec().to_string()
 }
 
-/// A time span to the second, below ten seconds to a tenth of one: `2m 5s`.
+/// A time for people, as in `340ms`, `1m 40s`, `3h 25m`, `2days 4h`: rounded to a unit that leaves two to three digits.
 pub(crate) fn duration(seconds: f64) -> String {
-    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
-    let millis = if tenths < 100 { tenths * 100 } else { (tenths + 5) / 10 * 1000 };
-    humantime::format_duration(Duration::from_millis(millis)).to_string()
+    let unit = match seconds {
+        seconds if seconds < 1.0 => 0.001,
+        seconds if seconds < 600.0 => 1.0,
+        seconds if seconds < 86_400.0 => 60.0,
+        _ => 3600.0,
+    };
+    let rounded = Duration::try_from_secs_f64((seconds / unit).round() * unit).unwrap_or_default();
+    humantime::format_duration(rounded).to_string()
 }
 
 /// A table for the terminal, one line a row; columns of numbers are aligned to the right.

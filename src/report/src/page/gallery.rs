@@ -2,6 +2,7 @@
 
 use artifact::table::DatasetRow;
 use artifact::{Result, Row as _};
+use data::codec::voc_palette;
 use maud::{Markup, html};
 
 use super::choice::{Image, choose};
@@ -9,6 +10,9 @@ use super::order::Order;
 use super::strips::{Picture, Strip, strips};
 use super::{Section, colour};
 use crate::holdings::{Holding, Holdings};
+
+/// The value of a mask where no class is told.
+const VOID: usize = 255;
 
 /// The section; nothing where the store has no data set.
 pub(super) fn section(holdings: &Holdings, order: &Order, wanted: usize) -> Result<Option<Section>> {
@@ -48,13 +52,14 @@ impl Classes {
 }
 
 fn legend(classes: &Classes) -> Markup {
-    let named = classes.0.iter().enumerate().map(|(class, name)| (colour::class(class as u8), name.as_str()));
+    let named = classes.0.iter().map(String::as_str).enumerate().chain([(VOID, "void")]);
+    let palette = voc_palette();
     let stops: Vec<_> = colour::HEAT.iter().map(|stop| colour::css(*stop)).collect();
     html! {
         div.keys {
             ul.legend {
-                @for (colour, name) in named.chain([(colour::VOID, "void")]) {
-                    li { span.swatch style={ "background:" (colour::css(colour)) } {} (name) }
+                @for (class, name) in named {
+                    li { span.swatch style={ "background:" (colour::css(palette[class])) } {} (name) }
                 }
             }
             div.heat {

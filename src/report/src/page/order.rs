@@ -79,13 +79,12 @@ fn merged(mut lists: Vec<Vec<String>>) -> Vec<String> {
     for list in lists {
         let mut next = 0;
         for name in list {
-            next = match all.iter().position(|known| *known == name) {
-                Some(place) => place + 1,
-                None => {
-                    all.insert(next, name);
-                    next + 1
-                }
-            };
+            let known = all.iter().position(|known| *known == name);
+            let place = known.unwrap_or(next);
+            if known.is_none() {
+                all.insert(place, name);
+            }
+            next = place + 1;
         }
     }
     all

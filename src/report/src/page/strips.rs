@@ -6,7 +6,7 @@ use artifact::encoding::CamEncoding;
 use artifact::manifest::variant_of;
 use artifact::table::{CamRow, DatasetRow, LabelRow};
 use artifact::{Result, Row as _};
-use image::RgbImage;
+use data::codec::{Mask, Rgb, decode_mask};
 
 use super::experiments::{Shared, sharing};
 use super::gallery::Classes;
@@ -45,8 +45,9 @@ pub(super) fn strips(
     classes: &Classes,
 ) -> Result<Vec<Strip>> {
     let (photos, truth) = photographs(dataset, ids)?;
-    let photo = |photo: &RgbImage| Some(Picture { uri: picture::data_uri(photo, false)?, classes: String::new() });
-    let shown = photos.iter().filter_map(|(id, image)| Some((id.clone(), photo(image)?)));
+    let shown = photos
+        .iter()
+        .map(|(id, photo)| (id.clone(), Picture { uri: picture::jpeg_uri(photo), classes: String::new() }));
     let mut strips = vec![Strip { title: "Photograph".to_owned(), pictures: shown.collect() }];
     let cams = shown_of(sharing(holdings, CamRow::TABLE, None));
     let alone = cams.len() < 2 && holdings.experiments().len() < 2;
@@ -55,7 +56,7 @@ pub(super) fn strips(
         strips.push(Strip { title: titled(title(CamRow::TABLE), shared, alone), pictures });
     }
     strips.extend(labels(holdings, order, ids, classes, alone)?);
-    let truth = truth.iter().filter_map(|(id, map)| Some((id.clone(), coloured(map, classes)?)));
+    let truth = truth.iter().map(|(id, mask)| (id.clone(), coloured(mask, classes)));
     strips.push(Strip { title: "Ground truth".to_owned(), pictures: truth.collect() });
     // A column that no image of the group has tells nothing.
     strips.retain(|strip| !strip.pictures.is_empty());
@@ -94,14 +95,14 @@ fn labels(holdings: &Holdings, order: &Order, ids: &[String], classes: &Classes,
     Ok(found.into_iter().map(|(_, strip)| strip).collect())
 }
 
-fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<RgbImage>, ByImage<Map<u8>>)> {
+fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByImage<Mask>)> {
     let Some(scan) = scan_of(dataset, DatasetRow::TABLE)? else { return Ok(Default::default()) };
     let query = scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "image", "mask"]));
     let frame = Frame::collect(query)?;
     let (mut photos, mut masks) = (BTreeMap::new(), BTreeMap::new());
     let cells = frame.cells("image")?.into_iter().zip(frame.cells("mask")?);
     for (id, (photo, mask)) in frame.texts("image_id")?.into_iter().zip(cells) {
-        if let Some(mask) = mask.and_then(|mask| picture::palette_indices(&mask)) {
+        if let Some(mask) = mask.and_then(|mask| decode_mask(&mask).ok()) {
             masks.insert(id.clone(), mask);
         }
         if let Some(photo) = photo.and_then(|photo| picture::photograph(&photo)) {
@@ -112,7 +113,7 @@ fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<RgbImage>, 
 }
 
 /// For each image the maximum over its classes as heat over the photograph.
-fn overlays(held: &Holding, ids: &[String], photos: &ByImage<RgbImage>) -> Result<ByImage<Picture>> {
+fn overlays(held: &Holding, ids: &[String], photos: &ByImage<Rgb>) -> Result<ByImage<Picture>> {
     let Some(scan) = scan_of(held, CamRow::TABLE)? else { return Ok(BTreeMap::new()) };
     let Some(encoding) = CamEncoding::of(held.artifact.metadata::<CamRow>()?) else { return Ok(BTreeMap::new()) };
     let query =
@@ -123,7 +124,7 @@ fn overlays(held: &Holding, ids: &[String], photos: &ByImage<RgbImage>) -> Resul
     let mut strongest: ByImage<(Map<f32>, Vec<String>)> = BTreeMap::new();
     for (row, id) in frame.texts("image_id")?.into_iter().enumerate() {
         let values = encoding.decode(cams[row].as_deref().unwrap_or_default());
-        let Some(map) = Map::new(width[row] as u32, height[row] as u32, values) else { continue };
+        let Some(map) = Map::new(height[row], width[row], values) else { continue };
         match strongest.get_mut(&id) {
             Some((all, classes)) if all.values.len() == map.values.len() => {
                 all.values.iter_mut().zip(map.values).for_each(|(max, value)| *max = max.max(value));
@@ -133,7 +134,7 @@ fn overlays(held: &Holding, ids: &[String], photos: &ByImage<RgbImage>) -> Resul
         }
     }
     let shown = strongest.into_iter().filter_map(|(id, (map, classes))| {
-        let uri = picture::data_uri(&picture::overlay(photos.get(&id)?, &map), false)?;
+        let uri = picture::jpeg_uri(&picture::overlay(photos.get(&id)?, &map));
         Some((id, Picture { uri, classes: classes.join(", ") }))
     });
     Ok(shown.collect())
@@ -149,18 +150,17 @@ fn labels_of(held: &Holding, ids: &[String], classes: &Classes) -> Result<BTreeM
     let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
     let mut made: BTreeMap<String, ByImage<Picture>> = BTreeMap::new();
     for (row, cell) in frame.cells("label")?.into_iter().enumerate() {
-        let map = Map::new(width[row] as u32, height[row] as u32, cell.unwrap_or_default());
-        if let Some(picture) = map.and_then(|map| coloured(&map, classes)) {
-            made.entry(source[row].clone()).or_default().insert(id[row].clone(), picture);
-        }
+        let Some(map) = Map::new(height[row], width[row], cell.unwrap_or_default()) else { continue };
+        let mask = Mask { height: map.height, width: map.width, classes: map.values };
+        made.entry(source[row].clone()).or_default().insert(id[row].clone(), coloured(&mask, classes));
     }
     Ok(made)
 }
 
-/// A map in colour, with the names of the foreground classes in it.
-fn coloured(map: &Map<u8>, classes: &Classes) -> Option<Picture> {
-    let found: BTreeSet<u8> = map.values.iter().copied().filter(|class| *class != 0 && *class != 255).collect();
+/// A mask in colour, with the names of the foreground classes in it.
+fn coloured(mask: &Mask, classes: &Classes) -> Picture {
+    let found: BTreeSet<u8> = mask.classes.iter().copied().filter(|class| !matches!(class, 0 | 255)).collect();
     let names: Vec<_> = found.into_iter().map(|class| classes.name(class)).collect();
     let names = if names.is_empty() { "background only".to_owned() } else { names.join(", ") };
-    Some(Picture { uri: picture::data_uri(&picture::classes(map), true)?, classes: names })
+    Picture { uri: picture::classes_uri(mask), classes: names }
 }
