@@ -46,7 +46,8 @@ fn a_group_by_of_confusion_gives_the_iou_of_any_subset() {
     let dir = made();
     let sql = "select experiment, class_id, sum(tp) as tp, sum(fp) as fp, sum(fn) as fn, \
                1.0 * sum(tp) / (sum(tp) + sum(fp) + sum(fn)) as iou from confusion \
-               where stage = 'cam' and image_id < '2007_000006' group by experiment, class_id order by experiment, class_id";
+               where stage = 'cam' and image_id < '2007_000006' group by experiment, class_id \
+               order by experiment, class_id";
     let answer = json(dir.path(), sql);
     assert_eq!(answer.len(), 8);
     for row in answer {
@@ -57,8 +58,8 @@ fn a_group_by_of_confusion_gives_the_iou_of_any_subset() {
         let iou = sums[0] as f64 / sums.iter().sum::<u64>() as f64;
         assert!((row["iou"].as_f64().unwrap() - iou).abs() < 1e-12);
     }
-    let miou = "select avg(iou) as miou from (select 1.0 * sum(tp) / (sum(tp) + sum(fp) + sum(fn)) as iou from confusion \
-                where stage = 'train-deeplab' group by class_id) as by_class";
+    let miou = "select avg(iou) as miou from (select 1.0 * sum(tp) / (sum(tp) + sum(fp) + sum(fn)) as iou \
+                from confusion where stage = 'train-deeplab' group by class_id) as by_class";
     let by_hand = (0..4).map(|class| {
         let images = FIRST_VAL..IMAGES;
         let sums = images.map(|n| counts(MAIN, n, class)).fold([0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]);

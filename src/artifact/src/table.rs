@@ -57,37 +57,6 @@ pub trait Visitor {
     fn visit<R: Row>(self) -> Self::Output;
 }
 
-/// Hands the row types of all tables, which are listed here alone, to a macro.
-macro_rules! with_every_table {
-    ($macro:ident) => {
-        $macro!(
-            DatasetRow,
-            CamRow,
-            CrfRow,
-            SweepRow,
-            HistogramRow,
-            LabelRow,
-            ConfusionRow,
-            ClassScoreRow,
-            ScoreRow,
-            CurveRow
-        )
-    };
-}
-
-/// Hands the row type of a table to a visitor; `None` where there is no table of this name.
-pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
-    macro_rules! visit {
-        ($($row:ty),*) => {
-            match table {
-                $(<$row>::TABLE => Some(visitor.visit::<$row>()),)*
-                _ => None,
-            }
-        };
-    }
-    with_every_table!(visit)
-}
-
 /// A table as it is declared.
 #[derive(Clone, Debug)]
 pub struct Declaration {
@@ -99,14 +68,25 @@ pub struct Declaration {
     pub schema: SchemaRef,
 }
 
-/// All tables.
-pub fn declarations() -> Vec<Declaration> {
-    macro_rules! declare {
-        ($($row:ty),*) => {
+macro_rules! every_table {
+    ($($row:ty)*) => {
+        /// Hands the row type of a table to a visitor; `None` where there is no table of this name.
+        pub fn visit<V: Visitor>(table: &str, visitor: V) -> Option<V::Output> {
+            match table {
+                $(<$row>::TABLE => Some(visitor.visit::<$row>()),)*
+                _ => None,
+            }
+        }
+
+        /// All tables.
+        pub fn declarations() -> Vec<Declaration> {
             vec![$(Declaration { name: <$row>::TABLE, version: <$row>::VERSION, schema: <$row>::schema() }),*]
-        };
-    }
-    with_every_table!(declare)
+        }
+    };
+}
+
+every_table! {
+    DatasetRow CamRow CrfRow SweepRow HistogramRow LabelRow ConfusionRow ClassScoreRow ScoreRow CurveRow
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.

@@ -1,7 +1,6 @@
 //! Which artifacts a store holds, and under the name of which experiment each was found.
 //!
-//! Reads `artifact.json` of every artifact and nothing else; writes nothing. The runner's `catalogue` is another thing: the
-//! stage binaries there are.
+//! Reads `artifact.json` of every artifact and nothing else; writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -219,6 +218,7 @@ fn is_artifact(entry: Result<&fs::DirEntry, &std::io::Error>) -> bool {
 fn empty_store(root: &Path, detail: &str) -> Error {
     let path = root.display();
     Error::NotCommitted(format!(
-        "the store {path} holds no committed artifact{detail}; run `make pipeline` first, or name yours with --store DIR"
+        "the store {path} holds no committed artifact{detail}; run `make pipeline` first, or name yours with \
+         --store DIR"
     ))
 }

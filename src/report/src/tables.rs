@@ -14,8 +14,8 @@ use polars::prelude::{LazyFrame, OptFlags, PlRefPath, ScanArgsParquet, UnionArgs
 use crate::holdings::{Holding, Holdings};
 use crate::polars_error;
 
-/// Parts up to this size, which are all that hold numbers, are read only if their digest holds. Larger ones hold pictures,
-/// of which a query reads a few: `camflow verify` reads them whole.
+/// Parts up to this size, which are all that hold numbers, are read only if their digest holds. Larger ones hold
+/// pictures, of which a query reads a few: `camflow verify` reads them whole.
 const READ_BY_DIGEST: u64 = 16 << 20;
 
 /// A column of a table.
@@ -138,7 +138,8 @@ fn whole_parts(held: &Holding, record: &TableRecord) -> Result<Vec<PathBuf>> {
         if part.bytes <= READ_BY_DIGEST && !part.matches(&dir)? {
             let path = path.display();
             return Err(Error::NotCommitted(format!(
-                "{path}: is damaged (its digest differs); `camflow verify` sets it aside, `camflow run` computes it anew"
+                "{path}: is damaged (its digest differs); `camflow verify` sets it aside, `camflow run` computes it \
+                 anew"
             )));
         }
         paths.push(std::path::absolute(&path).map_err(Error::io("find", &path))?);

@@ -35,8 +35,8 @@ pub fn at_seed(variant: &str, seed: u64) -> String {
     format!("{variant}{SEED_MARK}{seed}")
 }
 
-/// The variant and the seed that the name of an experiment consists of: `rcm` and 2 of `rcm~2`. The name of an experiment
-/// outside a matrix is the variant itself, without a seed.
+/// The variant and the seed that the name of an experiment consists of: `rcm` and 2 of `rcm~2`. The name of an
+/// experiment outside a matrix is the variant itself, without a seed.
 pub fn variant_of(experiment: &str) -> (&str, Option<u64>) {
     let parts = experiment.rsplit_once(SEED_MARK).and_then(|(variant, seed)| Some((variant, seed.parse().ok()?)));
     match parts {

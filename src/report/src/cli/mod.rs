@@ -57,11 +57,12 @@ pub fn main() -> ExitCode {
 
 /// The manifest and the store to read.
 ///
-/// The manifest is the named one, else `pipeline.toml` where there is one. The store is the directory if one is named, else
-/// the manifest's, else where `make pipeline` puts it.
+/// The manifest is the named one, else `pipeline.toml` where there is one. The store is the directory if one is named,
+/// else the manifest's, else where `make pipeline` puts it.
 ///
 /// # Errors
-/// [`Error::Config`] if the manifest does not hold; that of a `pipeline.toml` nobody named matters only where no store is.
+/// [`Error::Config`] if the manifest does not hold; that of a `pipeline.toml` which nobody named matters only where no
+/// store is named either.
 fn manifest_and_store(manifest: Option<&Path>, store: Option<PathBuf>) -> Result<(Option<Manifest>, PathBuf)> {
     let default = Path::new(Manifest::DEFAULT_FILE);
     let manifest = match manifest {

@@ -14,8 +14,8 @@ pub const NAME: &str = "camflow query";
 
 /// Ask questions of the tables of a store in SQL (Polars' dialect)
 ///
-/// Each table is the union over the `latest` links of its stages; the columns `experiment`, `source_stage` and `key` say
-/// where a row comes from. An artifact that several experiments share is there once for each: filter on experiment.
+/// Each table is the union over the `latest` links of its stages; the columns `experiment`, `source_stage` and `key`
+/// say where a row comes from. An artifact that several experiments share is there once for each: filter on experiment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Query {

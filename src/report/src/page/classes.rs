@@ -39,8 +39,8 @@ pub(super) fn section(holdings: &Holdings, order: &Order, experiments: &Experime
     if columns.is_empty() {
         return Ok(None);
     }
-    let lead = "Intersection over union of every class, in percent; of several seeds the mean. Marks † are those of the \
-                scores.";
+    let lead = "Intersection over union of every class, in percent; of several seeds the mean. Marks † are those of \
+                the scores.";
     let body = table(&columns.into_iter().collect::<Vec<_>>(), &classes);
     Ok(Some(Section { id: "classes", name: "Classes", title: "IoU by class", lead: lead.into(), body }))
 }

@@ -43,7 +43,11 @@ fn chart(title: &str, pair: &Pair<'_>) -> Markup {
     html! {
         figure {
             figcaption { (pair.name) ", %: ● here, ○ paper" }
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (bottom + BELOW) } role="img" aria-label={ (title) ", " (pair.name) } {
+            svg.chart
+                viewBox={ "0 0 " (WIDTH) " " (bottom + BELOW) }
+                role="img"
+                aria-label={ (title) ", " (pair.name) }
+            {
                 @for tick in &axis.ticks {
                     line.grid x1=(at(*tick)) x2=(at(*tick)) y1=(TOP) y2=(bottom) {}
                     text.tick x=(at(*tick)) y=(tenths(bottom + 16.0)) text-anchor="middle" { (number(tidy(*tick))) }

@@ -1,7 +1,8 @@
 //! The order in which the page shows stages and what they made: that of the pipeline, whatever stages it has.
 //!
-//! Stages stand in the order in which data flows through them, as the inputs of their artifacts tell. What is scored stands in
-//! the order in which the `score` tables list it, and whatever labels there are besides in the order of the stages.
+//! Stages stand in the order in which data flows through them, as the inputs of their artifacts tell. What is scored
+//! stands in the order in which the `score` tables list it, and whatever labels there are besides in the order of the
+//! stages.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -49,7 +49,8 @@ fn headline(scores: &[ScoreRow], experiments: &Experiments) -> Markup {
                         @if let Some(base) = block.iter().find(|score| !is_main(score)) {
                             @let gain = (miou - mean(block, &base.experiment)) * 100.0;
                             span.gain {
-                                (if gain < 0.0 { "−" } else { "+" }) (format!("{:.1}", gain.abs())) " over " (base.experiment)
+                                (if gain < 0.0 { "−" } else { "+" }) (format!("{:.1}", gain.abs()))
+                                " over " (base.experiment)
                             }
                         }
                     }
@@ -125,9 +126,9 @@ fn note(scores: &[ScoreRow]) -> Markup {
         @if !chosen.is_empty() {
             div.note #dagger {
                 p {
-                    "† Chosen on ground truth: what is listed was chosen by comparing scores against pixel-level masks, so the \
-                     score flatters what image-level labels give. Of all experiments together; the column " code { "chosen" }
-                    " of the table " code { "score" } " tells it of each."
+                    "† Chosen on ground truth: what is listed was chosen by comparing scores against pixel-level masks, \
+                     so the score flatters what image-level labels give. Of all experiments together; the column "
+                    code { "chosen" } " of the table " code { "score" } " tells it of each."
                 }
                 dl { @for (scored, names) in chosen { div { dt { (scored) } dd { (names) } } } }
             }

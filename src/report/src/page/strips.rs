@@ -1,4 +1,4 @@
-//! The columns of the gallery: each is one thing, such as the CAMs of an experiment, with a picture of it for each image.
+//! The columns of the gallery: each is one thing, such as the CAMs of an experiment, with its picture for each image.
 
 use std::collections::{BTreeMap, BTreeSet};
 

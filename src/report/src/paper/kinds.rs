@@ -1,4 +1,4 @@
-//! What the paper's rows are about: the terms of a training's objective, and those of their options that the paper varies.
+//! What the paper's rows are about: the terms of a training's objective, and the options that the paper varies.
 
 use serde_json::Value;
 

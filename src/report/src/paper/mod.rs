@@ -9,9 +9,9 @@
 //! threshold  Figure 7: the threshold of the region masks
 //! ```
 //!
-//! The numbers that the paper prints (mIoU and so on, in percent, VOC 2012 train) stand with the tables. Reads records and the
-//! tables `score`; writes nothing. A row is recognised by the parameters of its training and its CAMs, its images and the
-//! networks that it went on from, never by the name of an experiment.
+//! The numbers that the paper prints (mIoU and so on, in percent, VOC 2012 train) stand with the tables. Reads records
+//! and the tables `score`; writes nothing. A row is recognised by the parameters of its training and its CAMs, its
+//! images and the networks that it went on from, never by the name of an experiment.
 
 mod groups;
 mod kinds;

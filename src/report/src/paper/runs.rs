@@ -78,8 +78,8 @@ pub(super) fn of(holdings: &Holdings) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// The images of a training and of those from whose networks it went on, and the parameters of these: equal for the seeds
-/// of an experiment.
+/// The images of a training and of those from whose networks it went on, and the parameters of these: equal for the
+/// seeds of an experiment.
 fn origin(trained: &Artifact) -> Result<Value> {
     let (ancestors, gone) = trained.ancestors()?;
     let images = |artifact: &Artifact| artifact.record().preimage.inputs.get("prepare-data").cloned();

@@ -22,8 +22,8 @@ pub(super) fn figure_7(usual: &Usual<'_>) -> Option<Table> {
         |name: String, sample: Sample| -> Row { (name, vec![Cell::Count(sample.values.len()), Cell::Here(sample)]) };
     let mut rows: Vec<_> = points.iter().map(|(at, sample)| row(number(*at), sample.clone())).collect();
     rows.extend(baseline.map(|baseline| row("Baseline".into(), baseline)));
-    let note = "mIoU of the CAMs of RCM on the training images, in percent. The paper draws it and prints no numbers but \
-                Table 1's, at 0.2.";
+    let note = "mIoU of the CAMs of RCM on the training images, in percent. The paper draws it and prints no numbers \
+                but Table 1's, at 0.2.";
     Some(Table {
         title: "Figure 7: threshold of the region masks in training".into(),
         note: note.into(),
