@@ -1,6 +1,6 @@
 //! Which artifact came from where: one row each, with everything that decided its content.
 
-use artifact::key::leaves;
+use artifact::dotted::leaves;
 use artifact::store::Record;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -69,7 +69,7 @@ fn row(shared: &Shared<'_>) -> Markup {
 fn entries(record: &Record) -> Vec<(String, String)> {
     let (preimage, provenance) = (&record.preimage, &record.provenance);
     let short = |digest: &String| digest.get(..16).unwrap_or(digest).to_owned();
-    let mut entries: Vec<_> = leaves(&preimage.params).into_iter().map(|(name, value)| (name, plain(&value))).collect();
+    let mut entries: Vec<_> = leaves(&preimage.params).into_iter().map(|(name, value)| (name, plain(value))).collect();
     entries.extend(preimage.inputs.iter().map(|(name, digest)| (format!("input {name}"), short(digest))));
     entries.extend(preimage.files.iter().map(|(name, digest)| (format!("file {name}"), short(digest))));
     entries.extend(record.metrics.iter().map(|(name, value)| (format!("metric {name}"), plain(value))));
