@@ -13,15 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::report::holdings::Holdings;
+use artifact::error::exit;
 use artifact::{Error, Manifest, Result};
 use clap::{Parser, Subcommand};
 
-/// The exit code of a wrong command line: that of a manifest that is wrong.
-const WRONG: u8 = 78;
-
 /// Read what the stages of a pipeline have committed.
 #[derive(Debug, Parser)]
-#[command(name = "camflow", bin_name = "camflow", version, propagate_version = true)]
+#[command(name = "camflow", bin_name = "camflow", version, propagate_version = true, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -39,7 +37,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(WRONG) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
         }
     };
     let (name, done) = match cli.command {
