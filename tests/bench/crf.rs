@@ -1,7 +1,7 @@
 //! `make bench`: the dense CRF against pydensecrf on the same picture in the same run, both on one core.
 //!
-//! The peer is `crf_peer.py` beside this file, run by `$PYTHON` (python3); it needs numpy and pydensecrf2. Where they are
-//! missing, the line says so.
+//! The peer is `crf_peer.py` beside this file, run by `$PYTHON` (python3); it needs numpy and pydensecrf2. Where they
+//! are missing, the line says so.
 
 use std::path::Path;
 use std::process::Command;

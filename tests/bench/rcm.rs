@@ -1,9 +1,9 @@
-//! RCM without the maps of 256 channels at the image's size (end of METHOD 2): crop 192, batch 16, D 256, K 20; the update of
-//! the prototypes, the loss, and its gradient to the features.
+//! RCM without the maps of 256 channels at the image's size (end of METHOD 2): crop 192, batch 16, D 256, K 20; the
+//! update of the prototypes, the loss, and its gradient to the features.
 //!
 //! Peak memory belongs to a process, so this binary runs itself anew for each form. The child reports by how much its
-//! `VmHWM` (Linux, /proc/self/status) grew over what it was with the inputs in place, and how long a second run took, and
-//! leaves its loss, gradient and prototypes in a file: the parent asserts that the two forms agree to 1e-5.
+//! `VmHWM` (Linux, /proc/self/status) grew over what it was with the inputs in place, and how long a second run took,
+//! and leaves its loss, gradient and prototypes in a file: the parent asserts that the two forms agree to 1e-5.
 
 use std::collections::BTreeMap;
 use std::path::Path;

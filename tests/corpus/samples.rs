@@ -92,7 +92,8 @@ fn masks() -> Vec<Vec<u8>> {
 fn annotations() -> Vec<Vec<u8>> {
     let object = |name: &str| {
         format!(
-            "\t<object>\n\t\t<name>{name}</name>\n\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>1</xmin>\n\t\t</bndbox>\n\t</object>\n"
+            "\t<object>\n\t\t<name>{name}</name>\n\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>1</xmin>\n\
+             \t\t</bndbox>\n\t</object>\n"
         )
     };
     let whole = |head: &str, objects: String| {
@@ -110,7 +111,8 @@ fn lists() -> Vec<Vec<u8>> {
     [
         "whole_0\nwhole_1\nwhole_2\nwhole_3\n",
         "\u{feff}whole_0\r\nwhole_2\r\n\r\nwhole_3\r\n",
-        "/JPEGImages/whole_0.jpg /SegmentationClass/whole_0.png\n/JPEGImages/whole_1.jpg /SegmentationClass/whole_1.png\n",
+        "/JPEGImages/whole_0.jpg /SegmentationClass/whole_0.png\n/JPEGImages/whole_1.jpg \
+         /SegmentationClass/whole_1.png\n",
         "JPEGImages/whole_3.jpg\nwhole_1",
     ]
     .map(|text| text.as_bytes().to_vec())

@@ -132,8 +132,8 @@ pub fn rounds(default: u64) -> u64 {
     std::env::var(ROUNDS_VARIABLE).ok().map_or(default, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
-/// Kills the runner or a stage at a random instant, `rounds` times, each followed by a plain run. A run that ends before
-/// its kill does not count, and makes the next kill come sooner.
+/// Kills the runner or a stage at a random instant, `rounds` times, each followed by a plain run. A run that ends
+/// before its kill does not count, and makes the next kill come sooner.
 pub fn kill_at_random(site: &Site, rounds: u64) {
     let since = Instant::now();
     site.run();

@@ -68,7 +68,8 @@ fn annotations() -> Vec<Vec<u8>> {
         "<annotation><object><name>dog</name></object></annotation>",
         "<?xml version=\"1.0\"?>\r\n<annotation>\n<!-- c --><object><part><name>head</name></part><name> sheep </name>\
          <difficult>1</difficult></object><object><name><![CDATA[cat]]></name></object>&amp;</annotation>",
-        "<!DOCTYPE a [<!ENTITY b \"c\">]><annotation xmlns:x=\"y\"><x:object><name>&b;&#65;</name></x:object></annotation>",
+        "<!DOCTYPE a [<!ENTITY b \"c\">]><annotation xmlns:x=\"y\"><x:object><name>&b;&#65;</name></x:object>\
+         </annotation>",
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()

@@ -2,14 +2,13 @@
 
     python tests/golden/ten_steps.py --out DIR --salt X
 
-Plain PyTorch: every equation of the paper's section 3 as it is written, on features upsampled to the image's grid. Norms
-are frozen and nothing is dropped out, so a step is deterministic. Images, labels, padding and first weights follow from
-their names (rule.py); the salt stands in the file's metadata.
+Plain PyTorch: every equation of the paper's section 3 as it is written, on features upsampled to the image's grid.
+Norms are frozen and nothing is dropped out, so a step is deterministic. Images, labels, padding and first weights
+follow from their names (rule.py); the salt stands in the file's metadata.
 
-What is stored is f32. `rounding.*` is how far other runs lie from it: in f64, and in f32 from first weights that differ
-by some roundings. A pixel whose score rounds to the other side of the threshold changes every later step, so no f32 program
-can be held to less. The committed set has the salt `f`, under which that does not happen.
-"""
+What is stored is f32. `rounding.*` is how far other runs lie from it: in f64, and in f32 from first weights that
+differ by some roundings. A pixel whose score rounds to the other side of the threshold changes every later step, so
+no f32 program can be held to less. The committed set has the salt `f`, under which that does not happen."""
 
 import torch
 import torch.nn.functional as F
@@ -73,8 +72,10 @@ class ResNet38(nn.Module):
         super().__init__()
         w = width
         self.conv1a = nn.Conv2d(3, w, 3, 1, 1, bias=False)
-        self.b2, self.b2_1, self.b2_2 = Basic(w, 2 * w, 2 * w, 2), Basic(2 * w, 2 * w, 2 * w), Basic(2 * w, 2 * w, 2 * w)
-        self.b3, self.b3_1, self.b3_2 = Basic(2 * w, 4 * w, 4 * w, 2), Basic(4 * w, 4 * w, 4 * w), Basic(4 * w, 4 * w, 4 * w)
+        self.b2 = Basic(w, 2 * w, 2 * w, 2)
+        self.b2_1, self.b2_2 = Basic(2 * w, 2 * w, 2 * w), Basic(2 * w, 2 * w, 2 * w)
+        self.b3 = Basic(2 * w, 4 * w, 4 * w, 2)
+        self.b3_1, self.b3_2 = Basic(4 * w, 4 * w, 4 * w), Basic(4 * w, 4 * w, 4 * w)
         self.b4 = Basic(4 * w, 8 * w, 8 * w, 2)
         for i in range(1, 6):
             setattr(self, f"b4_{i}", Basic(8 * w, 8 * w, 8 * w))

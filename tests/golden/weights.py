@@ -1,5 +1,5 @@
-"""Writes the PyTorch files of tests/golden/weights that the shared vectors lack: whole checkpoints of a training script,
-with views, parameters and every type of element, in each layout and pickle protocol; and what they hold.
+"""Writes the PyTorch files of tests/golden/weights that the shared vectors lack: whole checkpoints of a training
+script, with views, parameters and every type of element, in each layout and pickle protocol; and what they hold.
 
     python tests/golden/weights.py --out tests/golden/weights        (PyTorch alone; values depend on --seed)
 """
@@ -19,7 +19,8 @@ NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch
 def write_safetensors(tensors, path):
     header, data = {}, b""
     for name, tensor in tensors.items():
-        raw = bytes(tensor.detach().clone().contiguous().flatten().view(torch.uint8).tolist()) if tensor.numel() else b""
+        flat = tensor.detach().clone().contiguous().flatten()
+        raw = bytes(flat.view(torch.uint8).tolist()) if tensor.numel() else b""
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape),
                         "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw

@@ -70,8 +70,8 @@ pub fn functions(text: &str) -> Vec<Function> {
         let code = line.trim_start();
         let words = code.split_whitespace().take_while(|word| *word != "fn");
         let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe"];
-        let is_function = code.split_whitespace().any(|word| word == "fn")
-            && words.clone().all(|word| qualifiers.contains(&word));
+        let is_function =
+            code.split_whitespace().any(|word| word == "fn") && words.clone().all(|word| qualifiers.contains(&word));
         if !is_function {
             continue;
         }

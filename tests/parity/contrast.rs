@@ -1,4 +1,5 @@
-//! msinf-CAM, region masks, prototypes and the contrastive loss, Eqs. 1-5: against `PyTorch`, and against their plain forms.
+//! msinf-CAM, region masks, prototypes and the contrastive loss, Eqs. 1-5: against `PyTorch`, and against their plain
+//! forms.
 
 use tch::{Device, Kind, Tensor};
 use wsss::method::cam::{msinf, upsample};

@@ -1,5 +1,5 @@
-//! Eqs. 3 to 5 as the paper prints them, on features at the image's grid `[B, D, H, W]`: what the crate computes at stride 8
-//! must agree with these.
+//! Eqs. 3 to 5 as the paper prints them, on features at the image's grid `[B, D, H, W]`: what the crate computes at
+//! stride 8 must agree with these.
 
 use tch::{Kind, Reduction, Tensor};
 use wsss::method::terms::rcm::RcmForm;
@@ -11,7 +11,8 @@ fn normalize(x: &Tensor) -> Tensor {
     x / x.norm_scalaropt_dim(2.0, [1].as_slice(), true).clamp_min(LENGTH_EPS)
 }
 
-/// The vectors of one batch, `[K + 1, D]`, and which classes have one, `[K + 1]`. Eq. 3, the mean over pixels, then images.
+/// The vectors of one batch, `[K + 1, D]`, and which classes have one, `[K + 1]`. Eq. 3, the mean over pixels, then
+/// images.
 pub fn prototypes(features: &Tensor, regions: &Tensor, valid: &Tensor, classes: i64) -> (Tensor, Tensor) {
     let ids = Tensor::arange(classes + 1, (Kind::Int64, regions.device())).reshape([1, -1, 1, 1]);
     let masks = regions.unsqueeze(1).eq_tensor(&ids).logical_and(&valid.unsqueeze(1)).to_kind(Kind::Float);

@@ -39,7 +39,8 @@ pub fn tables() -> Tables {
         },
         "mam": { "weight": 1.0, "from_epoch": 2, "attention": "mam", "normalize": true, "reduction": "all" },
         "seam": {
-            "weight": 1.0, "from_epoch": 1, "scale": 0.3, "channels": [4, 8], "hardest": 0.2, "suppress_background": true,
+            "weight": 1.0, "from_epoch": 1, "scale": 0.3, "channels": [4, 8], "hardest": 0.2,
+            "suppress_background": true,
         },
     });
     tables.as_object().unwrap().clone().into_iter().collect()

@@ -9,6 +9,7 @@ mod crash_stages;
 mod damage;
 mod finetune;
 mod masks;
+mod readme;
 mod resume;
 mod variants;
 mod weights;

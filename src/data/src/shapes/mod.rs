@@ -5,12 +5,12 @@
 //! CAM covers some of the object and bleeds over its rim, and a method that looks at pixels can fit it to the body,
 //! whose texture no background has.
 //!
-//! Three animals in ten look away and show no badge: where all show it, one of two classes takes the coat and the other's
-//! CAM is its badge alone. One picture in six shows the ground alone: without them some class, now this one, now that,
-//! takes the ground for its own.
+//! Three animals in ten look away and show no badge: where all show it, one of two classes takes the coat and the
+//! other's CAM is its badge alone. One picture in six shows the ground alone: without them some class, now this one,
+//! now that, takes the ground for its own.
 //!
-//! Close-ups, small pictures of one object at most with its label, stand in for `ImageNet`: a backbone that has learnt them
-//! knows the textures, and its features are local, as those of a network trained on large scenes alone are not.
+//! Close-ups, small pictures of one object at most with its label, stand in for `ImageNet`: a backbone that has learnt
+//! them knows the textures, and its features are local, as those of a network trained on large scenes alone are not.
 //!
 //! ```text
 //! shapes/scene.rs     where things stand, and who hides whom

@@ -1,10 +1,11 @@
-//! `MXNet`'s `.params`: a list of arrays in any of its four layouts, then their names, which become those of this crate.
+//! `MXNet`'s `.params`: a list of arrays in any of its four layouts, then their names, which become those of this
+//! crate.
 //!
 //! ```text
 //! u64 0x112, u64 0, u64 N, N arrays, u64 N, N x (u64 length, bytes)
-//! array   0xF993FACA (V3) | 0xF993FAC9 (V2): i32 storage type, u32 axes, axes x i64, i32 device, i32 id, i32 dtype, data
-//!         0xF993FAC8 (V1):                                     u32 axes, axes x i64, i32 device, i32 id, i32 dtype, data
-//!         anything else is the number of axes itself:                    axes x u32, i32 device, i32 id, i32 dtype, data
+//! array   0xF993FACA (V3) | 0xF993FAC9 (V2): i32 storage, u32 axes, axes x i64, i32 device, i32 id, i32 dtype, data
+//!         0xF993FAC8 (V1):                                u32 axes, axes x i64, i32 device, i32 id, i32 dtype, data
+//!         anything else is the number of axes itself:               axes x u32, i32 device, i32 id, i32 dtype, data
 //! ```
 
 use super::cursor::{Cursor, Result, text};

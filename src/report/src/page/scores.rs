@@ -126,7 +126,8 @@ fn note(scores: &[ScoreRow]) -> Markup {
         @if !chosen.is_empty() {
             div.note #dagger {
                 p {
-                    "† Chosen on ground truth: what is listed was chosen by comparing scores against pixel-level masks, \
+                    "† Chosen on ground truth: what is listed was chosen by comparing scores against pixel-level \
+                     masks, \
                      so the score flatters what image-level labels give. Of all experiments together; the column "
                     code { "chosen" } " of the table " code { "score" } " tells it of each."
                 }

@@ -7,8 +7,8 @@ const BUFFERS: [&str; 2] = ["running_mean", "running_var"];
 
 /// `theta_G <- alpha theta_G + (1 - alpha) theta_F` over parameters; buffers are copied.
 ///
-/// `main` holds every name of `support`, and those of terms that learn something themselves besides; a name of `support`
-/// that `main` lacks is a bug and panics.
+/// `main` holds every name of `support`, and those of terms that learn something themselves besides; a name of
+/// `support` that `main` lacks is a bug and panics.
 pub fn update(support: &VarStore, main: &VarStore, alpha: f64) {
     let main = main.variables();
     tch::no_grad(|| {

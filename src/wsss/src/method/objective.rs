@@ -38,7 +38,8 @@ fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
-/// Checks the list `terms` of a manifest and the tables of terms, those in use and the others. Returns the kinds in use.
+/// Checks the list `terms` of a manifest and the tables of terms, those in use and the others. Returns the kinds in
+/// use.
 pub fn check(terms: &[String], tables: &Tables) -> Result<Vec<&'static Kind>, ParamError> {
     let known = || KINDS.map(|kind| kind.name).join(", ");
     let mut kinds: Vec<&'static Kind> = Vec::new();

@@ -29,7 +29,8 @@ pub trait Term: Sized + 'static {
         Vec::new()
     }
 
-    /// The term as training begins. What it learns itself are variables below `site.path`, which are `MainNet`'s file too.
+    /// The term as training begins. What it learns itself are variables below `site.path`, which are `MainNet`'s file
+    /// too.
     fn new(params: Self::Params, site: &Site<'_>) -> Self;
 
     /// Its value for one batch, a scalar; not yet weighted.

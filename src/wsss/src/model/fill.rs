@@ -92,8 +92,8 @@ impl fmt::Display for LoadReport {
 ///
 /// `prefix` (such as `backbone.`) is put before names that lack it and are not variables as they stand;
 /// `num_batches_tracked` is skipped. Every variable must be filled and every tensor used, except names that begin with
-/// one of `optional` (such as `classifier.`), with or without the prefix: those may be missing, unexpected or of another
-/// shape, and keep their values. Nothing is filled if anything else does not match.
+/// one of `optional` (such as `classifier.`), with or without the prefix: those may be missing, unexpected or of
+/// another shape, and keep their values. Nothing is filled if anything else does not match.
 pub fn load(vs: &nn::VarStore, path: &Path, prefix: &str, optional: &[&str]) -> Result<LoadReport> {
     fill(&Weights::read(path)?, vs, prefix, optional)
 }

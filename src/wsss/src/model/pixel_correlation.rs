@@ -1,5 +1,6 @@
-//! The pixel correlation module of SEAM (Wang et al., CVPR 2020, section 3.3): every pixel of a CAM takes from the pixels
-//! that look like it. Its features learn from the losses on the refined map; nothing flows back into the network.
+//! The pixel correlation module of SEAM (Wang et al., CVPR 2020, section 3.3): every pixel of a CAM takes from the
+//! pixels that look like it. Its features learn from the losses on the refined map; nothing flows back into the
+//! network.
 
 use tch::nn::{self, Init};
 use tch::{Kind, Tensor, nn::init};
@@ -21,8 +22,8 @@ pub struct PixelCorrelation {
 }
 
 impl PixelCorrelation {
-    /// Creates the layers below `path`, for `taps` channels of conv4 and conv5, of which `taken` are made (64 and 128 in
-    /// the paper).
+    /// Creates the layers below `path`, for `taps` channels of conv4 and conv5, of which `taken` are made (64 and 128
+    /// in the paper).
     pub fn new(path: &nn::Path, taps: [i64; 2], taken: [i64; 2]) -> Self {
         let kaiming = Init::Kaiming {
             dist: init::NormalOrUniform::Normal,
@@ -53,7 +54,8 @@ impl PixelCorrelation {
     fn embedding(&self, seen: &CamOutput, images: &Tensor, grid: [i64; 2]) -> Tensor {
         let low = self.low.forward(&resize(&seen.conv4.detach(), grid)).relu(); // [B, C1, h, w]
         let high = self.high.forward(&resize(&seen.conv5.detach(), grid)).relu(); // [B, C2, h, w]
-        let joined = self.joined.forward(&Tensor::cat(&[resize(images, grid), low, high], 1)).flatten(2, 3); // [B, C, N]
+        let joined = Tensor::cat(&[resize(images, grid), low, high], 1); // [B, 3 + C1 + C2, h, w]
+        let joined = self.joined.forward(&joined).flatten(2, 3); // [B, C, N]
         let length = joined.norm_scalaropt_dim(2.0, [1].as_slice(), true); // [B, 1, N]
         joined / (length + EPS)
     }

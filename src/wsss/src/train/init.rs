@@ -32,13 +32,14 @@ pub enum Init {
 }
 
 impl Init {
-    /// What every training stage says of its parameter `init`: train-cam is needed for [`Init::TrainCam`], and only then.
+    /// What every training stage says of its parameter `init`: train-cam is needed for [`Init::TrainCam`], and only
+    /// then.
     pub fn input() -> InputByParam {
         InputByParam { param: "init".into(), value: json!(Self::TrainCam), input: "train-cam".into() }
     }
 
-    /// Fills the backbone in `vs`, and the heads of which the file has one of the same name and shape; others keep what they
-    /// were made with. The report says which.
+    /// Fills the backbone in `vs`, and the heads of which the file has one of the same name and shape; others keep what
+    /// they were made with. The report says which.
     pub fn fill(self, vs: &nn::VarStore, weights: &str, cam: Option<&Artifact>) -> Result<Option<LoadReport>> {
         // With their dot: the head `feature.` is no beginning of MobileNetV2's `features.0`.
         let own_heads: BTreeSet<String> =

@@ -57,16 +57,51 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Containers, references and calls; literals are elsewhere.
+    /// What changes the stack, the memory or a container, and makes no value; the rest is elsewhere.
     fn step(&mut self, op: Op) -> Result<()> {
-        let value = match op {
+        match op {
             Op::Mark => {
                 self.marks.push(self.stack.len());
-                return Ok(());
+                Ok(())
             }
-            Op::Pop if self.marks.last() == Some(&self.stack.len()) => return self.above_mark().map(drop),
-            Op::Pop => return self.pop().map(drop),
-            Op::PopMark => return self.above_mark().map(drop),
+            Op::Pop if self.marks.last() == Some(&self.stack.len()) => self.above_mark().map(drop),
+            Op::Pop => self.pop().map(drop),
+            Op::PopMark => self.above_mark().map(drop),
+            Op::Append => {
+                let item = self.pop()?;
+                self.append(vec![item])
+            }
+            Op::Appends => {
+                let items = self.above_mark()?;
+                self.append(items)
+            }
+            Op::SetItem => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(&[key, value])
+            }
+            Op::SetItems => {
+                let items = self.above_mark()?;
+                self.set_items(&items)
+            }
+            Op::Put(width) => {
+                let index = self.index(width)?;
+                self.remember(index)
+            }
+            Op::Memoize => self.remember(self.memo.len() as u64),
+            Op::Build => self.build(),
+            other => {
+                if let Some(value) = self.value(other)? {
+                    self.stack.push(value);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The value of a container, a reference or a call, or of a literal; none if the opcode only frames others.
+    fn value(&mut self, op: Op) -> Result<Option<Value<'a>>> {
+        let value = match op {
             Op::Tuple => {
                 let items = self.above_mark()?;
                 self.tuple(items)
@@ -81,28 +116,6 @@ impl<'a> Machine<'a> {
                 Value::List(self.made.sequences.len() - 1)
             }
             Op::EmptyDict => self.dict(Vec::new()),
-            Op::Append => {
-                let item = self.pop()?;
-                return self.append(vec![item]);
-            }
-            Op::Appends => {
-                let items = self.above_mark()?;
-                return self.append(items);
-            }
-            Op::SetItem => {
-                let value = self.pop()?;
-                let key = self.pop()?;
-                return self.set_items(&[key, value]);
-            }
-            Op::SetItems => {
-                let items = self.above_mark()?;
-                return self.set_items(&items);
-            }
-            Op::Put(width) => {
-                let index = self.index(width)?;
-                return self.remember(index);
-            }
-            Op::Memoize => return self.remember(self.memo.len() as u64),
             Op::Get(width) => {
                 let index = self.index(width)?;
                 *self.memo.get(&index).ok_or_else(|| format!("nothing is remembered as {index}, byte {}", self.at))?
@@ -123,18 +136,13 @@ impl<'a> Machine<'a> {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 self.call(function, arguments)?
             }
-            Op::Build => return self.build(),
             Op::PersistentId => {
                 let id = self.pop()?;
                 self.storage(id)?
             }
-            literal => match self.literal(literal)? {
-                Some(value) => value,
-                None => return Ok(()),
-            },
+            literal => return self.literal(literal),
         };
-        self.stack.push(value);
-        Ok(())
+        Ok(Some(value))
     }
 
     /// The value of an opcode that carries it; none if it only frames others.
@@ -300,7 +308,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// BINPERSID: `("storage", type, key, location, count)` and, in the layout of 2018, `None` or `(key, offset, count)`.
+    /// BINPERSID: `("storage", type, key, location, count)` and, in the layout of 2018, `None` or
+    /// `(key, offset, count)`.
     fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>> {
         let at = self.at;
         let wrong = || format!("the reference at byte {at} is to no storage of a tensor");

@@ -83,7 +83,8 @@ pub fn cosine_distance(main: &Tensor, support: &Tensor) -> Tensor {
     -(dot(main, support) / lengths) + 2.0
 }
 
-/// What `MainNet`'s map of one scale should become: `SupportNet`'s maps, each times its distance, over their number. Eq. (7).
+/// What `MainNet`'s map of one scale should become: `SupportNet`'s maps, each times its distance, over their number.
+/// Eq. (7).
 ///
 /// # Shapes
 /// `main [B, K, H, W]`, `support`: J times `[B, K, H, W]`; to `[B, K, H, W]`, detached.

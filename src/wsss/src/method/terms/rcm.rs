@@ -1,7 +1,8 @@
-//! The Regional Contrastive Module (section 3.2): region masks, prototypes of classes, and the contrastive loss. Eqs. 1-5.
+//! The Regional Contrastive Module (section 3.2): region masks, prototypes of classes, and the contrastive loss. Eqs.
+//! 1-5.
 //!
-//! Features stay at stride 8: a pixel's feature is the upsampled one, and what Eqs. 3 to 5 need of it is computed without
-//! it (see [`super::super::interpolation`]), exactly.
+//! Features stay at stride 8: a pixel's feature is the upsampled one, and what Eqs. 3 to 5 need of it is computed
+//! without it (see [`super::super::interpolation`]), exactly.
 
 use artifact::ParamError;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,8 @@ impl Term for Rcm {
     /// Padding is left out of prototypes as well as of the loss.
     fn loss(&mut self, views: &Views<'_>) -> Tensor {
         let RcmParams { threshold, temperature, form, supervision, .. } = self.params;
-        let regions = tch::no_grad(|| region_masks(&msinf(&views.support_cams(), views.labels()), threshold)); // [B, H, W]
+        let msinf = tch::no_grad(|| msinf(&views.support_cams(), views.labels())); // [B, K, H, W]
+        let regions = region_masks(&msinf, threshold); // [B, H, W]
         match supervision {
             Supervision::Contrastive => {
                 self.prototypes.update(&views.support(1.0).feature, &regions, views.valid()); // table [K + 1, D]
@@ -199,8 +201,8 @@ impl Prototypes {
     }
 }
 
-/// How alike each pixel's feature and each prototype are: the logarithm of sim(X, pt / T), which is their cosine over T.
-/// Minus infinity for a class never seen. Eq. (4).
+/// How alike each pixel's feature and each prototype are: the logarithm of sim(X, pt / T), which is their cosine over
+/// T. Minus infinity for a class never seen. Eq. (4).
 ///
 /// # Shapes
 /// `features [B, D, h, w]` of `MainNet` to `[B, K + 1, H, W]`, with `size` = `[H, W]`.

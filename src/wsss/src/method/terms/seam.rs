@@ -1,6 +1,7 @@
 //! Equivariant attention, SEAM (Wang et al., "Self-supervised Equivariant Attention Mechanism for Weakly Supervised
 //! Semantic Segmentation", CVPR 2020): an image and the same image made smaller shall have the same CAMs, and maps that
-//! the pixel correlation module refines shall agree with the CAMs of the other view. The third column of the paper's Table 5.
+//! the pixel correlation module refines shall agree with the CAMs of the other view. The third column of the paper's
+//! Table 5.
 
 use artifact::ParamError;
 use serde::Deserialize;
@@ -114,11 +115,12 @@ impl Losses {
             .map(|(maps, labels)| resize(&max_norm(maps), [h, w]) * labels);
         let [cam_t, refined_t] = [(&transformed.cam, &classes), (&transformed.refined, &all)]
             .map(|(maps, labels)| max_norm(maps) * labels);
-        let cross = cross_regularization(&cam_t, &refined_o, hardest) + cross_regularization(&cam_o, &refined_t, hardest);
+        let cross = [(&cam_t, &refined_o), (&cam_o, &refined_t)]
+            .map(|(cam, refined)| cross_regularization(cam, refined, hardest));
         let background = [original, transformed].map(|view| suppressed_background(&view.refined, &classes));
         Self {
             equivariant: equivariant_regularization(&cam_o, &cam_t),
-            cross,
+            cross: cross.iter().sum(),
             background: background.iter().sum::<Tensor>() / 2.0,
         }
     }
@@ -132,8 +134,8 @@ pub fn equivariant_regularization(cam_o: &Tensor, cam_t: &Tensor) -> Tensor {
     (cam_o - cam_t).abs().mean(Kind::Float)
 }
 
-/// Equivariant cross regularisation, one direction: the refined map of one view learns from the CAM of the other. Of each
-/// image only the share `hardest` of the entries counts, those that differ most (section 3.4).
+/// Equivariant cross regularisation, one direction: the refined map of one view learns from the CAM of the other. Of
+/// each image only the share `hardest` of the entries counts, those that differ most (section 3.4).
 ///
 /// # Shapes
 /// `cam [B, K, H, W]` and `refined [B, K + 1, H, W]`, normalised; to a scalar.
