@@ -46,8 +46,15 @@ libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back en
 build: libtorch ## build every program (release)
 	cargo build --release --locked --workspace
 
-pipeline: build ## run the pipeline on the embedded data set, to scores and report.html
-	target/release/camflow run --manifest $(MANIFEST) --jobs $(JOBS)
+# The programs without Polars: the pipeline runs on them while camflow-report, half of a cold build, is still compiled.
+# --workspace, so that libraries have the same features in every build and are compiled once.
+PIPELINE_PROGRAMS := camflow prepare-data train-cam extract-msinf-cam threshold-sweep train-affinity random-walk \
+    train-deeplab evaluate
+pipeline: libtorch ## run the pipeline on the embedded data set, to scores and report.html
+	cargo build --release --locked --workspace $(PIPELINE_PROGRAMS:%=--bin %)
+	nice cargo build --release --locked --workspace >target/report-build.log 2>&1 & build=$$!; \
+	target/release/camflow run --manifest $(MANIFEST) --jobs $(JOBS) || { kill $$build; exit 1; }; \
+	wait $$build || { cat target/report-build.log >&2; exit 1; }
 	target/release/camflow report --manifest $(MANIFEST)
 
 # The manifest is its own unless one is given: make ablation MANIFEST=FILE.
@@ -93,14 +100,15 @@ fuzz: libtorch ## coverage-guided fuzzing of every reader of foreign bytes (FUZZ
 	done
 
 golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
-	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --test weights --no-fail-fast
+	OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test parity --test weights --no-fail-fast
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run (PYTHON: with pydensecrf2)
-	PYTHON=$(PYTHON) cargo bench --locked --package wsss --bench method --bench crf
+	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench method --bench crf
 
 clean: ## remove build outputs; the store in artifacts/ stays
 	cargo clean
