@@ -93,7 +93,7 @@ fuzz: libtorch ## coverage-guided fuzzing of every reader of foreign bytes (FUZZ
 	done
 
 golden: libtorch ## parity with reference vectors; CAMFLOW_GOLDEN=DIR: with another set than tests/golden
-	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --test parity --test weights --no-fail-fast
+	OMP_NUM_THREADS=1 cargo test --release --locked --package wsss --package data --test parity --test weights --no-fail-fast
 
 lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo fmt --all --check

@@ -4,7 +4,10 @@
 
 mod folder;
 mod golden;
+#[path = "../weights/mxnet.rs"]
+mod mxnet;
 
+mod names;
 mod network;
 
 mod contrast;
