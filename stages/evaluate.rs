@@ -17,21 +17,23 @@ use std::process::ExitCode;
 
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
 use artifact::{Artifact, ClassId, Error, ExperimentPlan, ParamError, Result, Row as _};
-use data::augment::normalize;
-use data::cams::{Cams, labels};
-use data::codec::Rgb;
 use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::{Dataset, Masks, photograph};
+use data::labels::labels;
+use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Tensor, nn};
 use wsss::device;
-use wsss::infer::{CamScores, Networks, cam_crf, winners};
-use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
-use wsss::method::segmentation::{Flip, probabilities};
+use wsss::infer::{CrfParams, Networks, cam_crf};
+use wsss::method::crf::{Bilateral, DenseCrf, Gaussian};
+use wsss::method::flip::Flip;
+use wsss::method::scores::{CamScores, winners};
+use wsss::method::segmentation::probabilities;
 use wsss::model::DeepLab;
 use wsss::model::fill;
+use wsss::tensor::{floats, of_photo};
 use wsss::train::init::CHECKPOINT;
 
 use self::chosen::chosen;
@@ -67,8 +69,8 @@ struct CamCrfParams {
     /// Background score is (1 - max CAM)^alpha.
     alpha: f64,
     iterations: u32,
-    gaussian: GaussianParams,
-    bilateral: BilateralParams,
+    gaussian: Gaussian,
+    bilateral: Bilateral,
 }
 
 impl CamCrfParams {
@@ -121,7 +123,7 @@ impl Stage for Evaluate {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         keep_used(context)?;
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
-        let cams = context.optional_input("extract-msinf-cam").map(Cams::load).transpose()?;
+        let cams = context.optional_input("extract-msinf-cam").map(ScoreMaps::load_cams).transpose()?;
         context.work.declare::<ScoreRow>(1, BTreeMap::new());
         context.work.declare::<ClassScoreRow>(1, BTreeMap::new());
         context.work.declare::<ConfusionRow>(1, BTreeMap::new());
@@ -161,7 +163,12 @@ fn keep_used(context: &mut Context<Params>) -> Result<()> {
 }
 
 /// CAMs at the threshold that threshold-sweep chose.
-fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>, cams: &Cams, artifact: &Artifact) -> Result<()> {
+fn score_cams(
+    context: &Context<Params>,
+    board: &mut Scoreboard<'_>,
+    cams: &ScoreMaps,
+    artifact: &Artifact,
+) -> Result<()> {
     let sweep = context
         .optional_input("threshold-sweep")
         .ok_or_else(|| ParamError::new("needs", "CAMs are scored at a threshold; add threshold-sweep"))?;
@@ -174,7 +181,7 @@ fn score_cams(context: &Context<Params>, board: &mut Scoreboard<'_>, cams: &Cams
         let what = Scored { stage: "cam", split, artifact, threshold: Some(threshold), chosen: &chosen };
         board.score(&what, |image, truth| {
             let mut histogram = SweepHistogram::new(classes, &[threshold as f32]);
-            cams.count(&mut histogram, image, truth);
+            cams.count(&mut histogram, image, truth)?;
             Ok(histogram.confusion(0))
         })?;
     }
@@ -192,7 +199,7 @@ fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result
         board.score(&what, |image, truth| {
             let id = &image.image_id;
             let missing = || ParamError::new("label_splits", format!("image '{id}' of '{split}' has no pseudo-label"));
-            Ok(confusion(classes, truth, &labels.get(id).ok_or_else(missing)?.classes))
+            Ok(ConfusionMatrix::of(classes, truth, &labels.get(id).ok_or_else(missing)?.classes))
         })?;
     }
     Ok(())
@@ -216,19 +223,19 @@ fn score_predictions(
     let classes = board.classes();
     for split in splits {
         let what = Scored { stage: source, split, artifact, threshold: None, chosen: &chosen };
-        board.score(&what, |image, truth| Ok(confusion(classes, truth, &made[&image.image_id])))?;
+        board.score(&what, |image, truth| Ok(ConfusionMatrix::of(classes, truth, &made[&image.image_id])))?;
     }
     Ok(())
 }
 
 /// Writes the `label` table: CAMs after the CRF, DeepLab's output, and that after the CRF, each for the images of its
 /// splits. Returns how many parts other shards have yet to do.
-fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>) -> Result<usize> {
+fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&ScoreMaps>) -> Result<usize> {
     let params = &context.params;
     let cams = cams.filter(|_| params.cam_crf.iterations > 0);
     let (device, classes) = (device::open(&context.device)?, dataset.classes.len() + 1);
     let trained = context.optional_input("train-deeplab");
-    let (scales, flip) = (params.deeplab_scales.clone(), if params.deeplab_flip { Flip::Both } else { Flip::None });
+    let (scales, flip) = (params.deeplab_scales.clone(), Flip::from(params.deeplab_flip));
     let segment = move |net: &DeepLab, photo: &Tensor| probabilities(net, photo, &scales, flip);
     let networks = trained
         .map(|trained| Networks::new(device, || network(trained, classes as i64, device), segment))
@@ -249,11 +256,11 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>
             }
             if let Some(networks) = networks.filter(|_| among(image, &params.deeplab_splits)) {
                 let photo = photograph(image)?;
-                let scores = deeplab_scores(|photo| networks.forward(index, photo), &photo);
+                let scores = floats(&networks.forward(index, &of_photo(&photo)));
                 labels.push(("deeplab", winners(classes, &scores)));
-                if params.deeplab_crf.iterations > 0 {
-                    let crf = DenseCrf::new(&photo, &params.deeplab_crf);
-                    labels.push(("deeplab+crf", winners(classes, &crf.infer(&scores, params.deeplab_crf.iterations))));
+                if let Some(crf) = params.deeplab_crf.options() {
+                    let scores = DenseCrf::new(&photo, &crf).infer(&scores, crf.iterations);
+                    labels.push(("deeplab+crf", winners(classes, &scores)));
                 }
             }
             let row = |(source, label): (&str, Vec<u8>)| LabelRow {
@@ -277,12 +284,6 @@ fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&Cams>
     for_each_part(&mut parts, BTreeMap::new(), &images, &mut workers)
 }
 
-/// Class probabilities of a photograph, `[K + 1, H, W]`; `segment` gives them for `[1, 3, H, W]`.
-fn deeplab_scores(segment: impl Fn(&Tensor) -> Tensor, photo: &Rgb) -> Vec<f32> {
-    let input = Tensor::from_slice(&normalize(photo)).view([1, 3, photo.height as i64, photo.width as i64]);
-    Vec::try_from(&segment(&input).to_device(tch::Device::Cpu).contiguous().view(-1)).expect("a vector of f32")
-}
-
 fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<DeepLab> {
     let mut vs = nn::VarStore::new(device);
     let (backbone, hidden) = (trained.param("backbone")?, trained.param("hidden")?);
@@ -296,12 +297,6 @@ fn network(trained: &Artifact, classes: i64, device: tch::Device) -> Result<Deep
 fn chosen_threshold(sweep: &Artifact) -> Result<SweepRow> {
     let chosen = sweep.rows::<SweepRow>(&[])?.find(|row| row.as_ref().map_or(true, |row| row.chosen));
     chosen.ok_or_else(|| Error::NotCommitted(format!("{}: no threshold is chosen", sweep.dir().display())))?
-}
-
-fn confusion(classes: usize, truth: &[u8], prediction: &[u8]) -> ConfusionMatrix {
-    let mut matrix = ConfusionMatrix::new(classes);
-    matrix.add(truth, prediction);
-    matrix
 }
 
 fn main() -> ExitCode {

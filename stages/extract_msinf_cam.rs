@@ -1,23 +1,21 @@
-//! extract-msinf-cam: the trained network's class activation maps, summed over scales and flips (METHOD 3), become
-//! the `cam` artifact. Table 5 of the paper needs each scale alone too: `scales = [0.5]`.
+//! extract-msinf-cam: the trained network's class activation maps, summed over scales and flips (METHOD.md, section 3),
+//! become the `cam` artifact. Table 5 of the paper needs each scale alone too: `scales = [0.5]`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
-use artifact::{Artifact, ClassId, ParamError, Result, Row as _};
-use data::augment::normalize;
-use data::codec::Rgb;
+use artifact::{Artifact, ParamError, Result, Row as _};
 use data::dataset::{Dataset, Masks, photograph};
-use data::resize::resize_bicubic;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 use wsss::device;
 use wsss::infer::Networks;
-use wsss::method::cam;
+use wsss::method::extraction::{ClassCam, ExtractionOptions, extract_msinf};
+use wsss::method::flip::Flip;
 use wsss::method::term::Term as _;
 use wsss::method::terms::seam::Seam;
 use wsss::model::{CamNet, CamNetConfig, Mode, PixelCorrelation};
@@ -35,6 +33,14 @@ struct Params {
     scales: Vec<f64>,
     flip: bool,
     encoding: CamEncoding,
+}
+
+impl Params {
+    /// The views as the table names them: `0.5,1 x flip`.
+    fn views(&self) -> String {
+        let scales = self.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        scales + if self.flip { " x flip" } else { "" }
+    }
 }
 
 /// Which of the two networks of a training run.
@@ -86,17 +92,20 @@ impl Stage for ExtractMsinfCam {
             classes: dataset.classes.len() as i64,
         };
         let weights = checkpoint(context)?;
-        let scales = params.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
-        let scales = scales + if params.flip { " x flip" } else { "" };
         let device = device::open(&context.device)?;
         let channels = refined_channels(trained, params)?;
         let network = || Network::load(&config, channels, &weights, device);
         let networks = Networks::new(device, network, Network::maps)?;
-        let (dataset, scales, networks) = (&dataset, &scales, &networks);
+        let options = ExtractionOptions { scales: params.scales.clone(), flip: Flip::from(params.flip) };
+        let (dataset, networks, options) = (&dataset, &networks, &options);
         let worker = |index: usize| {
             move |image: &&DatasetRow| {
-                let maps = msinf_cams(|images| networks.forward(index, images), image, params, device)?;
-                Ok(maps.into_iter().map(|map| map.into_row(image, dataset, scales, params.encoding)).collect())
+                if image.labels.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let photo = photograph(image)?;
+                let cams = extract_msinf(|images| networks.forward(index, images), &photo, &image.labels, options);
+                Ok(cams.into_iter().map(|cam| row(cam, image, dataset, params)).collect())
             }
         };
         let mut workers: Vec<_> = (0..cores()).map(worker).collect();
@@ -176,74 +185,20 @@ fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The CAM of one class in the image's size.
-struct Map {
-    class: ClassId,
-    raw_max: f32,
-    values: Vec<f32>,
-}
-
-/// METHOD 3: upsample, ReLU, un-flip, sum over scales and flips, divide by (max + 1e-5). Classes of the label only.
-/// `raw` gives the network's `[B, K, h/8, w/8]` of `[B, 3, h, w]`.
-fn msinf_cams(
-    raw: impl Fn(&Tensor) -> Tensor,
-    image: &DatasetRow,
-    params: &Params,
-    device: tch::Device,
-) -> Result<Vec<Map>> {
-    let present: Vec<i64> = image.labels.iter().filter_map(|class| class.foreground()).map(|k| k as i64).collect();
-    if present.is_empty() {
-        return Ok(Vec::new());
-    }
-    let photo = photograph(image)?;
-    let size = [photo.height as i64, photo.width as i64];
-    let select = Tensor::from_slice(&present).to_device(device);
-    let mut sum = Tensor::zeros([present.len() as i64, size[0], size[1]], (Kind::Float, device)); // [k, H, W]
-    for scale in &params.scales {
-        let input = scaled(&photo, *scale); // [1, 3, h, w]
-        let input = if params.flip { Tensor::cat(&[&input, &input.flip([3])], 0) } else { input }; // [1 or 2, 3, h, w]
-        let cams = raw(&input).index_select(1, &select); // [1 or 2, k, h/8, w/8]
-        let cams = cam::upsample(&cams, size).relu(); // [1 or 2, k, H, W]
-        sum += cams.get(0);
-        if params.flip {
-            sum += cams.get(1).flip([2]);
-        }
-    }
-    let peaks = sum.amax([1, 2], true); // [k, 1, 1]
-    let normalized = (&sum / (&peaks + 1e-5)).to_device(tch::Device::Cpu); // [k, H, W]
-    let maps = present.iter().enumerate().map(|(index, class)| {
-        let values = normalized.get(index as i64).contiguous().view(-1);
-        Map {
-            class: ClassId::from_foreground(*class as usize),
-            raw_max: peaks.double_value(&[index as i64, 0, 0]) as f32,
-            values: Vec::try_from(&values).expect("a vector of f32"),
-        }
-    });
-    Ok(maps.collect())
-}
-
-fn scaled(photo: &Rgb, scale: f64) -> Tensor {
-    let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).max(1);
-    let (h, w) = (side(photo.height), side(photo.width));
-    let resized = if (scale - 1.0).abs() < 1e-9 { photo.clone() } else { resize_bicubic(photo, h, w) };
-    Tensor::from_slice(&normalize(&resized)).view([1, 3, h as i64, w as i64])
-}
-
-impl Map {
-    fn into_row(self, image: &DatasetRow, dataset: &Dataset, scales: &str, encoding: CamEncoding) -> CamRow {
-        let pixels = self.values.len() as f32;
-        CamRow {
-            image_id: image.image_id.clone(),
-            class_id: self.class,
-            class: dataset.class_name(self.class).to_owned(),
-            height: image.height,
-            width: image.width,
-            scales: scales.to_owned(),
-            raw_max: self.raw_max,
-            mean: self.values.iter().sum::<f32>() / pixels,
-            area: self.values.iter().filter(|value| **value > 0.5).count() as f32 / pixels,
-            cam: encoding.encode(&self.values),
-        }
+fn row(cam: ClassCam, image: &DatasetRow, dataset: &Dataset, params: &Params) -> CamRow {
+    let ClassCam { class, raw_max, values } = cam;
+    let pixels = values.len() as f32;
+    CamRow {
+        image_id: image.image_id.clone(),
+        class_id: class,
+        class: dataset.class_name(class).to_owned(),
+        height: image.height,
+        width: image.width,
+        scales: params.views(),
+        raw_max,
+        mean: values.iter().sum::<f32>() / pixels,
+        area: values.iter().filter(|value| **value > 0.5).count() as f32 / pixels,
+        cam: params.encoding.encode(&values),
     }
 }
 

@@ -1,22 +1,21 @@
-//! random-walk: CAM scores spread along learned affinities and become pseudo-labels, the `label` artifact (METHOD 6).
+//! random-walk: CAM scores spread along learned affinities and become pseudo-labels, the `label` artifact (METHOD.md,
+//! section 6).
 
 use std::process::ExitCode;
 
 use artifact::table::{DatasetRow, LabelRow};
-use artifact::{Artifact, ClassId, ParamError, Result, Row as _};
-use data::augment::normalize;
-use data::cams::Cams;
+use artifact::{Artifact, ParamError, Result, Row as _};
 use data::dataset::{Dataset, Masks, photograph};
+use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 use wsss::device;
-use wsss::infer::{CamScores, Networks, winners};
-use wsss::method::affinity::{affinities, fitting_radius};
-use wsss::method::cam::upsample;
-use wsss::method::crf::{CrfParams, DenseCrf};
-use wsss::method::random_walk::{WalkOptions, random_walk};
+use wsss::infer::{CrfParams, Networks, cam_scores};
+use wsss::method::pseudo_label::{PseudoLabelOptions, pseudo_label};
+use wsss::method::random_walk::WalkOptions;
+use wsss::method::scores::winners;
 use wsss::model::fill;
 use wsss::model::{AffinityNet, Mode};
 use wsss::train::init::CHECKPOINT;
@@ -65,17 +64,26 @@ impl Stage for RandomWalk {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
-        let cams = Cams::load(context.input("extract-msinf-cam"))?;
+        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
         let images = dataset.splits(&params.splits)?;
         let trained = context.input("train-affinity");
-        let radius: usize = trained.param("radius")?;
+        let options = PseudoLabelOptions {
+            radius: trained.param("radius")?,
+            walk: WalkOptions { beta: params.beta, logt: params.logt },
+            crf: params.crf.options(),
+        };
         let device = device::open(&context.device)?;
         let features = |net: &AffinityNet, photo: &Tensor| net.forward(photo, Mode::Eval);
         let networks = Networks::new(device, || network(trained, device), features)?;
-        let (cams, networks) = (&cams, &networks);
+        let (cams, networks, options) = (&cams, &networks, &options);
         let worker = |index: usize| {
             move |image: &&DatasetRow| {
-                let label = pseudo_label(|photo| networks.forward(index, photo), image, cams, radius, params)?;
+                let [scores] = cam_scores(cams, image, [params.alpha])?;
+                let label = if image.labels.is_empty() {
+                    winners(&scores.classes, &scores.scores) // background all over
+                } else {
+                    pseudo_label(|photo| networks.forward(index, photo), &photograph(image)?, &scores, options)
+                };
                 Ok(vec![LabelRow {
                     image_id: image.image_id.clone(),
                     height: image.height,
@@ -107,53 +115,6 @@ fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     fill::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
     vs.freeze();
     Ok(net)
-}
-
-/// The class of every pixel: pool scores by 8, walk, upsample, smooth, take the largest. `features` gives the network's
-/// `[1, 448, h', w']` of `[1, 3, 8 h', 8 w']`.
-fn pseudo_label(
-    features: impl Fn(&Tensor) -> Tensor,
-    image: &DatasetRow,
-    cams: &Cams,
-    radius: usize,
-    params: &Params,
-) -> Result<Vec<u8>> {
-    let CamScores { classes, scores } = CamScores::new(cams, image, params.alpha);
-    if classes.len() == 1 {
-        return Ok(vec![ClassId::BACKGROUND.0; scores.len()]);
-    }
-    let (h, w) = (i64::from(image.height), i64::from(image.width));
-    let padding = [0, (8 - w % 8) % 8, 0, (8 - h % 8) % 8];
-    let photograph = photograph(image)?;
-    let photo = Tensor::from_slice(&normalize(&photograph)).view([1, 3, h, w]); // [1, 3, H, W]
-    let features = features(&photo.constant_pad_nd(padding)); // [1, 448, h', w']
-    let (_, _, rows, columns) = features.size4().expect("features are [1, C, h', w']");
-    let grid = [rows as usize, columns as usize];
-    let radius = fitting_radius(grid, radius);
-    let affinities = values(&affinities(&features, radius));
-
-    let scores = Tensor::from_slice(&scores).view([1, -1, h, w]); // [1, 1 + k, H, W]
-    let pooled = scores.constant_pad_nd(padding).avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None);
-    let options = WalkOptions { beta: params.beta, logt: params.logt };
-    let walked = random_walk(&affinities, grid, radius, options, &values(&pooled)); // [1 + k, h', w']
-
-    let walked = Tensor::from_slice(&walked).view([1, -1, rows, columns]);
-    let full = upsample(&walked, [rows * 8, columns * 8]).narrow(2, 0, h).narrow(3, 0, w); // [1, 1 + k, H, W]
-    let CrfParams { iterations, .. } = params.crf;
-    if iterations == 0 {
-        return Ok(winners(&classes, &values(&full)));
-    }
-    let probabilities = &full / full.sum_dim_intlist([1].as_slice(), true, Kind::Float).clamp_min(LEAST_SUM);
-    let smooth = DenseCrf::new(&photograph, &params.crf).infer(&values(&probabilities), iterations);
-    Ok(winners(&classes, &smooth))
-}
-
-/// Keeps the division of scores by their sum finite.
-const LEAST_SUM: f64 = 1e-12;
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    let flat = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous().view(-1);
-    Vec::try_from(&flat).expect("a vector of f32")
 }
 
 fn main() -> ExitCode {

@@ -1,5 +1,5 @@
-//! threshold-sweep: one reading of the CAMs gives the scores at every threshold (METHOD 4) and marks the one that later
-//! stages use: the best on a split, or a number that the manifest gives.
+//! threshold-sweep: one reading of the CAMs gives the scores at every threshold (METHOD.md, section 4) and marks the
+//! one that later stages use: the best on a split, or a number that the manifest gives.
 //!
 //! A choice on a split is made on its ground truth; every row, and every table that uses the choice, says so.
 
@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use artifact::table::{HistogramRow, SweepRow};
 use artifact::{ClassId, Error, ParamError, Result, Row as _};
-use data::cams::Cams;
-use data::confusion::{ConfusionMatrix, SweepHistogram};
+use data::confusion::{ConfusionMatrix, SweepHistogram, best};
 use data::dataset::{Dataset, Masks, ground_truth};
+use data::score_maps::ScoreMaps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -81,7 +81,7 @@ impl Stage for ThresholdSweep {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
-        let cams = Cams::load(context.input("extract-msinf-cam"))?;
+        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
         // The split that was asked for comes first.
         let mut splits = vec![&params.split];
         if let ChooseOn::Split(split) = &params.choose_on {
@@ -91,7 +91,7 @@ impl Stage for ThresholdSweep {
         let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
         let (index, chosen_on) = match &params.choose_on {
             ChooseOn::Threshold(threshold) => (params.index_of(*threshold)?, None),
-            ChooseOn::Split(split) => (sweeps[sweeps.len() - 1].best(), Some(split.as_str())),
+            ChooseOn::Split(split) => (best(&sweeps[sweeps.len() - 1].matrices), Some(split.as_str())),
         };
         let mut metrics = BTreeMap::from([
             ("threshold".to_owned(), json!(params.threshold(index))),
@@ -120,7 +120,7 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(context: &Context<Params>, dataset: &Dataset, cams: &Cams, split: &'a str) -> Result<Self> {
+    fn new(context: &Context<Params>, dataset: &Dataset, cams: &ScoreMaps, split: &'a str) -> Result<Self> {
         let params = &context.params;
         let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
         let images = dataset.split(split)?;
@@ -130,7 +130,7 @@ impl<'a> Sweep<'a> {
             .par_iter()
             .try_fold(empty, |mut histogram, image| {
                 context.stop.check()?;
-                cams.count(&mut histogram, image, &ground_truth(image)?.classes);
+                cams.count(&mut histogram, image, &ground_truth(image)?.classes)?;
                 progress.advance(1, String::new);
                 Ok::<_, Error>(histogram)
             })
@@ -139,14 +139,7 @@ impl<'a> Sweep<'a> {
                 Ok(a)
             })?;
         progress.finish();
-        let matrices = (0..thresholds.len()).map(|index| histogram.confusion(index)).collect();
-        Ok(Self { split, histogram, matrices })
-    }
-
-    /// The threshold of the largest mIoU, the lowest of equals.
-    fn best(&self) -> usize {
-        let mious: Vec<f64> = self.matrices.iter().map(ConfusionMatrix::miou).collect();
-        (0..mious.len()).fold(0, |best, index| if mious[index] > mious[best] { index } else { best })
+        Ok(Self { split, matrices: histogram.matrices(), histogram })
     }
 
     fn rows(&self, params: &Params, dataset: &Dataset, chosen: usize, on_ground_truth: bool) -> Vec<SweepRow> {

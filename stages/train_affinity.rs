@@ -1,5 +1,5 @@
 //! train-affinity: AffinityNet learns from confident pixels of the CAMs, after a CRF, which neighbours belong together
-//! (METHOD 6). The CRF's output is the table `crf`, made once before training.
+//! (METHOD.md, section 6). The CRF's output is the table `crf`, made once before training.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -9,7 +9,6 @@ use artifact::encoding::CamEncoding;
 use artifact::table::{CrfRow, CurveRow, DatasetRow};
 use artifact::{ClassId, ParamError, Result, Row as _, Work};
 use data::augment::{Augmentation, Sample, augment};
-use data::cams::Cams;
 use data::codec::Mask;
 use data::dataset::{Dataset, Masks, photograph};
 use data::random::Rng;
@@ -18,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
 use tch::{Kind, Tensor, nn};
 use wsss::device;
-use wsss::infer::{CamScores, cam_crf};
+use wsss::infer::{CrfParams, cam_crf};
 use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_radius, pairs};
-use wsss::method::crf::CrfParams;
 use wsss::method::objective::Losses;
+use wsss::method::scores::CamScores;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
 use wsss::train::crops::to_tensors;
 use wsss::train::init::{CHECKPOINT, Init, log_weights};
@@ -86,7 +85,7 @@ impl Stage for TrainAffinity {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
-        let cams = Cams::load(context.input("extract-msinf-cam"))?;
+        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
         let images = dataset.into_split(&context.params.split)?;
         context.work.declare::<CurveRow>(1, BTreeMap::new()); // the first table, so the one in data/
         let missing = smooth(context, &cams, &images)?;
@@ -108,7 +107,10 @@ impl Stage for TrainAffinity {
         };
         let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
-            let (classes, maps): (Vec<_>, Vec<_>) = maps.of(&image.image_id)?.into_iter().unzip();
+            let [height, width] = [image.height as usize, image.width as usize];
+            let maps = maps.encoded(image)?.into_iter();
+            let maps = maps.map(|(class, score)| (class, Mask { height, width, classes: score }));
+            let (classes, maps): (Vec<_>, Vec<_>) = maps.unzip();
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             let sample = augment(&photograph(image)?, &maps.iter().collect::<Vec<_>>(), &how, &mut rng);
             // The maps of the low alpha, then those of the high one, of the same classes.
@@ -120,12 +122,15 @@ impl Stage for TrainAffinity {
 
 const STRIDE: usize = 8;
 
+/// How the `crf` table holds scores: a byte each, as crops of them are made as of masks.
+const ENCODING: CamEncoding = CamEncoding::U8;
+
 /// The readings of an image's CAMs, as the table names them.
 const READINGS: [&str; 2] = ["low", "high"];
 
 /// Writes the `crf` table: both readings of every image's CAMs, at full resolution. Returns how many parts other
 /// shards have yet to do.
-fn smooth(context: &mut Context<Params>, cams: &Cams, images: &[DatasetRow]) -> Result<usize> {
+fn smooth(context: &mut Context<Params>, cams: &ScoreMaps, images: &[DatasetRow]) -> Result<usize> {
     let Params { alpha_low, alpha_high, crf, .. } = context.params;
     let worker = |_| {
         move |image: &DatasetRow| {
@@ -138,7 +143,7 @@ fn smooth(context: &mut Context<Params>, cams: &Cams, images: &[DatasetRow]) -> 
                     class_id: *class,
                     height: image.height,
                     width: image.width,
-                    score: CamEncoding::U8.encode(score),
+                    score: ENCODING.encode(score),
                 })
             });
             Ok(rows.collect())
@@ -157,10 +162,10 @@ fn smooth(context: &mut Context<Params>, cams: &Cams, images: &[DatasetRow]) -> 
 
 /// The `crf` table in memory: for each image its maps of the low alpha, then of the high one.
 fn load_maps(work: &Work) -> Result<ScoreMaps> {
-    let mut maps = ScoreMaps::default();
-    for row in work.rows::<CrfRow>(&["alpha"])? {
-        let CrfRow { image_id, class_id, height, width, score, .. } = row?;
-        maps.push(image_id, class_id, &Mask { height: height as usize, width: width as usize, classes: score })?;
+    let mut maps = ScoreMaps::new(ENCODING);
+    for row in work.rows::<CrfRow>(&["alpha", "height", "width"])? {
+        let CrfRow { image_id, class_id, score, .. } = row?;
+        maps.push(image_id, class_id, &score)?;
     }
     Ok(maps)
 }
@@ -198,7 +203,8 @@ fn labels(item: &Item) -> Tensor {
     let valid = Tensor::from_slice(&item.sample.valid).view([1, 1, side, side]).to_kind(Kind::Float);
     let classes: Vec<i64> = item.classes.iter().map(|class| i64::from(class.0)).collect();
     let maps: Vec<u8> = item.sample.maps.iter().flatten().copied().collect();
-    let scores = (Tensor::from_slice(&maps).to_kind(Kind::Float) / 255.0).view([2, 1, -1, side, side]); // [2, 1, C, H, W]
+    let scores = Tensor::from_slice(&maps).to_kind(Kind::Float) / 255.0;
+    let scores = scores.view([2, 1, -1, side, side]); // [2, 1, C, H, W]
     cell_labels(&scores.get(0), &scores.get(1), &Tensor::from_slice(&classes), &valid) // [1, H/8, W/8]
 }
 

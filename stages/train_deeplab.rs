@@ -1,4 +1,4 @@
-//! train-deeplab: DeepLab-LargeFOV learns from the pseudo-labels (METHOD 7).
+//! train-deeplab: DeepLab-LargeFOV learns from the pseudo-labels (METHOD.md, section 7).
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use artifact::table::CurveRow;
 use artifact::{Error, ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
-use data::cams::labels;
 use data::dataset::{Dataset, Masks, photograph};
+use data::labels::labels;
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
 use stage::{Context, Description, OpenDevice, Outcome, Stage};

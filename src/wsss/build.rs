@@ -1,4 +1,5 @@
-//! Test binaries of this package find libtorch where torch-sys linked it from.
+//! Programs and test binaries find libtorch where torch-sys linked it from. The package `stages` is built with this
+//! script too.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

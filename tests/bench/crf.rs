@@ -10,7 +10,7 @@ use std::time::Instant;
 use data::codec::{Rgb, decode_image};
 use data::random::Rng;
 use data::shapes::{ShapesConfig, write_voc_layout};
-use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
+use wsss::method::crf::{Bilateral, CrfOptions, DenseCrf, Gaussian};
 
 const SIZE: [usize; 2] = [375, 500];
 const CLASSES: usize = 21;
@@ -47,10 +47,10 @@ fn probabilities(rng: &mut Rng) -> Vec<f32> {
 }
 
 /// Seconds and Q of pydensecrf, or why there are none.
-fn peer(directory: &Path, params: &CrfParams) -> Result<(f64, Vec<f32>), String> {
+fn peer(directory: &Path, options: &CrfOptions) -> Result<(f64, Vec<f32>), String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench/crf_peer.py");
-    let CrfParams { iterations, gaussian, bilateral } = params;
+    let CrfOptions { iterations, gaussian, bilateral } = options;
     let numbers = [SIZE[0], SIZE[1], CLASSES, RUNS, *iterations as usize].map(|number| number.to_string());
     let kernels = [gaussian.sxy, gaussian.compat, bilateral.sxy, bilateral.srgb, bilateral.compat];
     let mut command = Command::new(&python);
@@ -73,24 +73,24 @@ fn main() {
     std::fs::write(directory.path().join("image"), &image.pixels).expect("written");
     let bytes: Vec<u8> = p.iter().flat_map(|p| p.to_le_bytes()).collect();
     std::fs::write(directory.path().join("prob"), bytes).expect("written");
-    let params = |gaussian: [f32; 2], bilateral: [f32; 3]| CrfParams {
+    let options = |gaussian: [f32; 2], bilateral: [f32; 3]| CrfOptions {
         iterations: 10,
-        gaussian: GaussianParams { sxy: gaussian[0], compat: gaussian[1] },
-        bilateral: BilateralParams { sxy: bilateral[0], srgb: bilateral[1], compat: bilateral[2] },
+        gaussian: Gaussian { sxy: gaussian[0], compat: gaussian[1] },
+        bilateral: Bilateral { sxy: bilateral[0], srgb: bilateral[1], compat: bilateral[2] },
     };
     let uses =
-        [("CAMs", params([3.0, 3.0], [80.0, 13.0, 10.0])), ("segmentation", params([1.0, 3.0], [67.0, 3.0, 4.0]))];
-    for (name, params) in uses {
+        [("CAMs", options([3.0, 3.0], [80.0, 13.0, 10.0])), ("segmentation", options([1.0, 3.0], [67.0, 3.0, 4.0]))];
+    for (name, options) in uses {
         let run = || {
             let start = Instant::now();
-            let q = DenseCrf::new(&image, &params).infer(&p, params.iterations);
+            let q = DenseCrf::new(&image, &options).infer(&p, options.iterations);
             (start.elapsed().as_secs_f64(), q)
         };
         // The best run: what others do on the machine only adds.
         let (times, mut qs): (Vec<f64>, Vec<_>) = (0..RUNS).map(|_| run()).unzip();
         let ours = times.into_iter().fold(f64::INFINITY, f64::min);
         let what = format!("CRF for {name}, 375 x 500, 21 labels, 10 steps");
-        match peer(directory.path(), &params) {
+        match peer(directory.path(), &options) {
             Ok((theirs, q)) => {
                 let difference = qs.swap_remove(0).iter().zip(&q).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 println!(

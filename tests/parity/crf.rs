@@ -2,21 +2,22 @@
 
 use data::codec::Rgb;
 use tch::{Kind, Tensor};
-use wsss::method::crf::{BilateralParams, CrfParams, DenseCrf, GaussianParams};
+use wsss::infer::CrfParams;
+use wsss::method::crf::{Bilateral, CrfOptions, DenseCrf, Gaussian};
 
 use crate::golden::{Golden, noise};
 
 /// For CAMs.
-const CAM: CrfParams = CrfParams {
+const CAM: CrfOptions = CrfOptions {
     iterations: 10,
-    gaussian: GaussianParams { sxy: 3.0, compat: 3.0 },
-    bilateral: BilateralParams { sxy: 80.0, srgb: 13.0, compat: 10.0 },
+    gaussian: Gaussian { sxy: 3.0, compat: 3.0 },
+    bilateral: Bilateral { sxy: 80.0, srgb: 13.0, compat: 10.0 },
 };
 /// For segmentations.
-const SEGMENTATION: CrfParams = CrfParams {
+const SEGMENTATION: CrfOptions = CrfOptions {
     iterations: 10,
-    gaussian: GaussianParams { sxy: 1.0, compat: 3.0 },
-    bilateral: BilateralParams { sxy: 67.0, srgb: 3.0, compat: 4.0 },
+    gaussian: Gaussian { sxy: 1.0, compat: 3.0 },
+    bilateral: Bilateral { sxy: 67.0, srgb: 3.0, compat: 4.0 },
 };
 
 fn floats(x: &Tensor) -> Vec<f32> {
@@ -58,8 +59,8 @@ fn mean_field_is_pydensecrfs() {
     let pixels = Vec::try_from(image.contiguous().view(-1)).expect("u8");
     let image = Rgb { height, width, pixels };
     let scores = floats(&golden.get("prob"));
-    for (name, params) in [("cam", CAM), ("seg", SEGMENTATION)] {
-        let crf = DenseCrf::new(&image, &params);
+    for (name, options) in [("cam", CAM), ("seg", SEGMENTATION)] {
+        let crf = DenseCrf::new(&image, &options);
         for iterations in [1, 10] {
             let expected = floats(&golden.get(&format!("{name}.t{iterations}")));
             let found = crf.infer(&scores, iterations);
@@ -74,10 +75,10 @@ fn mean_field_is_pydensecrfs() {
 }
 
 /// Q after one step with the kernel as it is written: every pixel with every pixel.
-fn brute_force(image: &Rgb, p: &[f32], params: &CrfParams) -> Vec<f32> {
+fn brute_force(image: &Rgb, p: &[f32], options: &CrfOptions) -> Vec<f32> {
     let pixels = image.height * image.width;
     let classes = p.len() / pixels;
-    let (gaussian, bilateral) = (params.gaussian, params.bilateral);
+    let (gaussian, bilateral) = (options.gaussian, options.bilateral);
     let feature = |i: usize, sxy: f32, srgb: f32| {
         let colour = [0, 1, 2].map(|channel| f64::from(image.pixels[i * 3 + channel]) / f64::from(srgb));
         let position = [i % image.width, i / image.width].map(|at| at as f64 / f64::from(sxy));
@@ -117,15 +118,15 @@ fn brute_force(image: &Rgb, p: &[f32], params: &CrfParams) -> Vec<f32> {
 fn the_lattice_is_near_the_kernel_as_it_is_written() {
     let image = picture("brute", 18, 22);
     let p = probabilities("brute scores", 3, 18 * 22);
-    let none = BilateralParams { compat: 0.0, ..CAM.bilateral };
-    for params in [CrfParams { bilateral: none, ..CAM }, CAM, SEGMENTATION] {
-        let found = DenseCrf::new(&image, &params).infer(&p, 1);
-        let exact = brute_force(&image, &p, &params);
+    let none = Bilateral { compat: 0.0, ..CAM.bilateral };
+    for options in [CrfOptions { bilateral: none, ..CAM }, CAM, SEGMENTATION] {
+        let found = DenseCrf::new(&image, &options).infer(&p, 1);
+        let exact = brute_force(&image, &p, &options);
         let total = |a: &[f32]| a.iter().zip(&exact).map(|(a, b)| (a - b).abs()).sum::<f32>();
         // Interpolating and blurring on a lattice is no Gaussian to the last digit.
         let share = total(&found) / total(&p);
         println!("off by {share:.3} of what the CRF changes");
-        assert!(share < 0.15, "{params:?}: off by {share} of what the CRF changes");
+        assert!(share < 0.15, "{options:?}: off by {share} of what the CRF changes");
     }
 }
 
@@ -202,11 +203,15 @@ fn labels_follow_the_picture() {
 
 #[test]
 fn values_out_of_range_are_named() {
-    CAM.check().unwrap();
-    CrfParams { iterations: 0, ..CAM }.check().unwrap();
-    let bad = CrfParams { bilateral: BilateralParams { srgb: 0.0, ..CAM.bilateral }, ..CAM };
+    let good = CrfParams { iterations: 10, gaussian: CAM.gaussian, bilateral: CAM.bilateral };
+    good.check().unwrap();
+    assert_eq!(good.options(), Some(CAM));
+    let none = CrfParams { iterations: 0, ..good };
+    none.check().unwrap();
+    assert_eq!(none.options(), None);
+    let bad = CrfParams { bilateral: Bilateral { srgb: 0.0, ..CAM.bilateral }, ..good };
     assert_eq!(bad.check().unwrap_err().name, "bilateral.srgb");
-    let bad = CrfParams { gaussian: GaussianParams { compat: f32::NAN, ..CAM.gaussian }, ..CAM };
+    let bad = CrfParams { gaussian: Gaussian { compat: f32::NAN, ..CAM.gaussian }, ..good };
     assert_eq!(bad.check().unwrap_err().name, "gaussian.compat");
-    assert_eq!(CrfParams { iterations: 1001, ..CAM }.check().unwrap_err().name, "iterations");
+    assert_eq!(CrfParams { iterations: 1001, ..good }.check().unwrap_err().name, "iterations");
 }

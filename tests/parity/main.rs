@@ -4,7 +4,11 @@
 
 mod folder;
 mod golden;
+mod loops;
+#[path = "../weights/mxnet.rs"]
+mod mxnet;
 
+mod names;
 mod network;
 
 mod contrast;
@@ -14,6 +18,10 @@ mod scales;
 mod seam;
 mod step;
 mod ten_steps;
+
+mod extraction;
+mod pseudo_label;
+mod scores;
 
 mod crf;
 mod crops;

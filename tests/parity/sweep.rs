@@ -1,7 +1,7 @@
 //! The threshold sweep in one pass, against a matrix for every threshold.
 
 use artifact::ClassId;
-use data::confusion::{ConfusionMatrix, SweepHistogram};
+use data::confusion::{ConfusionMatrix, SweepHistogram, best};
 
 use crate::golden::Golden;
 
@@ -68,6 +68,18 @@ fn every_thresholds_matrix_is_exact() {
             close(matrix.recall(class), "recall", &at);
         }
     }
+}
+
+#[test]
+fn the_best_threshold_has_the_largest_miou_and_is_the_lowest_of_equals() {
+    let golden = Golden::open("threshold_sweep.safetensors");
+    let matrices = histogram(&images(&golden)).matrices();
+    assert_eq!(matrices.len(), 60);
+    let expected = golden.get("miou").argmax(0, false).int64_value(&[]);
+    assert_eq!(best(&matrices) as i64, expected);
+    let of = |hits: usize| ConfusionMatrix::of(2, &[0, 1, 1, 0], &[[0, 0, 0, 0], [0, 1, 1, 0]][hits]);
+    assert_eq!(best(&[of(0), of(1), of(1), of(0)]), 1);
+    assert_eq!(best(&[of(1), of(1)]), 0);
 }
 
 #[test]

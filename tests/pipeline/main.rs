@@ -8,6 +8,7 @@ mod crash;
 mod crash_stages;
 mod damage;
 mod finetune;
+mod libraries;
 mod masks;
 mod readme;
 mod resume;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use data::weights::{Dtype, Format, Weights, published};
 
 use crate::files::{golden, read, refused};
+use crate::mxnet::mxnet;
 
 /// Asserts that `found` has `name` as `expected` has it.
 fn assert_same(found: &Weights, expected: &Weights, name: &str) {
@@ -136,4 +137,16 @@ fn a_published_file_is_known_by_its_md5() {
     let name = published("ff21f45d6bf03284100dcbec571edfad").unwrap();
     assert!(name.contains("ilsvrc-cls_rna-a1_cls1000_ep-0001.params") && name.contains("ResNet38"), "{name}");
     assert_eq!(published("808e0f83570c2c8dc3f8e866b5004874"), None);
+}
+
+#[test]
+fn names_that_only_look_like_mxnets_stay_as_they_are() {
+    for name in
+        ["fc1_weight", "res2_branch1_weight", "resnet_a", "bn_data_gamma", "bn2a_branch2a_running", "conv1a_bias"]
+    {
+        let weights = read(&mxnet(&[(format!("arg:{name}"), vec![1], vec![1.0])]));
+        assert_eq!(weights.tensors().keys().collect::<Vec<_>>(), [name]);
+    }
+    let clash = mxnet(&["arg:bn7_gamma", "bn7.weight"].map(|name| (name.to_owned(), vec![1], vec![1.0])));
+    assert!(refused(&clash).contains("holds 'bn7.weight' twice"));
 }

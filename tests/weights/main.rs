@@ -6,9 +6,9 @@
 mod files;
 #[path = "../parity/folder.rs"]
 mod folder;
+mod mxnet;
 
 mod formats;
-mod names;
 mod views;
 
 mod damage;

@@ -122,20 +122,18 @@ pub fn encode_jpeg(image: &Rgb, quality: u8) -> Vec<u8> {
     bytes
 }
 
-/// VOC's colours: the bits of the index, three at a time, become the high bits of red, green and blue.
-pub fn voc_palette() -> [[u8; 3]; 256] {
-    std::array::from_fn(|index| {
-        let mut colour = [0_u8; 3];
-        for plane in 0..8 {
-            for (channel, value) in colour.iter_mut().enumerate() {
-                let bit = 3 * plane + channel;
-                if bit < 8 {
-                    *value |= (((index >> bit) & 1) as u8) << (7 - plane);
-                }
-            }
-        }
-        colour
+/// VOC's colour of a class, R, G and B: the bits of its number, three at a time, become the high bits of red, green and
+/// blue. Void (255) is light: 224, 224, 192.
+pub fn voc_colour(class: u8) -> [u8; 3] {
+    std::array::from_fn(|channel| {
+        let bit = |plane: usize| (u32::from(class) >> (3 * plane + channel) & 1) as u8;
+        (0..3).fold(0, |value, plane| value | bit(plane) << (7 - plane))
     })
+}
+
+/// [`voc_colour`] of every class.
+pub fn voc_palette() -> [[u8; 3]; 256] {
+    std::array::from_fn(|class| voc_colour(class as u8))
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<Rgb, Malformed> {

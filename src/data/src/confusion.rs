@@ -1,4 +1,5 @@
-//! Confusion matrices, and those of every threshold of a sweep from one pass over the pixels. No torch.
+//! Confusion matrices with their scores, and the matrices of every threshold of a sweep from one pass over the pixels
+//! (METHOD.md, section 4). No torch.
 //!
 //! Which class wins a pixel does not depend on the threshold. So it is enough to count (ground truth, winner, number of
 //! thresholds below the winner's score): the matrix of a threshold is a sum over the counts above it.
@@ -21,6 +22,13 @@ impl ConfusionMatrix {
     /// Nothing counted.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// The matrix of one image; see [`ConfusionMatrix::add`].
+    pub fn of(classes: usize, ground_truth: &[u8], prediction: &[u8]) -> Self {
+        let mut matrix = Self::new(classes);
+        matrix.add(ground_truth, prediction);
+        matrix
     }
 
     /// Counts an image. Pixels whose ground truth is [`ClassId::VOID`] are left out.
@@ -91,6 +99,13 @@ impl ConfusionMatrix {
     }
 }
 
+/// The index of the matrix with the largest mIoU, the first of equals: of a sweep's matrices the best threshold. It is
+/// chosen on ground truth, and whoever uses it says so.
+pub fn best(matrices: &[ConfusionMatrix]) -> usize {
+    let mious: Vec<f64> = matrices.iter().map(ConfusionMatrix::miou).collect();
+    (0..mious.len()).fold(0, |best, index| if mious[index] > mious[best] { index } else { best })
+}
+
 /// One count of a [`SweepHistogram`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepCell {
@@ -114,7 +129,8 @@ pub struct SweepHistogram {
 }
 
 impl SweepHistogram {
-    /// Nothing counted. `thresholds` ascend and are not negative, so that an absent class, whose score is 0, never wins.
+    /// Nothing counted. `thresholds` ascend and are not negative, so that an absent class, whose score is 0, never
+    /// wins.
     pub fn new(classes_with_background: usize, thresholds: &[f32]) -> Self {
         assert!(
             thresholds.is_sorted_by(|a, b| a < b) && thresholds.iter().all(|&t| t >= 0.0),
@@ -177,6 +193,11 @@ impl SweepHistogram {
             matrix.counts[cell.ground_truth.0 as usize * self.classes + prediction.0 as usize] += cell.count;
         }
         matrix
+    }
+
+    /// The matrix of every threshold, in their order.
+    pub fn matrices(&self) -> Vec<ConfusionMatrix> {
+        (0..self.thresholds.len()).map(|index| self.confusion(index)).collect()
     }
 
     fn index(&self, ground_truth: ClassId, winner: ClassId, below: usize) -> usize {

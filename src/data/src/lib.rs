@@ -13,9 +13,9 @@
 //! augment      picture + maps -> one training crop; normalisation
 //! loader       crops -> batches, made ahead on threads, always in the same order
 //! dataset      the artifact of prepare-data in memory
-//! cams         CAMs and pseudo-labels in memory
-//! score_maps   maps of many images in memory, compressed
-//! confusion    every threshold's confusion matrix in one pass
+//! score_maps   maps by image and class in memory: CAMs, and what a CRF makes of them
+//! labels       pseudo-labels in memory
+//! confusion    every threshold's confusion matrix in one pass; scores; the best threshold
 //! ```
 
 pub mod codec;
@@ -32,8 +32,8 @@ pub mod resize;
 
 pub mod loader;
 
-pub mod cams;
 pub mod dataset;
+pub mod labels;
 pub mod score_maps;
 
 pub mod confusion;

@@ -1,7 +1,7 @@
 //! Batches made ahead on worker threads, always in the same order.
 //!
-//! Worker w of W makes batches w, w + W, w + 2W, … into its own short queue, and the reader visits the queues in turn:
-//! the result depends on the plan alone, and at most two batches a worker exist beside the one in use.
+//! Worker w of W makes batches w, w + W, w + 2W, … into its own short queue, and the reader visits the queues in turn.
+//! So the result depends on the plan alone, and at most two batches a worker exist beside the one in use.
 
 use std::{
     sync::{

@@ -5,12 +5,13 @@
 //! CAM covers some of the object and bleeds over its rim, and a method that looks at pixels can fit it to the body,
 //! whose texture no background has.
 //!
-//! Three animals in ten look away and show no badge: where all show it, one of two classes takes the coat and the
-//! other's CAM is its badge alone. One picture in six shows the ground alone: without them some class, now this one,
-//! now that, takes the ground for its own.
+//! Three animals in ten look away and show no badge. If all showed it, the CAM of one class of each pair would cover
+//! the coat, and that of the other its badge alone. One picture in six shows the ground alone. Without such pictures
+//! the CAM of some class, which one depends on the seed, would cover the ground.
 //!
-//! Close-ups, small pictures of one object at most with its label, stand in for `ImageNet`: a backbone that has learnt
-//! them knows the textures, and its features are local, as those of a network trained on large scenes alone are not.
+//! Close-ups are small pictures of one object at most, with its label. They stand in for `ImageNet`: a backbone that
+//! was trained on them knows the textures, and its features are local, unlike those of a network that was trained on
+//! large scenes alone.
 //!
 //! ```text
 //! shapes/scene.rs     where things stand, and who hides whom
@@ -62,10 +63,6 @@ pub struct ShapesConfig {
 }
 
 impl ShapesConfig {
-    /// The data set that `make pipeline` uses.
-    pub const DEFAULT: Self =
-        Self { seed: 1, images_train: 240, images_val: 80, images_closeup: 600, size: [120, 136] };
-
     /// Says what is wrong with the values, and what they should be.
     pub fn check(&self) -> Result<(), ParamError> {
         for (name, count) in [("images_train", self.images_train), ("images_val", self.images_val)] {

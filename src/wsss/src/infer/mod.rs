@@ -1,12 +1,15 @@
-//! Trained networks at work on the images of a data set.
+//! Trained networks at work on the images of a data set. Reads photographs and maps that are in memory; writes nothing.
 //!
 //! ```text
 //! networks     one network, any number of workers
-//! cam_crf      CAMs with their background through the CRF
+//! crf_params   a CRF's table in the manifest
+//! cam_crf      CAMs with their background, also through the CRF
 //! ```
 
 mod cam_crf;
+mod crf_params;
 mod networks;
 
-pub use cam_crf::{CamScores, cam_crf, winners};
+pub use cam_crf::{cam_crf, cam_scores};
+pub use crf_params::CrfParams;
 pub use networks::Networks;

@@ -9,9 +9,9 @@ use tch::{Device, Tensor};
 
 /// What a network makes of an image, for any number of workers. Results do not depend on how it is done.
 ///
-/// On the CPU each of [`cores`] workers has a network of its own with one thread: on small feature maps the threads of one
-/// convolution spend their time waiting for each other. On a CUDA device a single network on a thread of its own serves
-/// all: libtorch caches cuDNN's plans by thread, and photographs come in many sizes.
+/// On the CPU each of [`cores`] workers has a network of its own with one thread: on small feature maps the threads of
+/// one convolution spend their time waiting for each other. On a CUDA device a single network on a thread of its own
+/// serves all: libtorch caches cuDNN's plans by thread, and photographs come in many sizes.
 pub struct Networks<N, F> {
     device: Device,
     service: Service<N, F>,

@@ -1,4 +1,5 @@
-//! Affinities of positions that lie near each other, and the labels they learn from (Ahn and Kwak 2018).
+//! Affinities of positions that lie near each other, and the labels they learn from (Ahn and Kwak 2018; METHOD.md,
+//! section 6).
 
 use tch::{Kind, Tensor};
 

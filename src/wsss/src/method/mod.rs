@@ -12,9 +12,13 @@
 //! interpolation  features at pixels, exactly, without upsampling them
 //! objective      the weighted sum of the terms                       Eq. 9
 //! ema            SupportNet follows MainNet                          section 3.1
+//! flip           mirror images at inference
+//! extraction     the msinf-CAM of a trained network                  section 3.3
+//! scores         the background beside an image's classes, and the class that wins a pixel
 //! affinity       pairs of positions, their affinities and labels       Ahn and Kwak 2018
 //! random_walk    scores spread along affinities
 //! crf            scores made to follow the picture                    Kraehenbuehl and Koltun 2011
+//! pseudo_label   CAM scores, affinities, walk and CRF to a label
 //! segmentation   DeepLab's loss and multi-scale inference
 //! ```
 
@@ -28,8 +32,13 @@ pub mod terms;
 pub mod ema;
 pub mod objective;
 
+pub mod extraction;
+pub mod flip;
+pub mod scores;
+
 pub mod affinity;
 pub mod crf;
+pub mod pseudo_label;
 pub mod random_walk;
 
 pub mod segmentation;

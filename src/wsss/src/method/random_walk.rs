@@ -1,4 +1,5 @@
-//! The random walk: class scores spread along affinities. No torch; exact, by sparse products.
+//! The random walk: class scores spread along affinities (Ahn and Kwak 2018; METHOD.md, section 6). No torch; exact,
+//! by sparse products.
 //!
 //! T = A^beta / column sums has about 70 entries a column, all at the same few displacements. So one step is a sum of
 //! displaced maps, and 2^logt steps on the present classes cost far less than squaring the dense matrix logt times.

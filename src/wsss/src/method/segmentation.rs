@@ -1,9 +1,10 @@
-//! `DeepLab`'s training loss and multi-scale inference (METHOD 7).
+//! `DeepLab`'s training loss and multi-scale inference (METHOD.md, section 7).
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::cam::upsample;
+use super::cam::{scaled_side, upsample};
+use super::flip::Flip;
 use crate::model::{DeepLab, Mode};
 
 /// Label that no loss looks at.
@@ -49,31 +50,19 @@ pub fn segmentation_loss(net: &DeepLab, images: &Tensor, labels: &Tensor, losses
 /// # Shapes
 /// `image [1, 3, H, W]`; to `[K + 1, H, W]`.
 pub fn probabilities(net: &DeepLab, image: &Tensor, scales: &[f64], flip: Flip) -> Tensor {
-    let views = if flip == Flip::Both { Tensor::cat(&[image, &image.flip([3])], 0) } else { image.shallow_clone() };
+    let views = flip.views(image); // [1 or 2, 3, H, W]
     let softmaxes = scales.iter().map(|scale| {
         let softmax = logits_at(net, &views, *scale, Mode::Eval).softmax(1, Kind::Float); // [1 or 2, K + 1, H, W]
-        match flip {
-            Flip::Both => softmax.get(0) + softmax.get(1).flip([2]),
-            Flip::None => softmax.get(0),
-        } // [K + 1, H, W]
+        flip.mirrored_back(&softmax).iter().sum::<Tensor>() // [K + 1, H, W]
     });
-    let views = scales.len() * if flip == Flip::Both { 2 } else { 1 };
-    softmaxes.sum::<Tensor>() / views as f64
-}
-
-/// Is the mirrored image looked at too?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flip {
-    /// Only the image as it is.
-    None,
-    /// Both.
-    Both,
+    let looks = scales.len() as f64 * views.size()[0] as f64;
+    softmaxes.sum::<Tensor>() / looks
 }
 
 /// Logits in the size of `images`, computed at another scale. `[B, 3, H, W]` to `[B, K + 1, H, W]`.
 fn logits_at(net: &DeepLab, images: &Tensor, scale: f64, mode: Mode) -> Tensor {
     let (_, _, h, w) = images.size4().expect("images are [B, 3, H, W]");
-    let side = |pixels: i64| ((pixels as f64 * scale).round() as i64).max(1);
-    let scaled = if (scale - 1.0).abs() < 1e-9 { images.shallow_clone() } else { upsample(images, [side(h), side(w)]) };
+    let size = [h, w].map(|side| scaled_side(side, scale));
+    let scaled = if size == [h, w] { images.shallow_clone() } else { upsample(images, size) };
     upsample(&net.forward(&scaled, mode), [h, w])
 }

@@ -1,4 +1,4 @@
-//! Stochastic gradient descent as the method uses it (METHOD 2, schedule): named groups, poly schedule.
+//! Stochastic gradient descent as the method uses it (METHOD.md, section 2): named groups, poly schedule.
 
 use artifact::ParamError;
 use serde::{Deserialize, Serialize};

@@ -1,15 +1,14 @@
-//! The dense CRF (Kraehenbuehl and Koltun 2011): class scores made to follow the picture. No torch; mean-field
-//! inference on permutohedral lattices, on the classes that an image has.
+//! The dense CRF (Kraehenbuehl and Koltun 2011; METHOD.md, section 5): class scores made to follow the picture. No
+//! torch; mean-field inference on permutohedral lattices, on the classes that an image has.
 //!
 //! ```text
-//! crf/lattice.rs   a Gaussian filter over any features
-//! crf/softmax.rs   probabilities of one pixel
+//! lattice   a Gaussian filter over any features
+//! softmax   probabilities of one pixel
 //! ```
 
 mod lattice;
 mod softmax;
 
-use artifact::ParamError;
 use data::codec::Rgb;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +25,7 @@ const ABSENT: f32 = -1e9;
 /// The kernel over positions: neighbours are of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GaussianParams {
+pub struct Gaussian {
     /// Standard deviation in pixels.
     pub sxy: f32,
     /// Weight.
@@ -36,7 +35,7 @@ pub struct GaussianParams {
 /// The kernel over positions and colours: pixels that are near and look alike are of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BilateralParams {
+pub struct Bilateral {
     /// Standard deviation of the position in pixels.
     pub sxy: f32,
     /// Standard deviation of R, G and B, of 255.
@@ -45,41 +44,15 @@ pub struct BilateralParams {
     pub compat: f32,
 }
 
-/// A dense CRF; the parameters of a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CrfParams {
-    /// Mean-field steps; 0 leaves the scores as they are.
+/// A dense CRF and how often it is applied.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrfOptions {
+    /// Mean-field steps.
     pub iterations: u32,
     /// The kernel over positions.
-    pub gaussian: GaussianParams,
+    pub gaussian: Gaussian,
     /// The kernel over positions and colours.
-    pub bilateral: BilateralParams,
-}
-
-impl CrfParams {
-    /// Checks ranges.
-    pub fn check(&self) -> Result<(), ParamError> {
-        let Self { iterations, gaussian, bilateral } = self;
-        if *iterations > 1000 {
-            let reason = format!("{iterations}; give 0 (no CRF) to 1000, such as 10");
-            return Err(ParamError::new("iterations", reason));
-        }
-        for (name, deviation) in
-            [("gaussian.sxy", gaussian.sxy), ("bilateral.sxy", bilateral.sxy), ("bilateral.srgb", bilateral.srgb)]
-        {
-            if !(0.1..=1e4).contains(&deviation) {
-                let reason = format!("{deviation} is no standard deviation; give 0.1 to 10000");
-                return Err(ParamError::new(name, reason));
-            }
-        }
-        for (name, compat) in [("gaussian.compat", gaussian.compat), ("bilateral.compat", bilateral.compat)] {
-            if !(0.0..=1e3).contains(&compat) {
-                return Err(ParamError::new(name, format!("{compat} is no weight; give 0 to 1000")));
-            }
-        }
-        Ok(())
-    }
+    pub bilateral: Bilateral,
 }
 
 /// The CRF of one picture: both kernels with their normalisation, for any number of inferences.
@@ -94,13 +67,13 @@ pub struct DenseCrf {
 
 impl DenseCrf {
     /// The kernels over (x, y) / sxy and over (x, y) / sxy, (r, g, b) / srgb.
-    pub fn new(image: &Rgb, params: &CrfParams) -> Self {
+    pub fn new(image: &Rgb, options: &CrfOptions) -> Self {
         let pixels = image.height * image.width;
         assert_eq!(image.pixels.len(), pixels * 3, "a picture of {} x {}", image.height, image.width);
         let position = |pixel: usize, sxy: f32| {
             [(pixel % image.width) as f32 / sxy, (pixel / image.width) as f32 / sxy] // x, y
         };
-        let CrfParams { gaussian, bilateral, .. } = *params;
+        let CrfOptions { gaussian, bilateral, .. } = *options;
         let colours = (0..pixels).map(|pixel| {
             let [x, y] = position(pixel, bilateral.sxy);
             let [r, g, b] = [0, 1, 2].map(|channel| f32::from(image.pixels[pixel * 3 + channel]) / bilateral.srgb);
