@@ -1,7 +1,9 @@
-//! extract-msinf-cam: the trained network's class activation maps, summed over scales and flips (METHOD.md, section 3),
-//! become the `cam` artifact. Table 5 of the paper needs each scale alone too: `scales = [0.5]`.
+//! extract-msinf-cam: makes the trained classifier's activation maps, summed over scales and flips
+//!
+//! Reads the table `dataset` and a network of train-cam; writes the table `cam` (METHOD.md, section 3). Table 5 of the
+//! paper needs each scale alone too: `scales = [0.5]`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use artifact::encoding::{CamEncoding, ENCODING};
@@ -10,7 +12,7 @@ use artifact::{Artifact, ParamError, Result, Row as _};
 use data::dataset::{Dataset, Masks, photograph};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
+use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::infer::Networks;
@@ -19,7 +21,7 @@ use wsss::method::flip::Flip;
 use wsss::method::term::Term as _;
 use wsss::method::terms::seam::Seam;
 use wsss::model::{CamNet, CamNetConfig, Mode, PixelCorrelation};
-use wsss::train::init::{CHECKPOINT, SUPPORT, TERMS, fill_cam_net};
+use wsss::train::init::{CAM_NET, CAM_SUPPORT, TERMS, fill_cam_net};
 
 struct ExtractMsinfCam;
 
@@ -51,6 +53,16 @@ enum Net {
     Support,
 }
 
+impl Net {
+    /// The file of its weights.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Main => CAM_NET,
+            Self::Support => CAM_SUPPORT,
+        }
+    }
+}
+
 /// Which maps of the network.
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -67,10 +79,18 @@ impl Stage for ExtractMsinfCam {
 
     fn description() -> Description {
         Description {
-            inputs: vec!["prepare-data".into(), "train-cam".into()],
-            outputs: vec![CamRow::TABLE.into()],
+            reads: vec![
+                Read::table::<DatasetRow>(),
+                Read::file(CAM_NET).only_while("net", Net::Main),
+                Read::file(CAM_SUPPORT).only_while("net", Net::Support),
+            ],
+            writes: Contents::tables([CamRow::TABLE]),
             sharded: true,
-            ..Description::new("extract-msinf-cam", 3)
+            ..Description::new(
+                "extract-msinf-cam",
+                3,
+                "makes the trained classifier's activation maps, summed over scales and flips",
+            )
         }
     }
 
@@ -83,41 +103,29 @@ impl Stage for ExtractMsinfCam {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
         let images = dataset.splits(&params.splits)?;
-        let trained = context.input("train-cam");
+        let trained = context.holder_of(params.net.file())?;
         let config = CamNetConfig {
             backbone: trained.param("backbone")?,
             features: trained.param("features")?,
             classes: dataset.classes.len() as i64,
         };
-        let weights = checkpoint(context)?;
+        let weights = trained.file(params.net.file());
         let device = device::open(&context.device)?;
         let channels = refined_channels(trained, params)?;
         let network = || Network::load(&config, channels, &weights, device);
         let networks = Networks::new(device, network, Network::maps)?;
         let options = ExtractionOptions { scales: params.scales.clone(), flip: Flip::from(params.flip) };
-        let (dataset, networks, options) = (&dataset, &networks, &options);
-        let worker = |index: usize| {
-            move |image: &&DatasetRow| {
-                if image.labels.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let photo = photograph(image)?;
-                let cams = extract_msinf(|images| networks.forward(index, images), &photo, &image.labels, options);
-                Ok(cams.into_iter().map(|cam| row(cam, image, dataset, params)).collect())
-            }
-        };
-        let mut workers: Vec<_> = (0..cores()).map(worker).collect();
-        let mut parts = Parts {
-            work: &mut context.work,
-            shard: context.shard,
-            stop: &context.stop,
-            log: &mut context.log,
-            name: "extract-msinf-cam",
-        };
         let metadata = [(ENCODING.to_owned(), params.encoding.name().to_owned())].into();
-        let missing = for_each_part(&mut parts, metadata, &images, &mut workers)?;
+        let missing = context.for_each_image(&images, metadata, |params, worker, image| {
+            if image.labels.is_empty() {
+                return Ok(Vec::new());
+            }
+            let photo = photograph(image)?;
+            let cams = extract_msinf(|images| networks.forward(worker, images), &photo, &image.labels, &options);
+            Ok(cams.into_iter().map(|cam| row(cam, image, &dataset, params)).collect())
+        })?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
@@ -168,21 +176,6 @@ impl Network {
             None => seen.cam,
         }
     }
-}
-
-fn checkpoint(context: &Context<Params>) -> Result<PathBuf> {
-    let trained = context.input("train-cam");
-    let name = match context.params.net {
-        Net::Main => CHECKPOINT,
-        Net::Support => SUPPORT,
-    };
-    let path = trained.file(name);
-    if !trained.record().files.contains_key(name) {
-        let dir = trained.dir().display();
-        let reason = format!("{dir} has no {name}; this variant trains no SupportNet of its own");
-        return Err(ParamError::new("net", reason).into());
-    }
-    Ok(path)
 }
 
 fn row(cam: ClassCam, image: &DatasetRow, dataset: &Dataset, params: &Params) -> CamRow {

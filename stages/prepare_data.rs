@@ -1,4 +1,4 @@
-//! prepare-data: images, image-level labels and (for scoring) masks become the `dataset` artifact.
+//! prepare-data: turns a data set in VOC's layout, or the embedded one, into the table `dataset`
 //!
 //! Either a data set in VOC's layout, or the embedded `shapes`, which is written in VOC's layout and read the same way.
 
@@ -13,7 +13,7 @@ use data::shapes::{self, ShapesConfig};
 use data::voc::{self, Unknown, VocSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Description, Outcome, Progress, Stage, Unused};
+use stage::{Contents, Context, Description, Outcome, Progress, Stage, Unused};
 
 struct PrepareData;
 
@@ -66,13 +66,17 @@ impl Stage for PrepareData {
     fn description() -> Description {
         let voc = ["root", "classes", "splits", "unlabelled", "masks", "mask_classes", "unknown_classes"];
         Description {
-            outputs: vec![DatasetRow::TABLE.into()],
+            writes: Contents::tables([DatasetRow::TABLE]),
             path_params: vec!["root".into()],
             unused_params: vec![
                 Unused::while_is("source", [Source::Shapes], &voc),
                 Unused::while_is("source", [Source::Voc], &["shapes"]),
             ],
-            ..Description::new("prepare-data", 5)
+            ..Description::new(
+                "prepare-data",
+                5,
+                "turns a data set in VOC's layout, or the embedded one, into the table `dataset`",
+            )
         }
     }
 
@@ -93,14 +97,14 @@ impl Stage for PrepareData {
             }
             Source::Voc => context.params.voc()?,
         };
-        let progress = Progress::new("prepare-data", "images", 0, 0);
+        let progress = Progress::new(&context.name, "images", 0, 0);
         let records = voc::read(&source, &|done, total| progress.set(done, total))?;
         progress.finish();
         let masks = records.iter().filter(|record| record.mask.is_some()).count();
         let metrics =
             [("images", json!(records.len())), ("masks", json!(masks)), ("classes", json!(source.classes.len()))];
         let classes = serde_json::to_string(&source.classes).expect("names are JSON");
-        context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into());
+        context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into())?;
         context.work.write_all(records.into_iter().map(|record| DatasetRow {
             image_id: record.image_id,
             splits: record.splits,

@@ -1,15 +1,18 @@
-//! random-walk: CAM scores spread along learned affinities and become pseudo-labels, the `label` artifact (METHOD.md,
-//! section 6).
+//! random-walk: spreads CAMs along learned affinities into pseudo-labels
+//!
+//! Reads the tables `dataset` and `cam` and the network of train-affinity; writes the table `label` (METHOD.md, section
+//! 6).
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use artifact::table::{DatasetRow, LabelRow};
+use artifact::table::{CamRow, DatasetRow, LabelRow};
 use artifact::{Artifact, ParamError, Result, Row as _};
 use data::dataset::{Dataset, Masks, photograph};
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
+use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::infer::{CrfParams, Networks, cam_scores};
@@ -18,7 +21,7 @@ use wsss::method::random_walk::WalkOptions;
 use wsss::method::scores::winners;
 use wsss::model::fill;
 use wsss::model::{AffinityNet, Mode};
-use wsss::train::init::CHECKPOINT;
+use wsss::train::init::AFFINITY_NET;
 
 struct RandomWalk;
 
@@ -43,10 +46,10 @@ impl Stage for RandomWalk {
 
     fn description() -> Description {
         Description {
-            inputs: vec!["prepare-data".into(), "extract-msinf-cam".into(), "train-affinity".into()],
-            outputs: vec![LabelRow::TABLE.into()],
+            reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>(), Read::file(AFFINITY_NET)],
+            writes: Contents::tables([LabelRow::TABLE]),
             sharded: true,
-            ..Description::new("random-walk", 2)
+            ..Description::new("random-walk", 2, "spreads CAMs along learned affinities into pseudo-labels")
         }
     }
 
@@ -63,10 +66,10 @@ impl Stage for RandomWalk {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
-        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         let images = dataset.splits(&params.splits)?;
-        let trained = context.input("train-affinity");
+        let trained = context.holder_of(AFFINITY_NET)?;
         let options = PseudoLabelOptions {
             radius: trained.param("radius")?,
             walk: WalkOptions { beta: params.beta, logt: params.logt },
@@ -75,33 +78,22 @@ impl Stage for RandomWalk {
         let device = device::open(&context.device)?;
         let features = |net: &AffinityNet, photo: &Tensor| net.forward(photo, Mode::Eval);
         let networks = Networks::new(device, || network(trained, device), features)?;
-        let (cams, networks, options) = (&cams, &networks, &options);
-        let worker = |index: usize| {
-            move |image: &&DatasetRow| {
-                let [scores] = cam_scores(cams, image, [params.alpha])?;
-                let label = if image.labels.is_empty() {
-                    winners(&scores.classes, &scores.scores) // background all over
-                } else {
-                    pseudo_label(|photo| networks.forward(index, photo), &photograph(image)?, &scores, options)
-                };
-                Ok(vec![LabelRow {
-                    image_id: image.image_id.clone(),
-                    height: image.height,
-                    width: image.width,
-                    source: "random-walk".into(),
-                    label,
-                }])
-            }
-        };
-        let mut workers: Vec<_> = (0..cores()).map(worker).collect();
-        let mut parts = Parts {
-            work: &mut context.work,
-            shard: context.shard,
-            stop: &context.stop,
-            log: &mut context.log,
-            name: "random-walk",
-        };
-        let missing = for_each_part(&mut parts, std::collections::BTreeMap::new(), &images, &mut workers)?;
+        let source = context.name.clone();
+        let missing = context.for_each_image(&images, BTreeMap::new(), |params, worker, image| {
+            let [scores] = cam_scores(&cams, image, [params.alpha])?;
+            let label = if image.labels.is_empty() {
+                winners(&scores.classes, &scores.scores) // background all over
+            } else {
+                pseudo_label(|photo| networks.forward(worker, photo), &photograph(image)?, &scores, &options)
+            };
+            Ok(vec![LabelRow {
+                image_id: image.image_id.clone(),
+                height: image.height,
+                width: image.width,
+                source: source.clone(),
+                label,
+            }])
+        })?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
@@ -112,7 +104,7 @@ impl Stage for RandomWalk {
 fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
     let mut vs = nn::VarStore::new(device);
     let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?);
-    fill::load(&vs, &trained.file(CHECKPOINT), "", &[])?;
+    fill::load(&vs, &trained.file(AFFINITY_NET), "", &[])?;
     vs.freeze();
     Ok(net)
 }

@@ -1,12 +1,13 @@
-//! threshold-sweep: one reading of the CAMs gives the scores at every threshold (METHOD.md, section 4) and marks the
-//! one that later stages use: the best on a split, or a number that the manifest gives.
+//! threshold-sweep: scores CAMs at every threshold and marks the one that later stages use
 //!
-//! A choice on a split is made on its ground truth; every row, and every table that uses the choice, says so.
+//! Reads the tables `dataset` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep` and
+//! `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
+//! split is made on its ground truth; every row, and every table that uses the choice, says so.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use artifact::table::{HistogramRow, SweepRow};
+use artifact::table::{CamRow, DatasetRow, HistogramRow, SweepRow};
 use artifact::{ClassId, Error, ParamError, Result, Row as _};
 use data::confusion::{ConfusionMatrix, SweepHistogram, best};
 use data::dataset::{Dataset, Masks, ground_truth};
@@ -14,7 +15,7 @@ use data::score_maps::ScoreMaps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Description, Outcome, Progress, Stage};
+use stage::{Contents, Context, Description, Outcome, Progress, Read, Stage};
 
 struct ThresholdSweep;
 
@@ -61,9 +62,13 @@ impl Stage for ThresholdSweep {
 
     fn description() -> Description {
         Description {
-            inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
-            outputs: vec![SweepRow::TABLE.into(), HistogramRow::TABLE.into()],
-            ..Description::new("threshold-sweep", 2)
+            reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>()],
+            writes: Contents::tables([SweepRow::TABLE, HistogramRow::TABLE]),
+            ..Description::new(
+                "threshold-sweep",
+                2,
+                "scores CAMs at every threshold and marks the one that later stages use",
+            )
         }
     }
 
@@ -80,8 +85,8 @@ impl Stage for ThresholdSweep {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Read)?;
-        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Read)?;
+        let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         // The split that was asked for comes first.
         let mut splits = vec![&params.split];
         if let ChooseOn::Split(split) = &params.choose_on {
@@ -103,8 +108,8 @@ impl Stage for ThresholdSweep {
             rows.extend(sweep.rows(params, &dataset, index, chosen_on.is_some()));
             cells.extend(sweep.cells());
         }
-        context.work.declare::<SweepRow>(1, BTreeMap::new());
-        context.work.declare::<HistogramRow>(1, BTreeMap::new());
+        context.work.declare::<SweepRow>(1, BTreeMap::new())?;
+        context.work.declare::<HistogramRow>(1, BTreeMap::new())?;
         context.work.write_all(rows)?;
         context.work.write_all(cells)?;
         Ok(Outcome::tables(metrics))
@@ -124,7 +129,7 @@ impl<'a> Sweep<'a> {
         let params = &context.params;
         let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
         let images = dataset.split(split)?;
-        let progress = Progress::new("threshold-sweep", "images", 0, images.len());
+        let progress = Progress::new(&context.name, "images", 0, images.len());
         let empty = || SweepHistogram::new(dataset.classes.len() + 1, &thresholds);
         let histogram = images
             .par_iter()

@@ -1,12 +1,14 @@
-//! train-affinity: AffinityNet learns from confident pixels of the CAMs, after a CRF, which neighbours belong together
-//! (METHOD.md, section 6). The CRF's output is the table `crf`, made once before training.
+//! train-affinity: teaches AffinityNet which neighbouring pixels belong together
+//!
+//! Reads the tables `dataset` and `cam`, and a CAM net to start from; writes `curve`, `crf` (the CAMs after a CRF, whose
+//! confident pixels it learns from, made once before training) and the network (METHOD.md, section 6).
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use artifact::encoding::CamEncoding;
-use artifact::table::{CrfRow, CurveRow, DatasetRow};
+use artifact::table::{CamRow, CrfRow, CurveRow, DatasetRow};
 use artifact::{ClassId, ParamError, Result, Row as _, Work};
 use data::augment::{Augmentation, Sample, augment};
 use data::codec::Mask;
@@ -14,7 +16,7 @@ use data::dataset::{Dataset, Masks, photograph};
 use data::random::Rng;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
-use stage::{Context, Description, OpenDevice, Outcome, Parts, Stage, cores, for_each_part};
+use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Kind, Tensor, nn};
 use wsss::device;
 use wsss::infer::{CrfParams, cam_crf};
@@ -23,8 +25,8 @@ use wsss::method::objective::Losses;
 use wsss::method::scores::CamScores;
 use wsss::model::{AffinityNet, BackboneConfig, Mode};
 use wsss::train::crops::to_tensors;
-use wsss::train::init::{CHECKPOINT, Init, log_weights};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
+use wsss::train::init::{AFFINITY_NET, CAM_NET, Init, log_weights};
+use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
 struct TrainAffinity;
 
@@ -54,14 +56,12 @@ impl Stage for TrainAffinity {
 
     fn description() -> Description {
         Description {
-            inputs: vec!["prepare-data".into(), "extract-msinf-cam".into()],
-            optional_inputs: vec!["train-cam".into()],
-            inputs_by_param: vec![Init::input()],
-            outputs: vec![CurveRow::TABLE.into(), CrfRow::TABLE.into()],
+            reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>(), Init::read()],
+            writes: Contents::tables([CurveRow::TABLE, CrfRow::TABLE]).with_file(AFFINITY_NET),
             seeded: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            ..Description::new("train-affinity", 3)
+            ..Description::new("train-affinity", 4, "teaches AffinityNet which neighbouring pixels belong together")
         }
     }
 
@@ -84,10 +84,9 @@ impl Stage for TrainAffinity {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
-        let cams = ScoreMaps::load_cams(context.input("extract-msinf-cam"))?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         let images = dataset.into_split(&context.params.split)?;
-        context.work.declare::<CurveRow>(1, BTreeMap::new()); // the first table, so the one in data/
         let missing = smooth(context, &cams, &images)?;
         if missing > 0 || context.shard.is_share() {
             return Ok(Outcome::Partial { missing });
@@ -97,15 +96,13 @@ impl Stage for TrainAffinity {
         let images = Arc::new(images);
         let mut learner = AffinityLearner::new(context)?;
         let mut sgd = Sgd::new(&learner.vs, &context.params.optimizer);
-        let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit {
-            name: "train-affinity",
+        let (how, seed) = (context.params.augmentation.clone(), context.seed);
+        let training = Training {
             settings: context.params.r#loop.clone(),
             optimizer: context.params.optimizer.clone(),
-            images: count,
-            context,
+            images: images.len(),
         };
-        let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
+        let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let [height, width] = [image.height as usize, image.width as usize];
             let maps = maps.encoded(image)?.into_iter();
@@ -116,7 +113,7 @@ impl Stage for TrainAffinity {
             // The maps of the low alpha, then those of the high one, of the same classes.
             Ok(Item { sample, classes: classes[..classes.len() / 2].to_vec() })
         })?;
-        commit(context, &[(CHECKPOINT, &learner.vs)], curve)
+        commit(context, &[(AFFINITY_NET, &learner.vs)], curve)
     }
 }
 
@@ -131,33 +128,21 @@ const READINGS: [&str; 2] = ["low", "high"];
 /// Writes the `crf` table: both readings of every image's CAMs, at full resolution. Returns how many parts other
 /// shards have yet to do.
 fn smooth(context: &mut Context<Params>, cams: &ScoreMaps, images: &[DatasetRow]) -> Result<usize> {
-    let Params { alpha_low, alpha_high, crf, .. } = context.params;
-    let worker = |_| {
-        move |image: &DatasetRow| {
-            let readings = cam_crf(cams, image, [alpha_low, alpha_high], &crf)?;
-            let rows = READINGS.iter().zip(&readings).flat_map(|(reading, CamScores { classes, scores })| {
-                let pixels = scores.len() / classes.len();
-                classes.iter().zip(scores.chunks_exact(pixels)).map(|(class, score)| CrfRow {
-                    image_id: image.image_id.clone(),
-                    alpha: (*reading).to_owned(),
-                    class_id: *class,
-                    height: image.height,
-                    width: image.width,
-                    score: ENCODING.encode(score),
-                })
-            });
-            Ok(rows.collect())
-        }
-    };
-    let mut workers: Vec<_> = (0..cores()).map(worker).collect();
-    let mut parts = Parts {
-        work: &mut context.work,
-        shard: context.shard,
-        stop: &context.stop,
-        log: &mut context.log,
-        name: "train-affinity",
-    };
-    for_each_part(&mut parts, BTreeMap::new(), images, &mut workers)
+    context.for_each_image(images, BTreeMap::new(), |params, _worker, image| {
+        let readings = cam_crf(cams, image, [params.alpha_low, params.alpha_high], &params.crf)?;
+        let rows = READINGS.iter().zip(&readings).flat_map(|(reading, CamScores { classes, scores })| {
+            let pixels = scores.len() / classes.len();
+            classes.iter().zip(scores.chunks_exact(pixels)).map(|(class, score)| CrfRow {
+                image_id: image.image_id.clone(),
+                alpha: (*reading).to_owned(),
+                class_id: *class,
+                height: image.height,
+                width: image.width,
+                score: ENCODING.encode(score),
+            })
+        });
+        Ok(rows.collect())
+    })
 }
 
 /// The `crf` table in memory: for each image its maps of the low alpha, then of the high one.
@@ -189,7 +174,7 @@ impl AffinityLearner {
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let vs = nn::VarStore::new(device::open(&context.device)?);
         let net = AffinityNet::new(&vs.root(), &params.backbone);
-        let filled = params.init.fill(&vs, &params.weights, context.optional_input("train-cam"))?;
+        let filled = params.init.fill(&vs, &params.weights, context.optional_holder_of(CAM_NET)?)?;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
         log_weights(&mut context.log, filled.as_ref())?;

@@ -1,4 +1,6 @@
-//! train-cam: trains the classifier whose activation maps are the segmentation's first guess (paper, section 3).
+//! train-cam: trains the classifier whose activation maps are the segmentation's first guess
+//!
+//! Reads the table `dataset`, and a CAM net to go on from; writes `curve` and the networks (paper, section 3).
 //!
 //! `terms` lists the terms of the objective, such as `["cls", "rcm", "mam"]`; each has a table of its own. With
 //! `init = "train-cam"` the training goes on from the net of another experiment: `needs = [.., "train-cam@rcm"]`.
@@ -6,13 +8,13 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::table::CurveRow;
+use artifact::table::{CurveRow, DatasetRow};
 use artifact::{Error, ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
 use data::dataset::{Dataset, Masks, multi_hot, photograph};
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
-use stage::{Context, Description, OpenDevice, Outcome, Stage, Unused};
+use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage, Unused};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::method::ema;
@@ -22,10 +24,8 @@ use wsss::method::terms::KINDS;
 use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
 use wsss::train::crops::to_tensors;
-use wsss::train::init::{CHECKPOINT, Init, SUPPORT, TERMS, fill_cam_net, log_weights};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
-
-const NAME: &str = "train-cam";
+use wsss::train::init::{CAM_NET, CAM_SUPPORT, Init, TERMS, fill_cam_net, log_weights};
+use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
 struct TrainCam;
 
@@ -99,15 +99,17 @@ impl Stage for TrainCam {
             unused_params.extend((kind.unused)());
         }
         Description {
-            inputs: vec!["prepare-data".into()],
-            optional_inputs: vec![NAME.into()],
-            inputs_by_param: vec![Init::input()],
-            outputs: vec![CurveRow::TABLE.into()],
+            reads: vec![Read::table::<DatasetRow>(), Init::read()],
+            writes: Contents::tables([CurveRow::TABLE]).with_file(CAM_NET).with_optional_file(CAM_SUPPORT),
             seeded: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             unused_params,
-            ..Description::new(NAME, 5)
+            ..Description::new(
+                "train-cam",
+                5,
+                "trains the classifier whose activation maps are the segmentation's first guess",
+            )
         }
     }
 
@@ -125,27 +127,25 @@ impl Stage for TrainCam {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
         let classes = dataset.classes.len();
         let images = Arc::new(dataset.into_split(&context.params.split)?);
         let mut learner = CamLearner::new(context, classes)?;
         let mut sgd = Sgd::new(&learner.main_vs, &context.params.optimizer);
-        let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit {
-            name: NAME,
+        let (how, seed) = (context.params.augmentation.clone(), context.seed);
+        let training = Training {
             settings: context.params.r#loop.clone(),
             optimizer: context.params.optimizer.clone(),
-            images: count,
-            context,
+            images: images.len(),
         };
-        let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
+        let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             let sample = augment(&photograph(image)?, &[], &how, &mut rng);
             Ok(Item { sample, labels: multi_hot(&image.labels, classes) })
         })?;
-        let mut networks = vec![(CHECKPOINT, &learner.main_vs)];
-        networks.extend(learner.support.as_ref().map(|support| (SUPPORT, &support.vs)));
+        let mut networks = vec![(CAM_NET, &learner.main_vs)];
+        networks.extend(learner.support.as_ref().map(|support| (CAM_SUPPORT, &support.vs)));
         commit(context, &networks, curve)
     }
 }
@@ -190,8 +190,8 @@ impl CamLearner {
             device,
         };
         let objective = Objective::new(&params.terms, &params.tables, site)?;
-        let filled = match context.optional_input(NAME) {
-            Some(earlier) => Some(fill_cam_net(&main_vs, &earlier.file(CHECKPOINT))?),
+        let filled = match context.optional_holder_of(CAM_NET)? {
+            Some(earlier) => Some(fill_cam_net(&main_vs, &earlier.file(CAM_NET))?),
             None => params.init.fill(&main_vs, &params.weights, None)?,
         };
         let looked_at = objective::check(&params.terms, &params.tables)?.iter().any(|kind| kind.support);

@@ -1,24 +1,27 @@
-//! train-deeplab: DeepLab-LargeFOV learns from the pseudo-labels (METHOD.md, section 7).
+//! train-deeplab: trains DeepLab-LargeFOV on the labels of another stage
+//!
+//! Reads the tables `dataset` and `label`, and a CAM net to start from; writes `curve` and the network (METHOD.md,
+//! section 7).
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use artifact::table::CurveRow;
-use artifact::{Error, ParamError, Result, Row as _};
+use artifact::table::{CurveRow, DatasetRow, LabelRow};
+use artifact::{ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
 use data::dataset::{Dataset, Masks, photograph};
 use data::labels::labels;
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
-use stage::{Context, Description, OpenDevice, Outcome, Stage};
+use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::method::objective::Losses;
 use wsss::method::segmentation::{LogitLosses, segmentation_loss};
 use wsss::model::{BackboneConfig, DeepLab};
 use wsss::train::crops::to_tensors;
-use wsss::train::init::{CHECKPOINT, Init, log_weights};
-use wsss::train::{Fit, Learner, LoopParams, OptimizerParams, Sgd, commit, fit};
+use wsss::train::init::{CAM_NET, DEEPLAB, Init, log_weights};
+use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
 struct TrainDeeplab;
 
@@ -43,14 +46,12 @@ impl Stage for TrainDeeplab {
 
     fn description() -> Description {
         Description {
-            inputs: vec!["prepare-data".into(), "random-walk".into()],
-            optional_inputs: vec!["train-cam".into()],
-            inputs_by_param: vec![Init::input()],
-            outputs: vec![CurveRow::TABLE.into()],
+            reads: vec![Read::table::<DatasetRow>(), Read::table::<LabelRow>(), Init::read()],
+            writes: Contents::tables([CurveRow::TABLE]).with_file(DEEPLAB),
             seeded: true,
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
-            ..Description::new("train-deeplab", 3)
+            ..Description::new("train-deeplab", 4, "trains DeepLab-LargeFOV on the labels of another stage")
         }
     }
 
@@ -66,39 +67,37 @@ impl Stage for TrainDeeplab {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.input("prepare-data"), Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
         let classes = dataset.classes.len() as i64 + 1;
-        let pseudo = labels(context.input("random-walk"))?;
+        let labelled = context.table::<LabelRow>()?;
+        let pseudo = labels(labelled)?;
         let split = context.params.split.clone();
         let images = dataset.into_split(&split)?;
         if let Some(image) = images.iter().find(|image| !pseudo.contains_key(&image.image_id)) {
-            let id = &image.image_id;
-            return Err(Error::Config(format!(
-                "split: image '{id}' of '{split}' has no pseudo-label; add it to random-walk.splits"
-            )));
+            let (id, stage) = (&image.image_id, &labelled.record().preimage.stage);
+            let reason = format!("image '{id}' of '{split}' has no label; make one with {stage}");
+            return Err(ParamError::new("split", reason).into());
         }
         let images = Arc::new(images);
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let vs = nn::VarStore::new(device::open(&context.device)?);
         let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden);
-        let filled = context.params.init.fill(&vs, &context.params.weights, context.optional_input("train-cam"))?;
+        let filled = context.params.init.fill(&vs, &context.params.weights, context.optional_holder_of(CAM_NET)?)?;
         log_weights(&mut context.log, filled.as_ref())?;
         let mut sgd = Sgd::new(&vs, &context.params.optimizer);
         let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
-        let (how, seed, count) = (context.params.augmentation.clone(), context.seed, images.len());
-        let run = Fit {
-            name: "train-deeplab",
+        let (how, seed) = (context.params.augmentation.clone(), context.seed);
+        let training = Training {
             settings: context.params.r#loop.clone(),
             optimizer: context.params.optimizer.clone(),
-            images: count,
-            context,
+            images: images.len(),
         };
-        let curve = fit(run, &mut learner, &mut sgd, move |epoch, index| {
+        let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
             Ok(augment(&photograph(image)?, &[&pseudo[&image.image_id]], &how, &mut rng))
         })?;
-        commit(context, &[(CHECKPOINT, &learner.vs)], curve)
+        commit(context, &[(DEEPLAB, &learner.vs)], curve)
     }
 }
 

@@ -1,61 +1,89 @@
-//! What people chose by looking at ground truth, and which scores depend on it.
+//! What people chose by looking at ground truth, and which scores depend on it: a score depends on the parameters of
+//! every stage that what is scored was computed from, and on some of evaluate's own.
+
+use std::collections::BTreeSet;
 
 use artifact::{Artifact, ExperimentPlan, ParamError, Result};
 use serde_json::Value;
 
-/// What makes the CAMs.
-const CAM: [&str; 3] = ["prepare-data.", "train-cam.", "extract-msinf-cam."];
-/// What makes pseudo-labels of them.
-const LABEL: [&str; 2] = ["train-affinity.", "random-walk."];
-/// What makes predictions of those.
-const DEEPLAB: [&str; 3] = ["train-deeplab.", "evaluate.deeplab_scales", "evaluate.deeplab_flip"];
-/// The thing scored, and the parameters on which its score depends beyond those that make its input.
-const SCORED: [(&str, &[&[&str]]); 5] = [
-    ("cam", &[&CAM, &["threshold-sweep."]]),
-    ("cam+crf", &[&CAM, &["evaluate.cam_crf."]]),
-    ("label", &[&CAM, &LABEL]),
-    ("deeplab", &[&CAM, &LABEL, &DEEPLAB]),
-    ("deeplab+crf", &[&CAM, &LABEL, &DEEPLAB, &["evaluate.deeplab_crf."]]),
-];
+use crate::NAME;
 
-/// Does the score of `stage` depend on the parameter `name`, as in `random-walk.alpha`?
-fn depends(stage: &str, name: &str) -> bool {
-    let starts = |prefix: &&str| name.starts_with(*prefix) && (name.len() > prefix.len() || !prefix.ends_with('.'));
-    SCORED.iter().any(|(scored, prefixes)| *scored == stage && prefixes.concat().iter().any(starts))
+/// What is scored, as far as evaluate's own parameters have a part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scored {
+    /// CAMs at a threshold.
+    Cam,
+    /// CAMs after the CRF.
+    CamCrf,
+    /// Labels that another stage made.
+    Labels,
+    /// DeepLab's predictions.
+    DeepLab,
+    /// Those after the CRF.
+    DeepLabCrf,
+}
+
+impl Scored {
+    const ALL: [Self; 5] = [Self::Cam, Self::CamCrf, Self::Labels, Self::DeepLab, Self::DeepLabCrf];
+
+    /// The parameters of evaluate on which the score depends.
+    fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::Cam | Self::Labels => &[],
+            Self::CamCrf => &["cam_crf"],
+            Self::DeepLab => &["deeplab_scales", "deeplab_flip"],
+            Self::DeepLabCrf => &["deeplab_scales", "deeplab_flip", "deeplab_crf"],
+        }
+    }
+
+    /// Does the score depend on evaluate's own parameter `path`?
+    fn uses(self, path: &str) -> bool {
+        self.own().iter().any(|own| path == *own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')))
+    }
 }
 
 /// What of a score was chosen on ground truth: the threshold, if it was chosen on a split, then the `names` on which
-/// the score depends.
-pub fn chosen(stage: &str, names: &[String], threshold: Option<&str>) -> String {
+/// the score depends. `upstream` are the stages that what is scored was computed from.
+pub fn chosen(scored: Scored, upstream: &BTreeSet<String>, names: &[String], threshold: Option<&str>) -> String {
+    let depends = |name: &&String| match name.split_once('.') {
+        Some((NAME, path)) => scored.uses(path),
+        Some((stage, _)) => upstream.contains(stage),
+        None => false,
+    };
     let threshold = threshold.map(|split| format!("threshold ({split})"));
-    let names = names.iter().filter(|name| depends(stage, name)).cloned();
-    threshold.into_iter().chain(names).collect::<Vec<_>>().join("; ")
+    threshold.into_iter().chain(names.iter().filter(depends).cloned()).collect::<Vec<_>>().join("; ")
 }
 
-/// Refuses a name on which no score depends.
-pub fn check(names: &[String]) -> Result<()> {
-    let stray = names.iter().find(|name| !SCORED.iter().any(|(stage, _)| depends(stage, name)));
-    stray.map_or(Ok(()), |name| {
-        let reason = format!("no score depends on '{name}'; write stage.parameter, as in random-walk.alpha");
-        Err(ParamError::new("chosen_on_ground_truth", reason).into())
-    })
-}
-
-/// Refuses a name that is no parameter of its stage, where the experiment has that stage.
-pub fn check_plan(names: &[String], plan: &ExperimentPlan) -> Result<()> {
+/// Refuses a name that is no parameter, or one on which no score depends. A stage that the experiment does not use may
+/// have any.
+pub fn check(names: &[String], plan: &ExperimentPlan) -> Result<()> {
+    let own = plan.stage(NAME)?.id();
+    let upstream: BTreeSet<_> = plan.upstream(&own).into_iter().map(|id| id.stage).collect();
     for name in names {
-        let Some((stage, path)) = name.split_once('.') else { continue };
-        let mut stages = plan.stages.iter().filter(|plan| plan.stage == stage).peekable();
-        if stages.peek().is_some() && !stages.any(|plan| has(&plan.params, path)) {
-            let reason = format!("there is no parameter '{name}'; `camflow plan` shows them");
-            return Err(ParamError::new("chosen_on_ground_truth", reason).into());
+        let refuse = |reason: String| Err(ParamError::new("chosen_on_ground_truth", reason).into());
+        let Some((stage, path)) = name.split_once('.').filter(|(stage, _)| plan.is_known(stage)) else {
+            return refuse(format!(
+                "'{name}' names no parameter of a stage; write stage.parameter, as in random-walk.alpha"
+            ));
+        };
+        let mut plans = plan.stages.iter().filter(|plan| plan.stage == stage).peekable();
+        if plans.peek().is_none() {
+            continue;
+        }
+        if !plans.any(|plan| has(&plan.params, path)) {
+            return refuse(format!("there is no parameter '{name}'; `camflow plan` shows them"));
+        }
+        let depends = if stage == NAME { Scored::ALL.iter().any(|s| s.uses(path)) } else { upstream.contains(stage) };
+        if !depends {
+            return refuse(format!("no score depends on '{name}'"));
         }
     }
     Ok(())
 }
 
-/// Did the parameter `name` have an effect on its stage's artifact among `inputs`, or on one of the same stage from which that
-/// went on? `train-cam.rcm.threshold` has none on baselines. What is not known, as of a stage that is no input, may have.
+/// Did the parameter `name` have an effect on its stage's artifact among `inputs`, or on one of the same stage from which
+/// that went on? `train-cam.rcm.threshold` has none on baselines. What is not known, as of a stage that is no input, may
+/// have.
 pub fn used<'a>(name: &str, mut inputs: impl Iterator<Item = &'a Artifact>) -> Result<bool> {
     let Some((stage, path)) = name.split_once('.') else { return Ok(true) };
     let Some(artifact) = inputs.find(|input| input.record().preimage.stage == stage) else { return Ok(true) };

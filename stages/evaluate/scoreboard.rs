@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 /// One line of the score table.
-pub struct Scored<'a> {
+pub struct Line<'a> {
     /// What is scored.
     pub stage: &'a str,
     /// On which split.
@@ -53,10 +53,10 @@ impl<'a> Scoreboard<'a> {
     /// Scores every image of a split; `matrix` compares one image with its ground truth.
     pub fn score(
         &mut self,
-        what: &Scored<'_>,
+        line: &Line<'_>,
         matrix: impl Fn(&DatasetRow, &[u8]) -> Result<ConfusionMatrix> + Sync,
     ) -> Result<()> {
-        let images = self.dataset.split(what.split)?;
+        let images = self.dataset.split(line.split)?;
         let matrices: Vec<_> = images
             .par_iter()
             .map(|image| {
@@ -67,20 +67,20 @@ impl<'a> Scoreboard<'a> {
         let mut total = ConfusionMatrix::new(self.classes());
         for (image, matrix) in images.iter().zip(&matrices) {
             total.merge(matrix);
-            self.add_image(what, image, matrix);
+            self.add_image(line, image, matrix);
         }
-        self.add_total(what, images.len(), &total);
+        self.add_total(line, images.len(), &total);
         Ok(())
     }
 
-    fn add_image(&mut self, what: &Scored<'_>, image: &DatasetRow, matrix: &ConfusionMatrix) {
+    fn add_image(&mut self, line: &Line<'_>, image: &DatasetRow, matrix: &ConfusionMatrix) {
         for class in 0..self.classes() {
             let (tp, fp, r#fn) = (matrix.tp(class), matrix.fp(class), matrix.fn_(class));
             if tp + fp + r#fn > 0 {
                 self.confusions.push(ConfusionRow {
                     experiment: self.experiment.to_owned(),
-                    stage: what.stage.to_owned(),
-                    split: what.split.to_owned(),
+                    stage: line.stage.to_owned(),
+                    split: line.split.to_owned(),
                     image_id: image.image_id.clone(),
                     class_id: ClassId(class as u8),
                     class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
@@ -92,12 +92,12 @@ impl<'a> Scoreboard<'a> {
         }
     }
 
-    fn add_total(&mut self, what: &Scored<'_>, images: usize, total: &ConfusionMatrix) {
+    fn add_total(&mut self, line: &Line<'_>, images: usize, total: &ConfusionMatrix) {
         for class in 0..self.classes() {
             self.class_scores.push(ClassScoreRow {
                 experiment: self.experiment.to_owned(),
-                stage: what.stage.to_owned(),
-                split: what.split.to_owned(),
+                stage: line.stage.to_owned(),
+                split: line.split.to_owned(),
                 class_id: ClassId(class as u8),
                 class: self.dataset.class_name(ClassId(class as u8)).to_owned(),
                 iou: total.iou(class),
@@ -107,19 +107,19 @@ impl<'a> Scoreboard<'a> {
         }
         let score = ScoreRow {
             experiment: self.experiment.to_owned(),
-            stage: what.stage.to_owned(),
-            split: what.split.to_owned(),
+            stage: line.stage.to_owned(),
+            split: line.split.to_owned(),
             images: images as u64,
             miou: total.miou(),
             precision: total.mean_precision(),
             recall: total.mean_recall(),
-            threshold: what.threshold,
-            chosen_on_ground_truth: !what.chosen.is_empty(),
-            chosen: what.chosen.to_owned(),
+            threshold: line.threshold,
+            chosen_on_ground_truth: !line.chosen.is_empty(),
+            chosen: line.chosen.to_owned(),
             seed: self.seed,
-            key: what.artifact.record().key.as_str().to_owned(),
+            key: line.artifact.record().key.as_str().to_owned(),
         };
-        let name = format!("{}.{}", what.stage, what.split);
+        let name = format!("{}.{}", line.stage, line.split);
         for (metric, value) in [("miou", score.miou), ("precision", score.precision), ("recall", score.recall)] {
             self.metrics.insert(format!("{name}.{metric}"), json!(value));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use artifact::store::{Claim, RECORD_FILE};
+use artifact::store::{Claim, Contents, RECORD_FILE};
 use artifact::table::DatasetRow;
 use artifact::{Artifact, ClassId, ImageId, Preimage, Store};
 
@@ -134,8 +134,8 @@ pub fn artifact_dir(root: &Path) -> PathBuf {
 pub fn committed(root: &Path) -> Artifact {
     let store = Store::open(&root.join("store")).expect("a store");
     let lease = store.lease(&preimage(), Claim::Alone, || {}).expect("nobody else is here");
-    let mut work = lease.open().expect("a work directory");
-    work.declare::<DatasetRow>(1, [("classes".to_owned(), "[\"cat\"]".to_owned())].into());
+    let mut work = lease.open(&Contents::tables(["dataset"])).expect("a work directory");
+    work.declare::<DatasetRow>(1, [("classes".to_owned(), "[\"cat\"]".to_owned())].into()).expect("a table of its own");
     let row = |number: usize| DatasetRow {
         image_id: ImageId::new(&format!("i{number:02}")).expect("an id"),
         splits: vec!["train".to_owned(); number % 3],

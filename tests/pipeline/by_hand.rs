@@ -2,10 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use artifact::table::{ScoreRow, SweepRow};
 
 use crate::world::{World, assert_refused};
+
+const STAGES: [&str; 8] = [
+    "prepare-data",
+    "train-cam",
+    "extract-msinf-cam",
+    "threshold-sweep",
+    "train-affinity",
+    "random-walk",
+    "train-deeplab",
+    "evaluate",
+];
 
 #[test]
 fn an_input_that_is_not_committed_is_named() {
@@ -27,8 +39,45 @@ fn a_bad_parameter_is_named_with_its_place() {
         let set = format!("evaluate.chosen_on_ground_truth=[\"{name}\"]");
         assert_refused(&world.finish("evaluate", &["--check", "--set", &set]), 78, &["chosen_on_ground_truth", name]);
     }
-    let needs = world.finish("evaluate", &["--check", "--set", "evaluate.needs=[\"train-cam\"]"]);
-    assert_refused(&needs, 78, &["needs", "prepare-data"]);
+}
+
+#[test]
+fn needs_that_do_not_hold_what_a_stage_reads_are_refused_before_anything_runs() {
+    let world = World::new();
+    let refused = |set: &str| world.refused("rcm+mam", &[set]);
+    let said = refused("evaluate.needs=[\"train-cam\"]");
+    assert!(
+        said.contains("'evaluate' reads the table 'dataset', which none of its needs holds; add 'prepare-data'"),
+        "{said}"
+    );
+    let said = refused("random-walk.needs=[\"prepare-data\", \"extract-msinf-cam\"]");
+    assert!(said.contains("the file 'affinity_net.safetensors'") && said.contains("add 'train-affinity'"), "{said}");
+    let said = refused("threshold-sweep.needs=[\"prepare-data\", \"extract-msinf-cam\", \"train-cam\"]");
+    assert!(said.contains("'threshold-sweep' has no use for 'train-cam'"), "{said}");
+
+    // By hand, with the inputs that there are.
+    world.commit("prepare-data", &[]);
+    let output = world.finish("train-affinity", &["--set", "train-affinity.needs=[\"prepare-data\"]"]);
+    assert_refused(&output, 78, &["the table 'cam'", "'prepare-data' holds dataset"]);
+}
+
+#[test]
+fn help_begins_with_the_line_that_the_source_begins_with() {
+    let world = World::new();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for stage in STAGES {
+        let files = [format!("{}.rs", stage.replace('-', "_")), format!("{stage}/main.rs")];
+        let source = files.iter().find_map(|file| fs::read_to_string(sources.join(file)).ok()).expect("its source");
+        let first = source.lines().next().unwrap().trim_start_matches("//! ").to_owned();
+        let output = world.finish(stage, &["--help"]);
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && first.starts_with(&format!("{stage}: ")), "{stage}: {help}");
+        assert_eq!(help.lines().next(), Some(first.as_str()), "{stage}");
+        for wrong in [["--hepl"], ["--shard"], ["extra"]] {
+            assert_refused(&world.finish(stage, &wrong), 78, &["error: ", "--help"]);
+        }
+        assert_refused(&world.finish(stage, &["--check", "--shard", "1"]), 78, &["--shard 1: expected I/N"]);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tch::Tensor;
-use wsss::train::init::{CHECKPOINT, SUPPORT};
+use wsss::train::init::{CAM_NET, CAM_SUPPORT};
 
 use crate::world::{World, assert_refused};
 
@@ -40,10 +40,10 @@ fn a_training_starts_from_the_whole_network_of_another_experiment() {
     let summary = world.run_experiment("tuned", &[]);
     let ran: Vec<_> = summary.outcomes.iter().map(|o| format!("{} {}", o.stage, o.experiment)).collect();
     assert!(ran.contains(&"train-cam first".to_owned()) && ran.contains(&"train-cam tuned".to_owned()), "{ran:?}");
-    let first = weights(&world.latest_of("train-cam", Some("first")).file(CHECKPOINT));
+    let first = weights(&world.latest_of("train-cam", Some("first")).file(CAM_NET));
     assert!(first.contains_key("feature.weight") && first.contains_key("classifier.weight"));
     let tuned = world.latest("train-cam");
-    for file in [CHECKPOINT, SUPPORT] {
+    for file in [CAM_NET, CAM_SUPPORT] {
         let tuned = weights(&tuned.file(file));
         assert!(tuned.keys().eq(first.keys()));
         for (name, tensor) in &tuned {
@@ -74,13 +74,22 @@ fn a_training_starts_from_the_whole_network_of_another_experiment() {
 #[test]
 fn what_a_training_starts_from_and_what_it_needs_must_agree() {
     let world = World::with_experiments(TUNED);
-    let unused = world.finish("train-cam", &["--check", "--set", "experiment.tuned.train-cam.init=random"]);
-    assert_refused(&unused, 78, &["uses 'train-cam' for init = \"train-cam\" only"]);
-    let lacking = world.finish("train-cam", &["--check", "--experiment", "first", "--set", "train-cam.init=train-cam"]);
-    assert_refused(&lacking, 78, &["init", "lack 'train-cam'", "'train-cam@EXPERIMENT'"]);
+    let unused = world.refused("tuned", &["experiment.tuned.train-cam.init=random"]);
+    assert!(unused.contains("'train-cam' uses 'train-cam@first' for init = \"train-cam\" only"), "{unused}");
+    let lacking = world.refused("first", &["train-cam.init=train-cam"]);
+    let expected = "train-cam.init = \"train-cam\", but its needs lack the file 'cam_net.safetensors'; \
+                    add 'train-cam@EXPERIMENT', or set another init";
+    assert!(lacking.contains(expected), "{lacking}");
     for stage in ["train-affinity", "train-deeplab"] {
-        let unused =
-            world.finish(stage, &["--check", "--experiment", "rcm+mam", "--set", &format!("{stage}.init=random")]);
-        assert_refused(&unused, 78, &[stage, "uses 'train-cam' for init = \"train-cam\" only"]);
+        let unused = world.refused("rcm+mam", &[&format!("{stage}.init=random")]);
+        assert!(unused.contains(&format!("'{stage}' uses 'train-cam' for init = \"train-cam\" only")), "{unused}");
     }
+
+    // By hand the records of the inputs say the same.
+    world.run_experiment("tuned", &[]);
+    let unused = world.finish("train-cam", &["--set", "experiment.tuned.train-cam.init=random"]);
+    assert_refused(&unused, 78, &["'train-cam' uses 'train-cam@first' for init = \"train-cam\" only"]);
+    let needs = "experiment.tuned.train-cam.needs=[\"prepare-data\"]";
+    let lacking = world.finish("train-cam", &["--set", needs]);
+    assert_refused(&lacking, 78, &["lack the file 'cam_net.safetensors'", "'prepare-data' holds dataset"]);
 }

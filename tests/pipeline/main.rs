@@ -9,6 +9,7 @@ mod crash_stages;
 mod damage;
 mod finetune;
 mod libraries;
+mod made_up;
 mod masks;
 mod readme;
 mod resume;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use artifact::table::{CamRow, CurveRow};
-use wsss::train::init::SUPPORT;
+use wsss::train::init::CAM_SUPPORT;
 
 use crate::world::{World, assert_refused};
 
@@ -42,12 +42,16 @@ fn every_reading_trains_with_its_terms_and_networks() {
         assert!(curve.iter().all(|row| row.value.is_finite()), "{sets:?}");
         let names: BTreeSet<_> = curve.iter().map(|row| row.name.as_str()).collect();
         let found: Vec<_> = names.into_iter().filter(|name| !["loss", "cls", "lr"].contains(name)).collect();
-        assert_eq!((found.as_slice(), trained.file(SUPPORT).exists()), (terms, support), "{sets:?}");
+        assert_eq!((found.as_slice(), trained.file(CAM_SUPPORT).exists()), (terms, support), "{sets:?}");
         assert!(digests.insert(trained.record().digest.clone()), "{sets:?} changes nothing");
     }
     for (terms, none) in [(&["rcm"][..], "train-cam.support.update=shared"), (&[], "train-cam.features=8")] {
         let sets = ["--set", &listed(terms), "--set", none, "--set", "extract-msinf-cam.net=support"];
-        assert_refused(&world.finish("extract-msinf-cam", &sets), 78, &["net", "SupportNet"]);
+        assert_refused(
+            &world.finish("extract-msinf-cam", &sets),
+            78,
+            &["extract-msinf-cam.net = \"support\"", "'cam_support.safetensors'"],
+        );
     }
 }
 

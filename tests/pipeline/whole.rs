@@ -112,8 +112,15 @@ fn check_tables(world: &World) {
     let evaluated = world.latest("evaluate");
     let scores: Vec<ScoreRow> = rows(&evaluated);
     let scored: Vec<_> = scores.iter().map(|row| format!("{} {}", row.stage, row.split)).collect();
-    let expected =
-        ["cam train", "cam val", "cam+crf train", "cam+crf val", "label train", "deeplab val", "deeplab+crf val"];
+    let expected = [
+        "cam train",
+        "cam val",
+        "cam+crf train",
+        "cam+crf val",
+        "random-walk train",
+        "train-deeplab val",
+        "train-deeplab+crf val",
+    ];
     assert_eq!(scored, expected);
     assert!(scores.iter().all(|row| row.experiment == "rcm+mam" && row.threshold.is_some() == (row.stage == "cam")));
     check_chosen(world, &scores);

@@ -1,15 +1,22 @@
 //! A store of its own, the tiny manifest, and the binaries of this package.
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use artifact::{Artifact, Store};
-use runner::{Interrupt, PipelineSource, RunOptions, Selection, Summary};
+use artifact::{Artifact, Error, Store};
+use runner::{Interrupt, Pipeline, PipelineSource, RunOptions, Selection, Summary};
 use tempfile::TempDir;
 
 pub struct World {
     directory: TempDir,
     manifest: PathBuf,
+    binaries: PathBuf,
+}
+
+/// The directory of the stage binaries.
+fn binaries() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap().to_owned()
 }
 
 /// The manifest of these tests.
@@ -19,7 +26,7 @@ fn tiny() -> PathBuf {
 
 impl World {
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), manifest: tiny() }
+        Self { directory: tempfile::tempdir().unwrap(), manifest: tiny(), binaries: binaries() }
     }
 
     /// The tiny manifest with further tables laid over it.
@@ -28,7 +35,21 @@ impl World {
         let manifest = directory.path().join("pipeline.toml");
         let tiny = tiny().canonicalize().unwrap();
         std::fs::write(&manifest, format!("extends = '{}'\n{tables}", tiny.display())).unwrap();
-        Self { directory, manifest }
+        Self { directory, manifest, binaries: binaries() }
+    }
+
+    /// Puts the program of another stage beside those that there are, in a directory of this world.
+    pub fn add_stage(&mut self, name: &str, program: &Path) {
+        let directory = self.path().join("bin");
+        std::fs::create_dir(&directory).unwrap();
+        for entry in std::fs::read_dir(&self.binaries).unwrap().flatten() {
+            let file = entry.path();
+            if file.is_file() && file.extension().is_none() {
+                symlink(&file, directory.join(entry.file_name())).unwrap();
+            }
+        }
+        std::fs::copy(program, directory.join(name)).unwrap();
+        self.binaries = directory;
     }
 
     pub fn path(&self) -> &Path {
@@ -53,15 +74,29 @@ impl World {
         self.run_source(sets, vec![experiment.to_owned()])
     }
 
-    fn run_source(&self, sets: &[&str], experiments: Vec<String>) -> Summary {
-        let source = PipelineSource {
+    /// Why `camflow` refuses an experiment of this manifest.
+    pub fn refused(&self, experiment: &str, sets: &[&str]) -> String {
+        match Pipeline::open(&self.source(sets, vec![experiment.to_owned()])) {
+            Err(error @ Error::Config(_)) => error.to_string(),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("it was not refused"),
+        }
+    }
+
+    /// What to ask `camflow` about.
+    pub fn source(&self, sets: &[&str], experiments: Vec<String>) -> PipelineSource {
+        PipelineSource {
             experiments,
             manifest: self.manifest.clone(),
             sets: sets.iter().map(|set| (*set).to_owned()).collect(),
             store: Some(self.store()),
-            bin_dir: Some(Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap().to_owned()),
+            bin_dir: Some(self.binaries.clone()),
             ..PipelineSource::default()
-        };
+        }
+    }
+
+    fn run_source(&self, sets: &[&str], experiments: Vec<String>) -> Summary {
+        let source = self.source(sets, experiments);
         let mut told = Vec::new();
         let (selection, interrupt) = (Selection::default(), Interrupt::default());
         let summary = runner::run(&RunOptions { source, selection, jobs: 1, interrupt, json: false }, &mut told);
@@ -70,8 +105,7 @@ impl World {
 
     /// A stage binary with the tiny manifest and this store, not yet started.
     pub fn stage(&self, stage: &str, arguments: &[&str]) -> Command {
-        let directory = Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().unwrap();
-        let mut command = Command::new(directory.join(stage));
+        let mut command = Command::new(self.binaries.join(stage));
         command.arg("--manifest").arg(&self.manifest).arg("--store").arg(self.store()).args(arguments);
         command
     }

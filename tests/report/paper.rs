@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use artifact::store::Contents;
 use artifact::table::{CamRow, CurveRow, ScoreRow};
 use artifact::{Artifact, Store};
 use serde_json::{Value, json};
@@ -72,16 +73,16 @@ fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Opti
         params.to_string().bytes().chain(from.bytes()).map(f64::from).sum::<f64>() + seed as f64 * 1000.0
     };
     let train = |params: &Value, inputs: &[&Artifact]| {
-        committed(store, "train-cam", params.clone(), Some(seed), inputs, |work| {
-            work.declare::<CurveRow>(1, BTreeMap::new());
+        committed(store, "train-cam", "curve", params.clone(), Some(seed), inputs, |work| {
+            work.declare::<CurveRow>(1, BTreeMap::new()).unwrap();
             work.write_all([CurveRow { step: 1, epoch: 1, name: "loss".into(), value: value(params) }]).unwrap();
         })
     };
     let start = setting.start.map(|terms| train(&json!({"terms": terms}), &[]));
     let trained = train(params, &start.iter().collect::<Vec<_>>());
     let extract = json!({"scales": setting.scales, "flip": true});
-    let cams = committed(store, "extract-msinf-cam", extract, None, &[&trained], |work| {
-        work.declare::<CamRow>(1, BTreeMap::new());
+    let cams = committed(store, "extract-msinf-cam", "cam", extract, None, &[&trained], |work| {
+        work.declare::<CamRow>(1, BTreeMap::new()).unwrap();
         let raw_max = (value(params) + setting.scales.iter().sum::<f64>()) as f32;
         work.write_all([CamRow { raw_max, ..CamRow::default() }]).unwrap();
     });
@@ -100,8 +101,8 @@ fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Opti
         ..ScoreRow::default()
     };
     let scores = [score("cam", "train", miou), score("cam", "val", 0.99), score("cam+crf", "train", miou + 0.05)];
-    let evaluated = committed(store, "evaluate", params, None, &[&cams], |work| {
-        work.declare::<ScoreRow>(1, BTreeMap::new());
+    let evaluated = committed(store, "evaluate", "score", params, None, &[&cams], |work| {
+        work.declare::<ScoreRow>(1, BTreeMap::new()).unwrap();
         work.write_all(scores).unwrap();
     });
     for artifact in [&trained, &cams, &evaluated] {
@@ -113,12 +114,13 @@ fn write(store: &Store, setting: &Setting, seed: u64, params: &Value, link: Opti
 fn committed(
     store: &Store,
     stage: &str,
+    table: &str,
     params: Value,
     seed: Option<u64>,
     inputs: &[&Artifact],
     fill: impl FnOnce(&mut artifact::Work),
 ) -> Artifact {
-    match work_at(store, stage, params, seed, inputs) {
+    match work_at(store, stage, &Contents::tables([table]), params, seed, inputs) {
         Ok(mut work) => {
             fill(&mut work);
             publish_as(work, "rcm~1")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use artifact::store::Claim;
+use artifact::store::{Claim, Contents};
 use artifact::table::{
     CamRow, ClassScoreRow, ConfusionRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
 };
@@ -44,13 +44,26 @@ fn id(n: u32) -> ImageId {
 
 fn work(store: &Store, stage: &str, params: Value, inputs: &[&Artifact]) -> Work {
     let seed = stage.starts_with("train").then_some(7);
-    work_at(store, stage, params, seed, inputs).unwrap_or_else(|_| panic!("{stage} is made once"))
+    work_at(store, stage, &contents(stage), params, seed, inputs).unwrap_or_else(|_| panic!("{stage} is made once"))
+}
+
+/// What each stage writes.
+fn contents(stage: &str) -> Contents {
+    match stage {
+        "prepare-data" => Contents::tables(["dataset"]),
+        "extract-msinf-cam" => Contents::tables(["cam"]),
+        "threshold-sweep" => Contents::tables(["sweep", "histogram"]),
+        "evaluate" => Contents::tables(["score", "class_score", "confusion", "label"]),
+        _ if stage.starts_with("train") => Contents::tables(["curve"]),
+        _ => Contents::tables(["label"]),
+    }
 }
 
 /// Where to make an artifact, or the artifact if it is made already.
 pub fn work_at(
     store: &Store,
     stage: &str,
+    contents: &Contents,
     params: Value,
     seed: Option<u64>,
     inputs: &[&Artifact],
@@ -67,7 +80,7 @@ pub fn work_at(
     };
     match store.find(stage, &preimage.key()).unwrap() {
         Some(artifact) => Err(Box::new(artifact)),
-        None => Ok(store.lease(&preimage, Claim::Alone, || {}).unwrap().open().unwrap()),
+        None => Ok(store.lease(&preimage, Claim::Alone, || {}).unwrap().open(contents).unwrap()),
     }
 }
 
@@ -122,7 +135,7 @@ fn dataset(store: &Store) -> Artifact {
     let mut work = work(store, "prepare-data", json!({"root": "", "kind": "shapes"}), &[]);
     let classes = serde_json::to_string(&CLASSES).unwrap();
     // Two parts, as two shards would leave it.
-    work.declare::<DatasetRow>(2, metadata(&[("classes", &classes)]));
+    work.declare::<DatasetRow>(2, metadata(&[("classes", &classes)])).unwrap();
     for index in 0..2 {
         let part = Part { index, count: 2 };
         let mut writer = work.writer::<DatasetRow>(part).unwrap();
@@ -150,7 +163,7 @@ fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &A
     let weight = if experiment == MAIN { 1.0 } else { 0.0 };
     let params = json!({"epochs": 15, "optimizer": {"lr": 0.01, "momentum": 0.9}, "rcm": {"weight": weight}});
     let mut work = work(store, stage, params, &[input]);
-    work.declare::<CurveRow>(1, BTreeMap::new());
+    work.declare::<CurveRow>(1, BTreeMap::new()).unwrap();
     let row = |step: u64, index: usize| {
         let progress = step as f64 / 600.0;
         let noise = ((step * 7919 + index as u64 * 104_729) % 1000) as f64 / 1000.0 - 0.5;
@@ -167,7 +180,7 @@ fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &A
 fn cam(store: &Store, experiment: &str, train: &Artifact) -> Artifact {
     let half = experiment != MAIN;
     let mut work = work(store, "extract-msinf-cam", json!({"scales": [0.5, 1.0, 1.5, 2.0], "flip": true}), &[train]);
-    work.declare::<CamRow>(1, metadata(&[("encoding", if half { "f16" } else { "u8" })]));
+    work.declare::<CamRow>(1, metadata(&[("encoding", if half { "f16" } else { "u8" })])).unwrap();
     let spread = if half { 10.0 } else { 17.0 };
     // Little-endian f16 of n / 256: enough of the format for a picture.
     let half_float = |value: u8| -> [u8; 2] {
@@ -198,8 +211,8 @@ fn cam(store: &Store, experiment: &str, train: &Artifact) -> Artifact {
 
 fn sweep(store: &Store, experiment: &str, cam: &Artifact) -> Artifact {
     let mut work = work(store, "threshold-sweep", json!({"split": "train", "steps": 40}), &[cam]);
-    work.declare::<SweepRow>(1, BTreeMap::new());
-    work.declare::<HistogramRow>(1, BTreeMap::new());
+    work.declare::<SweepRow>(1, BTreeMap::new()).unwrap();
+    work.declare::<HistogramRow>(1, BTreeMap::new()).unwrap();
     let best = if experiment == MAIN { 0.62 } else { 0.48 };
     let row = |step: u32, class: usize| {
         let threshold = f64::from(step) / 40.0;
@@ -241,7 +254,7 @@ fn label(n: u32, source: &str, grow: f64) -> LabelRow {
 
 fn made_labels(store: &Store, stage: &str, input: &Artifact) -> Artifact {
     let mut work = work(store, stage, json!({"beta": 8, "steps": 256}), &[input]);
-    work.declare::<LabelRow>(1, BTreeMap::new());
+    work.declare::<LabelRow>(1, BTreeMap::new()).unwrap();
     // One training image has no labels: the report has to live with that.
     work.write_all((0..FIRST_VAL - 1).map(|n| label(n, stage, 2.0))).unwrap();
     publish(store, work, MAIN)
@@ -250,9 +263,9 @@ fn made_labels(store: &Store, stage: &str, input: &Artifact) -> Artifact {
 fn evaluate(store: &Store, experiment: &str, made_up: Option<&str>, inputs: &[Artifact]) -> Artifact {
     let inputs: Vec<_> = inputs.iter().collect();
     let mut work = work(store, "evaluate", json!({"experiment": experiment, "splits": ["train", "val"]}), &inputs);
-    work.declare::<ScoreRow>(1, BTreeMap::new());
-    work.declare::<ClassScoreRow>(1, BTreeMap::new());
-    work.declare::<ConfusionRow>(1, BTreeMap::new());
+    work.declare::<ScoreRow>(1, BTreeMap::new()).unwrap();
+    work.declare::<ClassScoreRow>(1, BTreeMap::new()).unwrap();
+    work.declare::<ConfusionRow>(1, BTreeMap::new()).unwrap();
     let main = experiment == MAIN;
     let mut scored = vec![("cam", "train", 0)];
     if main {
@@ -305,7 +318,7 @@ fn evaluate(store: &Store, experiment: &str, made_up: Option<&str>, inputs: &[Ar
         }
     }))
     .unwrap();
-    work.declare::<LabelRow>(1, BTreeMap::new());
+    work.declare::<LabelRow>(1, BTreeMap::new()).unwrap();
     // Without a segmentation network the table is there and empty.
     let predicted = if main { FIRST_VAL..IMAGES } else { 0..0 };
     work.write_all(predicted.map(|n| label(n, "train-deeplab", -1.5))).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use artifact::store::Contents;
 use artifact::table::{CamRow, CurveRow, LabelRow};
 use artifact::{ClassId, ImageId, Row};
 use serde_json::{Value, json};
@@ -11,9 +12,9 @@ use crate::world::World;
 
 /// Commits rows as a stage would.
 pub fn commit<R: Row>(world: &World, stage: &str, value: u64, metadata: &[(&str, &str)], rows: Vec<R>) -> PathBuf {
-    let mut work = world.by_hand(stage, value);
+    let mut work = world.by_hand(stage, value, &Contents::tables([R::TABLE]));
     let metadata = metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    work.declare::<R>(1, metadata.collect());
+    work.declare::<R>(1, metadata.collect()).unwrap();
     work.write_all(rows).unwrap();
     let metrics = BTreeMap::from([("loss".to_owned(), Value::from(value as f64 / 10.0))]);
     work.publish(&[], metrics, "full").unwrap().dir().to_owned()

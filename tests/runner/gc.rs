@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use artifact::Store;
+use artifact::store::Contents;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -171,7 +172,7 @@ fn a_stage_without_a_link_is_refused_although_the_manifest_has_other_parameters_
     world.camflow(&[&["run"], &other[..]].concat()).with(0);
     world.camflow(&["gc"]).with(0);
 
-    drop(world.by_hand("judge", 1).publish(&[], BTreeMap::new(), "full").unwrap());
+    drop(world.by_hand("judge", 1, &Contents::default()).publish(&[], BTreeMap::new(), "full").unwrap());
     let refused = world.camflow(&["gc"]).with(69);
     assert!(refused.stderr.contains("pipeline.toml has no stage judge"), "{}", refused.stderr);
     assert!(refused.stderr.contains("move store/judge away"), "{}", refused.stderr);

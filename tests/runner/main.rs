@@ -21,6 +21,7 @@
 
 mod accept;
 mod answers;
+mod by_hand;
 #[path = "../crash/mod.rs"]
 mod crash;
 mod crash_stages;

@@ -93,7 +93,11 @@ fn a_manifest_that_cannot_work_starts_nothing() {
         // a need without a stage
         ("[\"prepare-data\", \"train-cam\"]", "[\"prepare-data\", \"train-cat\"]", "train-cat"),
         // a need that the stage cannot do without
-        ("[\"prepare-data\", \"train-cam\"]", "[\"prepare-data\"]", "needs 'train-cam'; add it"),
+        (
+            "[\"prepare-data\", \"train-cam\"]",
+            "[\"prepare-data\"]",
+            "reads the file 'train-cam.mark', which none of its needs holds; add 'train-cam'\n",
+        ),
         // a stage without a binary
         ("[stage.evaluate]", "[stage.judge]\nvalue = 1\n[stage.evaluate]", "stage 'judge' has no binary"),
         // a parameter that the last stage does not know: found by its --check before the first starts

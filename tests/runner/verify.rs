@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use artifact::store::Contents;
 use artifact::table::CurveRow;
 use serde_json::{Value, json};
 
@@ -55,8 +56,8 @@ fn a_record_that_cannot_be_read_is_damage_of_that_artifact_alone() {
 fn deep_decodes_every_row_and_reads_the_headers_of_weights() {
     let world = World::new();
     let commit = |value: u64, weights: &[u8]| {
-        let mut work = world.by_hand("train-cam", value);
-        work.declare::<CurveRow>(1, BTreeMap::new());
+        let mut work = world.by_hand("train-cam", value, &Contents::tables(["curve"]).with_file("w.safetensors"));
+        work.declare::<CurveRow>(1, BTreeMap::new()).unwrap();
         work.write_all([CurveRow { step: value, ..CurveRow::default() }]).unwrap();
         fs::write(work.file("w.safetensors"), weights).unwrap();
         work.publish(&["w.safetensors"], BTreeMap::new(), "full").unwrap()

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use artifact::store::{Claim, Lease};
+use artifact::store::{Claim, Contents};
 use artifact::{Preimage, Store, Work};
 use serde_json::json;
 use tempfile::TempDir;
@@ -268,7 +268,7 @@ impl World {
     }
 
     /// Where to make an artifact by hand; `value` decides its key.
-    pub fn by_hand(&self, stage: &str, value: u64) -> Work {
+    pub fn by_hand(&self, stage: &str, value: u64, contents: &Contents) -> Work {
         let preimage = Preimage {
             stage: stage.to_owned(),
             version: 1,
@@ -279,7 +279,10 @@ impl World {
             device: None,
         };
         let store = Store::open(&self.path("store")).expect("the store opens");
-        store.lease(&preimage, Claim::Alone, || {}).and_then(Lease::open).expect("nobody else works on it")
+        store
+            .lease(&preimage, Claim::Alone, || {})
+            .and_then(|lease| lease.open(contents))
+            .expect("nobody else works on it")
     }
 
     /// The directory of a stage's artifact.

@@ -7,7 +7,7 @@
 //! | `cam` | extract-msinf-cam | image and class of its label |
 //! | `crf` | train-affinity | image, background alpha, and class of its label or background |
 //! | `sweep`, `histogram` | threshold-sweep | split, threshold and class; split, ground truth, winner and bin |
-//! | `label` | random-walk, evaluate (what it predicts) | image and source |
+//! | `label` | random-walk, evaluate (what it predicts itself) | image and source |
 //! | `score`, `class_score`, `confusion` | evaluate | scored thing; and class; and image |
 
 use std::collections::HashMap;
@@ -284,7 +284,8 @@ table! {
         height: u32,
         /// Width in pixels, that of the image.
         width: u32,
-        /// What made it: random-walk, cam+crf, deeplab or deeplab+crf.
+        /// What made it: the stage, such as random-walk. Of what evaluate predicts itself: cam+crf, or the stage that
+        /// trained DeepLab, such as train-deeplab and train-deeplab+crf.
         source: String,
         /// Classes, row-major, one byte a pixel, 255 = ignore.
         label: Vec<u8>,
@@ -296,7 +297,7 @@ table! {
     ConfusionRow = "confusion" v 1, 65536 rows a group, by stage split image_id class_id {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
+        /// What is scored: cam, cam+crf, or the `source` of labels, such as random-walk and train-deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,
@@ -320,7 +321,7 @@ table! {
     ClassScoreRow = "class_score" v 1, 65536 rows a group, by stage split class_id {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
+        /// What is scored: cam, cam+crf, or the `source` of labels, such as random-walk and train-deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,
@@ -342,7 +343,7 @@ table! {
     ScoreRow = "score" v 2, 65536 rows a group, by stage split {
         /// Experiment of the manifest.
         experiment: String,
-        /// What is scored: cam, cam+crf, label, deeplab, deeplab+crf.
+        /// What is scored: cam, cam+crf, or the `source` of labels, such as random-walk and train-deeplab+crf.
         stage: String,
         /// Split it is scored on.
         split: String,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
+use stage::Around;
 
 use crate::history::History;
 use crate::options::PipelineSource;
@@ -22,7 +23,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Opens a pipeline. Every stage of the manifest has a binary that can use what the manifest gives it.
+    /// Opens a pipeline. Every stage of the manifest has a binary, and its needs hold what it reads.
     pub fn open(source: &PipelineSource) -> Result<Self> {
         let sets = source.all_sets();
         let manifest = Manifest::load(&source.manifest, &sets)?;
@@ -37,9 +38,12 @@ impl Pipeline {
         let store = Store::open(&root)?;
         let stages: BTreeSet<_> = experiments.iter().flat_map(|e| &e.stages).map(|plan| plan.stage.clone()).collect();
         let programs = Programs::load(&stages, source.bin_dir.as_deref(), &store)?;
-        for plan in experiments.iter().flat_map(|experiment| &experiment.stages) {
-            programs.of(&plan.stage)?.description.check_needs(plan)?;
-        }
+        check_needs(&programs, &experiments, None).or_else(|error| {
+            // What is lacking may be written by a stage that no experiment in question uses.
+            let all = manifest.stages().into_iter().collect();
+            let all = Programs::load(&all, source.bin_dir.as_deref(), &store).map_err(|_| error)?;
+            check_needs(&programs, &experiments, Some(&all))
+        })?;
         let fingerprints = Fingerprints::open(&root);
         let history = History::default();
         Ok(Self { manifest, sets, store, experiments, programs, fingerprints, history })
@@ -101,4 +105,21 @@ impl Pipeline {
         let manifest = self.manifest.path().display();
         Err(Error::Config(format!("no stage '{name}' in {manifest}; there are {}", known.join(", "))))
     }
+}
+
+/// Checks by what the stages say of themselves that the needs of each hold what it reads. An error names the stages
+/// among `candidates` that hold what is lacking and are not themselves computed from the stage that lacks it.
+fn check_needs(programs: &Programs, experiments: &[ExperimentPlan], candidates: Option<&Programs>) -> Result<()> {
+    let written: BTreeMap<_, _> = programs.written().collect();
+    for (experiment, plan) in experiments.iter().flat_map(|e| e.stages.iter().map(move |plan| (e, plan))) {
+        let needs = plan.needs.iter().map(|need| need.stage.as_str());
+        let needs = needs.map(|need| (need, written[need].clone())).collect();
+        let uses_it = |other: &&StagePlan| experiment.upstream(&other.id()).contains(&plan.id());
+        let below = experiment.stages.iter().filter(uses_it).map(|other| other.stage.as_str());
+        let below: BTreeSet<_> = below.filter(|stage| *stage != plan.stage).collect();
+        let candidates = candidates.into_iter().flat_map(Programs::written);
+        let manifest = candidates.filter(|(stage, _)| !below.contains(stage)).collect();
+        programs.of(&plan.stage)?.description.check_needs(plan, &Around { needs, manifest })?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 use artifact::store::write_atomically;
 use artifact::{Error, Result, Store};
 use serde::{Deserialize, Serialize};
-use stage::Description;
+use stage::{Contents, Description};
 
 /// Environment variable that names the directory of the stage binaries.
 const BIN_DIR_VARIABLE: &str = "CAMFLOW_BIN_DIR";
@@ -74,6 +74,11 @@ impl Programs {
     /// The binary of a stage that `load` was asked for.
     pub fn of(&self, name: &str) -> Result<&Program> {
         self.by_stage.get(name).ok_or_else(|| Error::Config(format!("no stage '{name}'")))
+    }
+
+    /// What each stage writes.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &Contents)> {
+        self.by_stage.iter().map(|(name, program)| (name.as_str(), &program.description.writes))
     }
 }
 

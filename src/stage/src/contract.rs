@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use artifact::dotted::{get, take};
-use artifact::{Error, Fingerprints, Preimage, Result, StageId, StagePlan};
+use artifact::store::Contents;
+use artifact::{Error, Fingerprints, Preimage, Result, StagePlan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use crate::reads::Read;
 
 /// A stage's contract, printed as JSON by `<stage> --describe`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,18 +16,15 @@ use serde_json::{Value, json};
 pub struct Description {
     /// Name of the stage, `train-cam`; its binary has the same name with `-` as `_` or as it is.
     pub name: String,
+    /// What it does, as in `name: about`, the first line of its `--help` and of its source.
+    pub about: String,
     /// Rises when the same inputs would give other outputs.
     pub version: u32,
-    /// Stages whose artifacts it cannot do without.
-    pub inputs: Vec<String>,
-    /// Stages whose artifacts it uses if the manifest says `needs` them.
+    /// What it reads; whichever of its `needs` holds that gives it.
     #[serde(default)]
-    pub optional_inputs: Vec<String>,
-    /// Inputs that it uses by the value of a parameter.
-    #[serde(default)]
-    pub inputs_by_param: Vec<InputByParam>,
-    /// Tables it writes, the first into `data/`.
-    pub outputs: Vec<String>,
+    pub reads: Vec<Read>,
+    /// What it writes.
+    pub writes: Contents,
     /// Does it draw random numbers (the seed is then in its key)?
     pub seeded: bool,
     /// Does it compute with tensors (device class and type are then in its key)?
@@ -39,18 +39,6 @@ pub struct Description {
     /// Parameters that have no effect while another has certain values, or lacks certain items: not in the key then.
     #[serde(default)]
     pub unused_params: Vec<Unused>,
-}
-
-/// "While `param` is `value`, and only then, it uses the optional input `input`."
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputByParam {
-    /// The deciding parameter.
-    pub param: String,
-    /// Its value.
-    pub value: Value,
-    /// The stage whose artifact it uses.
-    pub input: String,
 }
 
 /// "While `param` is one of `values`, or is a list with none of the items that it `lacks`, `unused` have no effect."
@@ -95,14 +83,13 @@ impl Unused {
 
 impl Description {
     /// A stage without inputs, randomness or tensors whose every parameter counts; struct update adds the rest.
-    pub fn new(name: &str, version: u32) -> Self {
+    pub fn new(name: &str, version: u32, about: &str) -> Self {
         Self {
             name: name.to_owned(),
+            about: about.to_owned(),
             version,
-            inputs: vec![],
-            optional_inputs: vec![],
-            inputs_by_param: vec![],
-            outputs: vec![],
+            reads: vec![],
+            writes: Contents::default(),
             seeded: false,
             tensors: false,
             sharded: false,
@@ -159,47 +146,6 @@ impl Description {
         }
         effective
     }
-
-    /// Checks the manifest's `needs` against what the stage can use.
-    pub fn check_needs(&self, plan: &StagePlan) -> Result<()> {
-        let has = |input: &String| plan.needs.iter().any(|need| need.stage == *input);
-        if let Some(input) = self.inputs.iter().find(|input| !has(input)) {
-            return Err(Error::Config(format!("{}: '{}' needs '{input}'; add it", plan.place("needs"), self.name)));
-        }
-        let unknown =
-            |need: &&StageId| !self.inputs.contains(&need.stage) && !self.optional_inputs.contains(&need.stage);
-        if let Some(need) = plan.needs.iter().find(unknown) {
-            let all: Vec<_> = self.inputs.iter().chain(&self.optional_inputs).map(String::as_str).collect();
-            return Err(Error::Config(format!(
-                "{}: '{}' has no use for '{}'; it takes {}",
-                plan.place("needs"),
-                self.name,
-                need.seen_from(&plan.experiment),
-                if all.is_empty() { "no input".to_owned() } else { all.join(", ") },
-            )));
-        }
-        for InputByParam { param, value, input } in &self.inputs_by_param {
-            let (name, place) = (&self.name, plan.place(param));
-            match (plan.params.get(param) == Some(value), has(input)) {
-                (true, false) => {
-                    // A stage cannot need itself, but the same stage of another experiment.
-                    let other = if input == name { "@EXPERIMENT" } else { "" };
-                    return Err(Error::Config(format!(
-                        "{place}: {name}.{param} = {value}, but its needs lack '{input}'; add '{input}{other}', or set \
-                         another {param}"
-                    )));
-                }
-                (false, true) => {
-                    let needs = plan.place("needs");
-                    return Err(Error::Config(format!(
-                        "{needs}: '{name}' uses '{input}' for {param} = {value} only; leave it out, or set {param} ({place})"
-                    )));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -216,7 +162,7 @@ mod tests {
                 // The rule above may take `rcm` away, with the parameter that this one looks at.
                 Unused::while_is("rcm.supervision", ["direct"], &["rcm.temperature", "prototypes"]),
             ],
-            ..Description::new("train", 1)
+            ..Description::new("train", 1, "Trains")
         };
         let params = |terms: &[&str], supervision: &str| {
             json!({
@@ -251,7 +197,7 @@ mod tests {
                 Unused::while_lacks("terms", ["rcm"], &["rcm"]),
                 Unused::while_is("net.kind", [json!("small")], &["width"]),
             ],
-            ..Description::new("train", 1)
+            ..Description::new("train", 1, "Trains")
         };
         for params in [json!({"rcm": 1, "width": 2}), json!({"terms": "rcm", "net": "small", "rcm": 1, "width": 2})] {
             assert_eq!(description.effective(&params), params);
@@ -261,7 +207,7 @@ mod tests {
     #[test]
     fn a_description_comes_back_from_its_json() {
         let rules = vec![Unused::while_lacks("terms", ["rcm"], &["rcm"]), Unused::while_is("n", [1], &["m"])];
-        let description = Description { unused_params: rules, ..Description::new("train", 1) };
+        let description = Description { unused_params: rules, ..Description::new("train", 1, "Trains") };
         let text = serde_json::to_string(&description).unwrap();
         assert!(text.contains(r#"{"param":"terms","lacks":["rcm"],"unused":["rcm"]}"#), "{text}");
         assert_eq!(serde_json::from_str::<Description>(&text).unwrap(), description);

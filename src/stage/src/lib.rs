@@ -5,8 +5,13 @@
 //!
 //! ```text
 //! contract     what a stage says of itself, and how that and the manifest give its key
-//! command      the command line, and the way from it to a committed artifact
-//! resolve      the input artifacts that the manifest describes
+//! reads        the tables and files that it reads, and whether its needs hold them
+//! context      what it works with while it runs
+//! command      the command line, and `main`
+//! body         the part of a call that the stage's own type decides
+//! commit       the way from a checked command to a committed artifact
+//! inputs       the input artifacts: those that the runner names …
+//! resolve      … or those that the manifest describes
 //! parts        work that divides by image: shards, parts, workers
 //! progress     one live line a stage
 //! log          log.jsonl, kept with the artifact
@@ -14,27 +19,35 @@
 //! runner_link  a stage does not outlive the runner that started it
 //! ```
 
+mod body;
 mod command;
+mod commit;
+mod context;
 mod contract;
+mod inputs;
 mod log;
 mod parts;
 mod progress;
+mod reads;
 mod resolve;
 pub mod runner_link;
 mod stop;
 
 use std::collections::BTreeMap;
 
-use artifact::{Artifact, ExperimentPlan, Result, Work};
+use artifact::{ExperimentPlan, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use artifact::store::Contents;
 pub use command::main;
-pub use contract::{Description, InputByParam, Unused};
+pub use context::Context;
+pub use contract::{Description, Unused};
 pub use log::Log;
-pub use parts::{Parts, Shard, cores, for_each_part};
+pub use parts::{Shard, cores};
 pub use progress::Progress;
+pub use reads::{Around, Holders, Item, Only, Read};
 pub use stop::Stop;
 
 /// Looks whether a device is there, such as `cuda:0`, and makes it ready.
@@ -49,7 +62,7 @@ pub trait Stage {
     /// for a stage without tensors.
     const TENSORS: Option<OpenDevice> = None;
 
-    /// Name, version, inputs and outputs.
+    /// What the stage says of itself.
     fn description() -> Description;
 
     /// Checks that go beyond types: ranges, combinations. Reads nothing.
@@ -64,50 +77,12 @@ pub trait Stage {
     fn run(context: &mut Context<Self::Params>) -> Result<Outcome>;
 }
 
-/// What a stage works with.
-pub struct Context<P> {
-    /// The stage's table of the manifest.
-    pub params: P,
-    /// Name of the experiment.
-    pub experiment: String,
-    /// Seed of the experiment.
-    pub seed: u64,
-    /// Where tensors live: `cpu`, `cuda` or `cuda:N`.
-    pub device: String,
-    /// Which share of the parts to compute.
-    pub shard: Shard,
-    /// Where the results go, with all that an earlier run left there.
-    pub work: Work,
-    /// The stage's log.
-    pub log: Log,
-    /// Has somebody asked the process to stop?
-    pub stop: Stop,
-    inputs: BTreeMap<String, Artifact>,
-}
-
-impl<P> Context<P> {
-    /// The artifact of an input that the description lists.
-    pub fn input(&self, stage: &str) -> &Artifact {
-        self.optional_input(stage).expect("the manifest's needs were checked against the description")
-    }
-
-    /// The artifact of an optional input, if the manifest says that it is needed.
-    pub fn optional_input(&self, stage: &str) -> Option<&Artifact> {
-        self.inputs.get(stage)
-    }
-
-    /// Every input.
-    pub fn inputs(&self) -> impl Iterator<Item = &Artifact> {
-        self.inputs.values()
-    }
-}
-
 /// What a stage has done.
 pub enum Outcome {
     /// All of it.
     Complete {
         /// Files beside the tables that belong to the content.
-        files: Vec<&'static str>,
+        files: Vec<String>,
         /// Numbers to be seen.
         metrics: BTreeMap<String, Value>,
     },

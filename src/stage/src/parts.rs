@@ -5,9 +5,10 @@ use std::panic::resume_unwind;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use artifact::{Error, Part, Result, Row, Work};
+use artifact::{Error, Part, Result, Row};
+use serde_json::json;
 
-use crate::{Log, Progress, Stop, runner_link};
+use crate::{Context, Progress, runner_link};
 
 /// `I/N`: this process computes the I-th (from 0) of N shares of the parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,11 @@ impl Shard {
     pub fn is_share(self) -> bool {
         self.count > 1
     }
+
+    /// Which of `count` parts of a table are this process's.
+    pub fn parts(self, count: usize) -> impl Iterator<Item = Part> {
+        Part { index: self.index, count: self.count }.range(count).map(move |index| Part { index, count })
+    }
 }
 
 impl FromStr for Shard {
@@ -38,23 +44,9 @@ impl FromStr for Shard {
     }
 }
 
-/// Images in a part: small enough that a killed run loses little and that shards divide a small data set, large enough for
-/// few files.
+/// Images in a part: small enough that a killed run loses little and that shards divide a small data set, large enough
+/// for few files.
 const IMAGES_PER_PART: usize = 64;
-
-/// What [`for_each_part`] runs under.
-pub struct Parts<'a> {
-    /// The work directory; the table is declared by [`for_each_part`].
-    pub work: &'a mut Work,
-    /// The share of this process.
-    pub shard: Shard,
-    /// Stops between two images.
-    pub stop: &'a Stop,
-    /// Told of each part.
-    pub log: &'a mut Log,
-    /// Name on the progress line.
-    pub name: &'a str,
-}
 
 /// How many images to work on at once: a runner that has several stages at work says how
 /// many cores are each one's.
@@ -63,50 +55,52 @@ pub fn cores() -> usize {
     given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
-/// Computes the rows of `items` (sorted by image id) part by part and returns how many parts other shards have yet
-/// to do. Each of `workers` computes all rows of one item.
-pub fn for_each_part<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
-    parts: &mut Parts<'_>,
-    metadata: BTreeMap<String, String>,
-    items: &[T],
-    workers: &mut [W],
-) -> Result<usize> {
-    let count = items.len().div_ceil(IMAGES_PER_PART).max(1);
-    parts.work.declare::<R>(count, metadata);
-    let all = || (0..count).map(|index| Part { index, count });
-    let mine = Part { index: parts.shard.index, count: parts.shard.count }.range(count);
-    let open: Vec<_> = all().filter(|part| mine.contains(&part.index) && !parts.work.is_whole::<R>(*part)).collect();
-    let images = |part: &Part| part.range(items.len()).len();
-    let total: usize = all().filter(|part| mine.contains(&part.index)).map(|part| images(&part)).sum();
-    let todo: usize = open.iter().map(images).sum();
-    let progress = Progress::new(parts.name, "images", total - todo, total);
-    for part in open {
-        let mut writer = parts.work.writer::<R>(part)?;
-        for rows in compute(&items[part.range(items.len())], workers, parts.stop, &progress) {
-            rows?.into_iter().try_for_each(|row| writer.push(row))?;
+impl<P: Sync> Context<P> {
+    /// Computes the rows of `images` (sorted by image id) part by part, each image on one of [`cores`] workers, and
+    /// returns how many parts other shards have yet to do. `rows` is given the stage's parameters, the number of the
+    /// worker (from 0) and an image, and makes all rows of that image.
+    pub fn for_each_image<T: Sync, R: Row + Send>(
+        &mut self,
+        images: &[T],
+        metadata: BTreeMap<String, String>,
+        rows: impl Fn(&P, usize, &T) -> Result<Vec<R>> + Sync,
+    ) -> Result<usize> {
+        let count = images.len().div_ceil(IMAGES_PER_PART).max(1);
+        self.work.declare::<R>(count, metadata)?;
+        let mine: Vec<_> = self.shard.parts(count).collect();
+        let open: Vec<_> = mine.iter().copied().filter(|part| !self.work.is_whole::<R>(*part)).collect();
+        let images_of = |parts: &[Part]| parts.iter().map(|part| part.range(images.len()).len()).sum::<usize>();
+        let (total, todo) = (images_of(&mine), images_of(&open));
+        let progress = Progress::new(&self.name, "images", total - todo, total);
+        let (params, stop) = (&self.params, &self.stop);
+        let worker = |index: usize, image: &T| stop.check().and_then(|()| rows(params, index, image));
+        for part in open {
+            let mut writer = self.work.writer::<R>(part)?;
+            for rows in compute(&images[part.range(images.len())], &worker, &progress) {
+                rows?.into_iter().try_for_each(|row| writer.push(row))?;
+            }
+            writer.finish()?;
+            let fields = json!({ "part": part.index, "of": part.count, "images": images_of(&[part]) });
+            self.log.event("part", &fields)?;
         }
-        writer.finish()?;
-        let fields = serde_json::json!({ "part": part.index, "of": part.count, "images": images(&part) });
-        parts.log.event("part", &fields)?;
+        progress.finish();
+        Ok(Shard::ALL.parts(count).filter(|part| !self.work.is_done::<R>(*part)).count())
     }
-    progress.finish();
-    Ok(all().filter(|part| !parts.work.is_done::<R>(*part)).count())
 }
 
-/// The rows of each item, in order. Ends after the first error.
-fn compute<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
-    items: &[T],
-    workers: &mut [W],
-    stop: &Stop,
+/// The rows of each image, in order. Ends after the first error.
+fn compute<T: Sync, R: Send>(
+    images: &[T],
+    rows: &(impl Fn(usize, &T) -> Result<Vec<R>> + Sync),
     progress: &Progress,
 ) -> Vec<Result<Vec<R>>> {
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let work = |worker: &mut W| {
+    let work = |worker: usize| {
         let mut done = Vec::new();
         while !failed.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { break };
-            let rows = stop.check().and_then(|()| worker(item));
+            let Some(image) = images.get(index) else { break };
+            let rows = rows(worker, image);
             failed.fetch_or(rows.is_err(), Ordering::Relaxed);
             progress.advance(1, String::new);
             done.push((index, rows));
@@ -114,10 +108,11 @@ fn compute<T: Sync, R: Row + Send, W: FnMut(&T) -> Result<Vec<R>> + Send>(
         done
     };
     let mut done: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(|| work(worker))).collect();
+        let work = &work;
+        let running: Vec<_> = (0..cores()).map(|worker| scope.spawn(move || work(worker))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
-    // Items are begun in order, so every item before the first error is there.
+    // Images are begun in order, so every image before the first error is there.
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, rows)| rows).collect()
 }

@@ -52,6 +52,7 @@ pub struct ExperimentPlan {
     /// The stages in an order in which they can run.
     pub stages: Vec<StagePlan>,
     manifest: PathBuf,
+    known: Vec<String>,
 }
 
 impl StageId {
@@ -77,7 +78,8 @@ impl Manifest {
             growth.add(&StageId { stage: target, experiment: name.clone() }, &asked_by)?;
         }
         let stages = growth.stages;
-        Ok(ExperimentPlan { main: self.main()? == name, name, stages, manifest: self.path.clone() })
+        let (manifest, known) = (self.path.clone(), self.stages());
+        Ok(ExperimentPlan { main: self.main()? == name, name, stages, manifest, known })
     }
 
     fn stage(&self, stage: &str, setup: &Setup<'_>) -> Result<StagePlan> {
@@ -182,6 +184,23 @@ impl ExperimentPlan {
             let (manifest, known) = (self.manifest.display(), known.join(", "));
             Error::Config(format!("{manifest}: experiment '{}' has no stage '{name}'; it has {known}", self.name))
         })
+    }
+
+    /// A stage of this experiment or another, and all stages that it is computed from.
+    pub fn upstream(&self, id: &StageId) -> BTreeSet<StageId> {
+        let mut found = BTreeSet::from([id.clone()]);
+        // What a stage needs stands before it.
+        for plan in self.stages.iter().rev() {
+            if found.contains(&plan.id()) {
+                found.extend(plan.needs.iter().cloned());
+            }
+        }
+        found
+    }
+
+    /// Has the manifest a stage of this name, whether this experiment uses it or not?
+    pub fn is_known(&self, stage: &str) -> bool {
+        self.known.iter().any(|known| known == stage)
     }
 
     /// The plan of what one of its stages needs.

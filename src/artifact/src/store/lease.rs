@@ -18,7 +18,7 @@ use rustix::system::uname;
 use serde::{Deserialize, Serialize};
 
 use super::work::{Work, move_into_place};
-use super::{Artifact, Store, remove};
+use super::{Artifact, Contents, Store, remove};
 use crate::{Error, Key, Preimage, Result, failpoint};
 
 /// Time between two beats.
@@ -96,9 +96,9 @@ impl Lease {
         &self.preimage
     }
 
-    /// Opens the work directory, with all that an earlier run left there.
-    pub fn open(self) -> Result<Work> {
-        Work::open(self)
+    /// Opens the work directory, with all that an earlier run left there, to write `contents`.
+    pub fn open(self, contents: &Contents) -> Result<Work> {
+        Work::open(self, contents)
     }
 
     /// Forgets what is in the work directory.

@@ -17,7 +17,7 @@
 //! artifacts/
 //!   <stage>/<key16>/artifact.json     key preimage, digest, tables, files, metrics, provenance
 //!   <stage>/<key16>/data/part-00003-of-00032.parquet    the stage's first table; others in a directory of their name
-//!   <stage>/<key16>/{checkpoint.safetensors, log.jsonl, …}
+//!   <stage>/<key16>/{cam_net.safetensors, log.jsonl, …}
 //!   <stage>/latest -> <key16>         what the manifest last resolved to; latest@<experiment> for the others
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
 //!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
@@ -51,7 +51,7 @@ pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, Rows, TableWriter};
-pub use record::{Accepted, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
+pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
 pub use scan::Place;
 pub use work::Work;
 
@@ -276,7 +276,7 @@ impl Artifact {
         })
     }
 
-    /// A file of the artifact, such as `checkpoint.safetensors`.
+    /// A file of the artifact, such as `cam_net.safetensors`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

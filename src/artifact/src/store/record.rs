@@ -44,6 +44,20 @@ pub struct Record {
     pub provenance: Provenance,
 }
 
+/// The names of what an artifact holds: what a stage says that it writes, or what a record says that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// Tables; the first lies in `data/`, each of the others in a directory of its name.
+    pub tables: Vec<String>,
+    /// Files beside the tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Files that are there under some parameters only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub optional_files: Vec<String>,
+}
+
 /// One table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +140,38 @@ pub struct Accepted {
     pub at: String,
     /// Who said so.
     pub by: String,
+}
+
+impl Contents {
+    /// Tables alone.
+    pub fn tables<const N: usize>(names: [&str; N]) -> Self {
+        Self { tables: names.map(str::to_owned).into(), ..Self::default() }
+    }
+
+    /// A file besides.
+    #[must_use]
+    pub fn with_file(mut self, name: &str) -> Self {
+        self.files.push(name.to_owned());
+        self
+    }
+
+    /// A file besides that some parameters leave out.
+    #[must_use]
+    pub fn with_optional_file(mut self, name: &str) -> Self {
+        self.optional_files.push(name.to_owned());
+        self
+    }
+
+    /// Is a file of this name among them, always or at times?
+    pub fn has_file(&self, name: &str) -> bool {
+        self.files.iter().chain(&self.optional_files).any(|file| file == name)
+    }
+
+    /// The directory of a table, if it is among them.
+    pub(super) fn table_dir(&self, table: &str) -> Option<String> {
+        let index = self.tables.iter().position(|name| name == table)?;
+        Some(if index == 0 { "data".to_owned() } else { table.to_owned() })
+    }
 }
 
 impl TableRecord {
@@ -213,6 +259,12 @@ impl Record {
             .collect();
         let files: BTreeMap<_, _> = self.files.iter().map(|(name, file)| (name, &file.blake3)).collect();
         digest_json(&json!({ "tables": tables, "files": files }))
+    }
+
+    /// The names of what is there. (Which table lies in `data/` is not told by their order here.)
+    pub fn contents(&self) -> Contents {
+        let (tables, files) = (self.tables.keys().cloned().collect(), self.files.keys().cloned().collect());
+        Contents { tables, files, optional_files: Vec::new() }
     }
 
     /// Every file of the content: path below the artifact, size, BLAKE3.

@@ -13,8 +13,8 @@ use super::lease::{Lease, hostname};
 use super::part::{RowsDigest, done_file};
 use super::record::FORMAT;
 use super::{
-    Artifact, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows, Store,
-    TableRecord, TableWriter, sync_dir, write_atomically,
+    Artifact, Contents, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows,
+    Store, TableRecord, TableWriter, sync_dir, write_atomically,
 };
 use crate::{Error, Result, Row, failpoint};
 
@@ -23,6 +23,7 @@ use crate::{Error, Result, Row, failpoint};
 pub struct Work {
     lease: Lease,
     dir: PathBuf,
+    contents: Contents,
     tables: BTreeMap<String, Declared>,
     started: OffsetDateTime,
     clock: Instant,
@@ -38,13 +39,13 @@ struct Declared {
 }
 
 impl Work {
-    pub(super) fn open(lease: Lease) -> Result<Self> {
+    pub(super) fn open(lease: Lease, contents: &Contents) -> Result<Self> {
         let dir = lease.dir();
         fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
         let text = serde_json::to_vec_pretty(&lease.preimage).expect("a preimage is JSON");
         write_atomically(&dir.join(PREIMAGE_FILE), &text)?;
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
-        Ok(Self { lease, dir, tables: BTreeMap::new(), started, clock })
+        Ok(Self { lease, dir, contents: contents.clone(), tables: BTreeMap::new(), started, clock })
     }
 
     /// The directory.
@@ -57,13 +58,13 @@ impl Work {
         self.dir.join(name)
     }
 
-    /// Declares a table before its parts are written. The first table of a stage has the directory `data`; declared
-    /// again, it keeps it.
-    pub fn declare<R: Row>(&mut self, parts: usize, metadata: BTreeMap<String, String>) {
-        let first = if self.tables.is_empty() { "data" } else { R::TABLE };
-        let dir = self.tables.get(R::TABLE).map_or_else(|| first.to_owned(), |earlier| earlier.dir.clone());
+    /// Says in how many parts a table comes, before they are written. That it is none of the stage's tables is an error
+    /// of the program.
+    pub fn declare<R: Row>(&mut self, parts: usize, metadata: BTreeMap<String, String>) -> Result<()> {
+        let dir = self.contents.table_dir(R::TABLE).ok_or_else(|| self.unsaid("table", R::TABLE))?;
         let declared = Declared { dir, version: R::VERSION, metadata, parts };
         self.tables.insert(R::TABLE.to_owned(), declared);
+        Ok(())
     }
 
     /// Is this part there, in its size?
@@ -103,8 +104,10 @@ impl Work {
     }
 
     /// Commits the artifact: the declared tables, the named `files` and `metrics`. What else lies in the work
-    /// directory, such as checkpoints, goes; `log.jsonl` stays.
+    /// directory, such as checkpoints, goes; `log.jsonl` stays. That they are not the contents which the stage says
+    /// that it writes is an error of the program.
     pub fn publish(self, files: &[&str], metrics: BTreeMap<String, Value>, experiment: &str) -> Result<Artifact> {
+        self.check_contents(files)?;
         let preimage = self.lease.preimage.clone();
         let _turn = self.lease.store.turn(&preimage.stage, &preimage.key())?;
         let mut record = Record {
@@ -132,6 +135,30 @@ impl Work {
     /// Forgets everything: it was made of something that changed meanwhile.
     pub fn discard(self) -> Result<()> {
         self.lease.clear()
+    }
+
+    fn check_contents(&self, files: &[&str]) -> Result<()> {
+        let Contents { tables, files: expected, .. } = &self.contents;
+        if let Some(name) = tables.iter().find(|name| !self.tables.contains_key(*name)) {
+            return Err(self.unwritten("table", name));
+        }
+        if let Some(name) = expected.iter().find(|name| !files.contains(&name.as_str())) {
+            return Err(self.unwritten("file", name));
+        }
+        match files.iter().find(|name| !self.contents.has_file(name)) {
+            Some(name) => Err(self.unsaid("file", name)),
+            None => Ok(()),
+        }
+    }
+
+    fn unsaid(&self, kind: &str, name: &str) -> Error {
+        let stage = &self.lease.preimage.stage;
+        Error::Failed(format!("{stage} writes the {kind} '{name}', but its description does not say so"))
+    }
+
+    fn unwritten(&self, kind: &str, name: &str) -> Error {
+        let stage = &self.lease.preimage.stage;
+        Error::Failed(format!("{stage} has not written the {kind} '{name}', as its description says"))
     }
 
     fn table_records(&self) -> Result<BTreeMap<String, TableRecord>> {
@@ -215,4 +242,75 @@ fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
         removed.map_err(Error::io("remove", &path))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preimage;
+    use crate::store::Claim;
+    use crate::table::{CurveRow, HistogramRow, SweepRow};
+
+    fn work(store: &Store, contents: &Contents) -> Work {
+        let preimage = Preimage {
+            stage: "sweep".into(),
+            version: 1,
+            params: Value::Null,
+            seed: None,
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
+            device: None,
+        };
+        let lease = store.lease(&preimage, Claim::Alone, || {}).unwrap();
+        lease.clear().unwrap();
+        lease.open(contents).unwrap()
+    }
+
+    fn write<R: Row + Default>(work: &mut Work) {
+        work.declare::<R>(1, BTreeMap::new()).unwrap();
+        work.write_all([R::default()]).unwrap();
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        (directory, store)
+    }
+
+    #[test]
+    fn the_first_table_of_the_contents_lies_in_data_whatever_is_written_first() {
+        let (_directory, store) = store();
+        let contents = Contents::tables(["sweep", "histogram"]).with_optional_file("note");
+        let mut work = work(&store, &contents);
+        write::<HistogramRow>(&mut work);
+        write::<SweepRow>(&mut work);
+        let artifact = work.publish(&[], BTreeMap::new(), "full").unwrap();
+        let dir = |table: &str| artifact.record().tables[table].dir.clone();
+        assert_eq!([dir("sweep"), dir("histogram")], ["data", "histogram"]);
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_stage_says_that_it_writes() {
+        let (_directory, store) = store();
+        let contents = Contents::tables(["sweep", "histogram"]).with_file("net").with_optional_file("note");
+        let refused = |tables: &[fn(&mut Work)], files: &[&str]| {
+            let mut work = work(&store, &contents);
+            for write in tables {
+                write(&mut work);
+            }
+            for file in files {
+                fs::write(work.file(file), "").unwrap();
+            }
+            work.publish(files, BTreeMap::new(), "full").map(drop).map_err(|error| error.to_string())
+        };
+        let both = [write::<SweepRow> as fn(&mut Work), write::<HistogramRow>];
+        let unwritten = |what: &str| Err(format!("sweep has not written the {what}, as its description says"));
+        assert_eq!(refused(&both[..1], &["net"]), unwritten("table 'histogram'"));
+        assert_eq!(refused(&both, &[]), unwritten("file 'net'"));
+        let unsaid = |what: &str| format!("sweep writes the {what}, but its description does not say so");
+        assert_eq!(refused(&both, &["net", "other"]), Err(unsaid("file 'other'")));
+        assert_eq!(refused(&both, &["net", "note"]), Ok(()));
+        let stray = work(&store, &contents).declare::<CurveRow>(1, BTreeMap::new());
+        assert_eq!(stray.unwrap_err().to_string(), unsaid("table 'curve'"));
+    }
 }

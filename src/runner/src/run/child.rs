@@ -58,6 +58,8 @@ pub(super) struct How {
     pub slots: Vec<usize>,
     /// Cores of each process; all if `None`.
     pub threads: Option<usize>,
+    /// The keys of its inputs, by the names of their stages.
+    pub inputs: Vec<(String, Key)>,
 }
 
 impl Job {
@@ -65,6 +67,9 @@ impl Job {
         let single = |slot: usize| -> Result<Command> {
             let mut command = command(pipeline, step)?;
             command.args(["--expect-key", key.as_str()]);
+            for (stage, key) in &how.inputs {
+                command.args(["--input", &format!("{stage}={}", key.as_str())]);
+            }
             // Several processes and no device named: one device each, as far as there are devices.
             if how.threads.is_some() && step.plan.device == "cuda" {
                 command.args(["--device", &format!("cuda:{}", slot % gpus())]);

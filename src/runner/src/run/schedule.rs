@@ -119,7 +119,7 @@ impl Run<'_> {
                         break;
                     }
                     self.announce(step, total, &reason::sentence(&reasons))?;
-                    let job = self.job(step, &key, force, &slots)?;
+                    let job = self.job(step, &key, force, &slots, &board.committed)?;
                     let ended = ended.clone();
                     scope.spawn(move || {
                         // The receiver waits for every running step.
@@ -141,10 +141,19 @@ impl Run<'_> {
     }
 
     /// The processes of a step in these slots.
-    fn job(&self, step: &Step, key: &Key, force: bool, slots: &[usize]) -> Result<Job> {
+    fn job(
+        &self,
+        step: &Step,
+        key: &Key,
+        force: bool,
+        slots: &[usize],
+        committed: &BTreeMap<StageId, Artifact>,
+    ) -> Result<Job> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = (self.options.jobs > 1).then(|| (cores / self.options.jobs).max(1));
-        let how = How { force, quiet: self.options.json, slots: slots.to_vec(), threads };
+        let input = |need: &StageId| (need.stage.clone(), committed[need].record().key.clone());
+        let inputs = step.plan.needs.iter().map(input).collect();
+        let how = How { force, quiet: self.options.json, slots: slots.to_vec(), threads, inputs };
         Job::new(self.pipeline, step, key, &how, &self.options.interrupt)
     }
 

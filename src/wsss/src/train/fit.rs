@@ -83,17 +83,13 @@ pub trait Learner {
 }
 
 /// What [`fit`] needs besides the learner.
-pub struct Fit<'a, P> {
-    /// Name on the progress line.
-    pub name: &'a str,
+pub struct Training {
     /// The loop's parameters.
     pub settings: LoopParams,
     /// The optimiser's parameters.
     pub optimizer: OptimizerParams,
     /// Number of training images.
     pub images: usize,
-    /// The stage.
-    pub context: &'a mut Context<P>,
 }
 
 /// What a training leaves besides its networks.
@@ -129,17 +125,18 @@ impl Length {
 /// Trains to the end and returns the curve, or stops with a checkpoint on a signal. `make` gives item `index` as
 /// augmented in an epoch.
 pub fn fit<P, L: Learner>(
-    run: Fit<'_, P>,
+    context: &mut Context<P>,
+    training: Training,
     learner: &mut L,
     sgd: &mut Sgd,
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
 ) -> Result<Curve> {
-    let Fit { context, name, settings, optimizer, images } = run;
+    let Training { settings, optimizer, images } = training;
     tch::set_num_threads(settings.threads);
     let length = Length::of(&settings, images)?;
     let names: Vec<_> = [vec!["loss"], learner.terms(), vec!["lr"]].concat();
-    let mut at = resume(context, name, learner, sgd, length)?;
-    let progress = Progress::new(name, "steps", at.step as usize, length.steps as usize);
+    let mut at = resume(context, learner, sgd, length)?;
+    let progress = Progress::new(&context.name, "steps", at.step as usize, length.steps as usize);
     let interval = Duration::from_secs_f64((settings.checkpoint_minutes * 60.0).min(1e9));
     let mut saved = Instant::now();
     let make = Arc::new(make);
@@ -185,11 +182,11 @@ fn state<L: Learner>(learner: &L, sgd: &Sgd) -> Vec<(String, Tensor)> {
 /// Restores the newest whole checkpoint, if there is one.
 fn resume<P, L: Learner>(
     context: &mut Context<P>,
-    name: &str,
     learner: &L,
     sgd: &Sgd,
     length: Length,
 ) -> Result<checkpoint::Progress> {
+    let name = &context.name;
     let (restored, damaged) = checkpoint::restore(context.work.dir(), &state(learner, sgd));
     for reason in damaged {
         eprintln!("{name}: checkpoint {reason}; falling back to the one before");
@@ -247,11 +244,7 @@ fn curve_rows(curve: &[Vec<f64>], names: &[&str], length: Length) -> Vec<CurveRo
 }
 
 /// What a training stage commits: the curve, and the weights of its networks under their file names.
-pub fn commit<P>(
-    context: &mut Context<P>,
-    networks: &[(&'static str, &nn::VarStore)],
-    curve: Curve,
-) -> Result<Outcome> {
+pub fn commit<P>(context: &mut Context<P>, networks: &[(&str, &nn::VarStore)], curve: Curve) -> Result<Outcome> {
     let Curve { rows, hash } = curve;
     for (file, vs) in networks {
         let tensors: Vec<_> = vs.variables().into_iter().collect();
@@ -260,8 +253,8 @@ pub fn commit<P>(
     // One step's loss says little of a run: the mean of the last twenty does.
     let last: Vec<f64> = rows.iter().rev().filter(|row| row.name == "loss").take(20).map(|row| row.value).collect();
     let mean = last.iter().sum::<f64>() / last.len().max(1) as f64;
-    context.work.declare::<CurveRow>(1, [(LOSS_HASH.to_owned(), hash.to_string())].into());
+    context.work.declare::<CurveRow>(1, [(LOSS_HASH.to_owned(), hash.to_string())].into())?;
     context.work.write_all(rows)?;
-    let files = networks.iter().map(|(file, _)| *file).collect();
+    let files = networks.iter().map(|(file, _)| (*file).to_owned()).collect();
     Ok(Outcome::Complete { files, metrics: [("final_loss".to_owned(), json!(mean))].into() })
 }

@@ -6,15 +6,20 @@ use std::path::Path;
 use artifact::{Artifact, ParamError, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{InputByParam, Log};
+use stage::{Log, Read};
 use tch::nn;
 
 use crate::model::fill::{FOREIGN_HEADS, LoadReport, load};
 
-/// Name of the trained weights in the artifact of a training stage.
-pub const CHECKPOINT: &str = "checkpoint.safetensors";
-/// Name of the `SupportNet`'s weights in the artifact of train-cam, where there is such a net.
-pub const SUPPORT: &str = "support.safetensors";
+/// File of the `MainNet` that train-cam trained. Each file of weights is named by the network that it holds: by that
+/// name a stage finds it among its inputs.
+pub const CAM_NET: &str = "cam_net.safetensors";
+/// File of train-cam's `SupportNet`, where there is such a net.
+pub const CAM_SUPPORT: &str = "cam_support.safetensors";
+/// File of the AffinityNet that train-affinity trained.
+pub const AFFINITY_NET: &str = "affinity_net.safetensors";
+/// File of the DeepLab that train-deeplab trained.
+pub const DEEPLAB: &str = "deeplab.safetensors";
 
 /// Above the names of the variables that terms of the objective learn themselves, in `MainNet`'s file.
 pub const TERMS: &str = "terms";
@@ -32,10 +37,9 @@ pub enum Init {
 }
 
 impl Init {
-    /// What every training stage says of its parameter `init`: train-cam is needed for [`Init::TrainCam`], and only
-    /// then.
-    pub fn input() -> InputByParam {
-        InputByParam { param: "init".into(), value: json!(Self::TrainCam), input: "train-cam".into() }
+    /// What every training stage reads for its parameter `init`: a CAM net for [`Init::TrainCam`], and only then.
+    pub fn read() -> Read {
+        Read::file(CAM_NET).only_while("init", Self::TrainCam)
     }
 
     /// Fills the backbone in `vs`, and the heads of which the file has one of the same name and shape; others keep what
@@ -55,7 +59,7 @@ impl Init {
             Self::TrainCam => {
                 let cam = cam.ok_or_else(|| ParamError::new("init", "\"train-cam\", but `needs` lacks train-cam"))?;
                 optional.extend(["feature.", "classifier.", "terms."]);
-                load(vs, &cam.file(CHECKPOINT), "", &optional).map(Some)
+                load(vs, &cam.file(CAM_NET), "", &optional).map(Some)
             }
         }
     }

@@ -16,5 +16,5 @@ pub mod init;
 pub mod loss_hash;
 pub mod sgd;
 
-pub use fit::{Curve, Fit, Learner, LoopParams, commit, fit};
+pub use fit::{Curve, Learner, LoopParams, Training, commit, fit};
 pub use sgd::{OptimizerParams, Sgd};

@@ -1,0 +1,189 @@
+//! The way from a checked command to a committed artifact:
+//! resolve inputs -> compute the key -> already committed? done : resume the work directory -> publish.
+
+use std::collections::BTreeMap;
+
+use artifact::store::{Claim, LOG_FILE, Lease, Stamp};
+use artifact::{Error, Fingerprints, Preimage, Result, Store, Work};
+use serde_json::{Value, json};
+
+use crate::body::{Body, Done, Site};
+use crate::command::Call;
+use crate::inputs::Inputs;
+use crate::reads::Around;
+use crate::{Log, Outcome};
+
+/// Computes what a call asks for and commits it, unless it is committed already.
+pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
+    let job = Job::new(call)?;
+    if job.is_committed()? {
+        return job.point_latest();
+    }
+    // Before they are read whole, so that no change falls in between.
+    let stamps = job.inputs.stamps()?;
+    job.inputs.verify(&job.store)?;
+    let Some(work) = job.begin()? else { return job.point_latest() };
+    let site = Site {
+        description: call.description.clone(),
+        plan: call.plan.clone(),
+        experiment: call.experiment.clone(),
+        shard: call.shard,
+        inputs: job.inputs.clone(),
+        work,
+    };
+    job.end(body.run(site)?, &stamps)
+}
+
+/// An artifact that is wanted.
+struct Job<'a> {
+    call: &'a Call<'a>,
+    store: Store,
+    fingerprints: Fingerprints,
+    inputs: Inputs,
+    preimage: Preimage,
+}
+
+impl<'a> Job<'a> {
+    fn new(call: &'a Call<'a>) -> Result<Self> {
+        let store = Store::open(&call.store)?;
+        let fingerprints = Fingerprints::open(store.root());
+        let inputs = inputs(call, &store, &fingerprints)?;
+        let preimage = call.description.preimage(&call.plan, inputs.digests(), &fingerprints)?;
+        let expected = call.options.expect_key.as_ref();
+        if expected.is_some_and(|expected| *expected != preimage.key().as_str()) {
+            return Err(changed_since_planned(call));
+        }
+        Ok(Self { call, store, fingerprints, inputs, preimage })
+    }
+
+    fn stage(&self) -> &str {
+        &self.call.description.name
+    }
+
+    /// Is it committed, and not asked for all the same? A damaged one is set aside.
+    fn is_committed(&self) -> Result<bool> {
+        let (artifact, damage) = self.store.find_whole(self.stage(), &self.preimage.key())?;
+        if let Some(damage) = damage {
+            eprintln!("{}: {damage}; it is computed anew", self.stage());
+        }
+        Ok(artifact.is_some() && !self.call.options.force)
+    }
+
+    fn point_latest(&self) -> Result<()> {
+        self.store.point_latest(self.stage(), self.call.plan.link(), &self.preimage.key())
+    }
+
+    /// Waits for the right to work on the key; `None` if another process has committed it meanwhile.
+    fn begin(&self) -> Result<Option<Work>> {
+        // Shards share a work directory, so they share the right to it.
+        let claim = if self.call.shard.is_share() { Claim::Shared } else { Claim::Alone };
+        let lease = self.store.lease(&self.preimage, claim, || {
+            eprintln!("{}: another process works on {}; waiting for it", self.stage(), self.preimage.key());
+        })?;
+        if self.is_committed()? || lease.resume_publication()?.is_some() {
+            return Ok(None);
+        }
+        if self.call.options.force {
+            lease.clear()?;
+        }
+        self.open(lease).map(Some)
+    }
+
+    fn open(&self, lease: Lease) -> Result<Work> {
+        let work = lease.open(&self.call.description.writes)?;
+        let (key, experiment) = (self.preimage.key(), &self.call.experiment.name);
+        let begin = json!({ "stage": self.stage(), "key": key.as_str(), "experiment": experiment });
+        Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
+        Ok(work)
+    }
+
+    /// Publishes what a stage leaves, or says what is still to be done.
+    fn end(&self, done: Done, stamps: &[Vec<Stamp>]) -> Result<()> {
+        let Done { outcome, work, mut log } = done;
+        match self.call.located(outcome) {
+            Ok(Outcome::Complete { files, metrics }) => {
+                if let Err(error) = self.check_unchanged(stamps) {
+                    work.discard()?;
+                    return Err(error);
+                }
+                log.event("complete", &json!({ "metrics": metrics }))?;
+                self.publish(work, &files, metrics)
+            }
+            Ok(Outcome::Partial { missing }) => {
+                eprintln!("{}: {}", self.stage(), what_is_left(missing));
+                Ok(())
+            }
+            Err(_) if self.another_shard_published()? => self.point_latest(),
+            Err(error) => {
+                log.event("error", &json!({ "message": error.to_string() }))?;
+                Err(error)
+            }
+        }
+    }
+
+    fn publish(&self, work: Work, files: &[String], metrics: BTreeMap<String, Value>) -> Result<()> {
+        let files: Vec<_> = files.iter().map(String::as_str).collect();
+        match work.publish(&files, metrics, &self.call.experiment.name) {
+            Err(_) if self.another_shard_published()? => {}
+            published => drop(published?),
+        }
+        self.point_latest()
+    }
+
+    /// Another shard may see the last part done at the same time; its publication takes this one's ground away.
+    fn another_shard_published(&self) -> Result<bool> {
+        if !self.call.shard.is_share() {
+            return Ok(false);
+        }
+        let _turn = self.store.turn(self.stage(), &self.preimage.key())?;
+        self.is_committed()
+    }
+
+    /// Refuses to commit what was computed from something that is no longer what the key says: an input artifact, or
+    /// the content of a file from outside.
+    fn check_unchanged(&self, stamps: &[Vec<Stamp>]) -> Result<()> {
+        self.inputs.verify_changed(&self.store, stamps)?;
+        let Call { description, plan, .. } = self.call;
+        let (then, now) = (&self.preimage, description.preimage(plan, self.inputs.digests(), &self.fingerprints)?);
+        let Some(name) = now.files.keys().find(|name| now.files.get(*name) != then.files.get(*name)) else {
+            return Ok(());
+        };
+        Err(Error::Data(format!(
+            "{}: the content of {}.{name} changed while it was in use; nothing was committed; let it be, and run the \
+             same command again",
+            plan.place(name),
+            plan.stage,
+        )))
+    }
+}
+
+/// The inputs that the runner names, or those that the manifest describes. They hold what the stage reads.
+fn inputs(call: &Call<'_>, store: &Store, fingerprints: &Fingerprints) -> Result<Inputs> {
+    let Call { plan, experiment, options, .. } = call;
+    let inputs = if options.input.is_empty() {
+        Inputs::resolve(plan, experiment, store, fingerprints)?
+    } else {
+        Inputs::named(&options.input, store)?
+    };
+    if !inputs.are_needs_of(plan) {
+        return Err(changed_since_planned(call));
+    }
+    call.description.check_needs(plan, &Around { needs: inputs.contents(), manifest: BTreeMap::new() })?;
+    Ok(inputs)
+}
+
+fn changed_since_planned(call: &Call<'_>) -> Error {
+    Error::Config(format!(
+        "{}: a parameter or a file that it names has changed since the run was planned; run the same command again to \
+         go on with the new value",
+        call.options.manifest.display()
+    ))
+}
+
+/// What a shard tells of the parts that are left.
+fn what_is_left(missing: usize) -> String {
+    match missing {
+        0 => "every part is done; run it once without --shard for the rest".to_owned(),
+        missing => format!("this shard is done; {missing} parts are left to other shards"),
+    }
+}
