@@ -17,7 +17,7 @@ use crate::voc::Voc;
 const DAMAGED: i32 = 69;
 const RECORD: &str = "artifact.json";
 const PART: &str = "data/part-00000-of-00001.parquet";
-const BASELINE: [&str; 2] = ["train-cam.variant=baseline", "train-cam.loop.epochs=1"];
+const BASELINE: [&str; 2] = ["train-cam.terms=[\"cls\"]", "train-cam.loop.epochs=1"];
 
 /// The two files of an artifact that are damaged.
 pub struct Damageable {

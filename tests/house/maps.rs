@@ -1,4 +1,4 @@
-//! The map in the `//!` of a module names every module below it.
+//! The `//!` of a module names every module below it.
 
 use crate::tree::files;
 
@@ -12,12 +12,11 @@ fn modules(text: &str) -> Vec<String> {
     declared.map(str::to_owned).collect()
 }
 
-/// The first words of the lines of the map.
+/// The words of the `//!` at the top.
 fn map(text: &str) -> Vec<String> {
-    let doc: Vec<_> = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
-    let inside = doc.iter().skip_while(|line| **line != "```text").skip(1).take_while(|line| **line != "```");
-    let words = inside.filter_map(|line| line.split_whitespace().next());
-    words.map(|word| word.rsplit('/').next().unwrap_or(word).trim_end_matches(".rs").to_owned()).collect()
+    let doc = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let words = doc.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.map(str::to_owned).collect()
 }
 
 #[test]
