@@ -81,9 +81,9 @@ pub fn check(names: &[String], plan: &ExperimentPlan) -> Result<()> {
     Ok(())
 }
 
-/// Did the parameter `name` have an effect on its stage's artifact among `inputs`, or on one of the same stage from which
-/// that went on? `train-cam.rcm.threshold` has none on baselines. What is not known, as of a stage that is no input, may
-/// have.
+/// Did the parameter `name` have an effect on its stage's artifact among `inputs`, or on one of the same stage from
+/// which that went on? `train-cam.rcm.threshold` has none on baselines. What is not known, as of a stage that is no
+/// input, may have.
 pub fn used<'a>(name: &str, mut inputs: impl Iterator<Item = &'a Artifact>) -> Result<bool> {
     let Some((stage, path)) = name.split_once('.') else { return Ok(true) };
     let Some(artifact) = inputs.find(|input| input.record().preimage.stage == stage) else { return Ok(true) };

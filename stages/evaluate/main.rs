@@ -2,8 +2,8 @@
 //!
 //! Reads the tables `dataset`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its `needs`
 //! hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. CAMs are
-//! scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the stage that
-//! made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF.
+//! scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the stage
+//! that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF.
 //!
 //! ```text
 //! predict      the labels that it makes itself: CAMs after the CRF, DeepLab without and with it

@@ -260,6 +260,17 @@ fn made_labels(store: &Store, stage: &str, input: &Artifact) -> Artifact {
     publish(store, work, MAIN)
 }
 
+/// What is scored, on which split, and which half of the images that is.
+fn scored(main: bool, made_up: Option<&str>) -> Vec<(&str, &'static str, u32)> {
+    let mut scored = vec![("cam", "train", 0)];
+    if main {
+        scored.push(("random-walk", "train", 0));
+        scored.extend(made_up.map(|stage| (stage, "train", 0)));
+        scored.push(("train-deeplab", "val", 1));
+    }
+    scored
+}
+
 fn evaluate(store: &Store, experiment: &str, made_up: Option<&str>, inputs: &[Artifact]) -> Artifact {
     let inputs: Vec<_> = inputs.iter().collect();
     let mut work = work(store, "evaluate", json!({"experiment": experiment, "splits": ["train", "val"]}), &inputs);
@@ -267,12 +278,7 @@ fn evaluate(store: &Store, experiment: &str, made_up: Option<&str>, inputs: &[Ar
     work.declare::<ClassScoreRow>(1, BTreeMap::new()).unwrap();
     work.declare::<ConfusionRow>(1, BTreeMap::new()).unwrap();
     let main = experiment == MAIN;
-    let mut scored = vec![("cam", "train", 0)];
-    if main {
-        scored.push(("random-walk", "train", 0));
-        scored.extend(made_up.map(|stage| (stage, "train", 0)));
-        scored.push(("train-deeplab", "val", 1));
-    }
+    let scored = scored(main, made_up);
     let score = |(index, (stage, split, _)): (usize, &(&str, &str, u32))| ScoreRow {
         experiment: experiment.to_owned(),
         stage: (*stage).to_owned(),
