@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use artifact::dotted::get;
 use artifact::{Artifact, ExperimentPlan, ParamError, Result};
-use serde_json::Value;
 
 use crate::NAME;
 
@@ -70,7 +70,7 @@ pub fn check(names: &[String], plan: &ExperimentPlan) -> Result<()> {
         if plans.peek().is_none() {
             continue;
         }
-        if !plans.any(|plan| has(&plan.params, path)) {
+        if !plans.any(|plan| get(&plan.params, path).is_some()) {
             return refuse(format!("there is no parameter '{name}'; `camflow plan` shows them"));
         }
         let depends = if stage == NAME { Scored::ALL.iter().any(|s| s.uses(path)) } else { upstream.contains(stage) };
@@ -89,9 +89,5 @@ pub fn used<'a>(name: &str, mut inputs: impl Iterator<Item = &'a Artifact>) -> R
     let Some(artifact) = inputs.find(|input| input.record().preimage.stage == stage) else { return Ok(true) };
     let (ancestors, gone) = artifact.ancestors()?;
     let mut line = ancestors.iter().chain([artifact]).map(|artifact| &artifact.record().preimage);
-    Ok(gone.is_some() || line.any(|made| has(&made.params, path) || made.files.contains_key(path)))
-}
-
-fn has(params: &Value, path: &str) -> bool {
-    path.split('.').try_fold(params, |value, part| value.get(part)).is_some()
+    Ok(gone.is_some() || line.any(|made| get(&made.params, path).is_some() || made.files.contains_key(path)))
 }

@@ -260,7 +260,7 @@ fn made_labels(store: &Store, stage: &str, input: &Artifact) -> Artifact {
     publish(store, work, MAIN)
 }
 
-/// What is scored, on which split, from which image on.
+/// What is scored, on which split, and which half of the images that is.
 fn scored(main: bool, made_up: Option<&str>) -> Vec<(&str, &'static str, u32)> {
     let mut scored = vec![("cam", "train", 0)];
     if main {

@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// Print what this stage is as JSON
     #[arg(long)]
     describe: bool,
-    /// Parse and check everything, compute nothing
+    /// Check every parameter and the device, compute nothing
     #[arg(long)]
     check: bool,
     /// The key that the runner has planned

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StageId, StagePlan, Store};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StageId, StagePlan, Store, dotted};
 use serde_json::Value;
 
 /// The input artifacts of `stage`, by stage name.
@@ -73,8 +73,7 @@ impl Resolver<'_> {
             return Ok(Some("device".into()));
         }
         for (name, digest) in &preimage.files {
-            let path = name.split('.').try_fold(&plan.params, |value, part| value.get(part));
-            let path = path.and_then(Value::as_str).unwrap_or_default();
+            let path = dotted::get(&plan.params, name).and_then(Value::as_str).unwrap_or_default();
             if !self.fingerprints.digest(path.as_ref()).is_ok_and(|found| found == *digest) {
                 return Ok(Some(format!("{name} (content of '{path}')")));
             }

@@ -155,8 +155,7 @@ table! {
         height: u32,
         /// Width in pixels, that of the image.
         width: u32,
-        /// What made it: the stage, such as random-walk. Of what evaluate predicts itself: cam+crf, or the stage that
-        /// trained DeepLab, such as train-deeplab and train-deeplab+crf.
+        /// What made it: the stage, such as random-walk; or evaluate: cam+crf, train-deeplab, train-deeplab+crf.
         source: String,
         /// Classes, row-major, one byte a pixel, 255 = ignore.
         label: Vec<u8>,
