@@ -1,5 +1,5 @@
-//! RCM without the maps of 256 channels at the image's size (METHOD.md, section 2): crop 192, batch 16, D 256, K 20; the
-//! update of the prototypes, the loss, and its gradient to the features.
+//! RCM without the maps of 256 channels at the image's size (METHOD.md, section 2): crop 192, batch 16, D 256, K 20;
+//! the update of the prototypes, the loss, and its gradient to the features.
 //!
 //! Peak memory belongs to a process, so this binary runs itself anew for each form. The child reports by how much its
 //! `VmHWM` (Linux, /proc/self/status) grew over what it was with the inputs in place, and how long a second run took,

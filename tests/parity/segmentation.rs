@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use wsss::method::flip::Flip;
-use wsss::method::segmentation::{Losses, probabilities, segmentation_loss};
+use wsss::method::segmentation::{LogitLosses, probabilities, segmentation_loss};
 use wsss::model::{BackboneConfig, BackboneName, DeepLab, Mode, Norm};
 use wsss::tensor::floats;
 
@@ -91,7 +91,7 @@ fn the_loss_sums_the_cross_entropies_of_scales_and_of_their_maximum() {
         .collect();
     let single = cross_entropy(&scales[0], &ids);
     let multi = scales.iter().chain([&largest]).map(|logits| cross_entropy(logits, &ids)).sum::<f64>();
-    for (losses, expected) in [(Losses::Single, single), (Losses::Multi, multi)] {
+    for (losses, expected) in [(LogitLosses::Single, single), (LogitLosses::Multi, multi)] {
         let found = segmentation_loss(&net, &image, &labels, losses);
         assert_scalar(&format!("{losses:?}"), &found, expected, 1e-4);
     }
@@ -102,6 +102,6 @@ fn a_batch_without_a_label_costs_nothing() {
     let vs = nn::VarStore::new(Device::Cpu);
     let net = net(&vs);
     let void = Tensor::full([1, SIZE[0] as i64, SIZE[1] as i64], VOID, (Kind::Int64, Device::Cpu));
-    let loss = segmentation_loss(&net, &image(), &void, Losses::Multi).double_value(&[]);
+    let loss = segmentation_loss(&net, &image(), &void, LogitLosses::Multi).double_value(&[]);
     assert!(loss.abs() < f64::EPSILON, "{loss}");
 }

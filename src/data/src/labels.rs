@@ -8,7 +8,8 @@ use artifact::{Artifact, Error, ImageId, Result};
 
 use crate::codec::Mask;
 
-/// The label of every image that the artifact has one of. An artifact with several of one image, as evaluate's, is refused.
+/// The label of every image that the artifact has one of. An artifact with several of one image, as evaluate's, is
+/// refused.
 pub fn labels(artifact: &Artifact) -> Result<BTreeMap<ImageId, Mask>> {
     let mut labels = BTreeMap::new();
     for row in artifact.rows::<LabelRow>(&["source"])? {

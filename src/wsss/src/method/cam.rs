@@ -59,8 +59,8 @@ pub fn divide_by_max(cam: &Tensor) -> Tensor {
 /// # Shapes
 /// `cams`: one raw `[B, K, H, W]` a scale, already upsampled; `labels [B, K]` of 0 and 1.
 ///
-/// [`super::extraction::extract_msinf`] is that of whole photographs at inference; both divide by [`divide_by_max`]. How
-/// they differ is said in METHOD.md, section 3.
+/// [`super::extraction::extract_msinf`] is that of whole photographs at inference; both divide by [`divide_by_max`].
+/// How they differ is said in METHOD.md, section 3.
 pub fn msinf(cams: &[Tensor], labels: &Tensor) -> Tensor {
     let activated: Vec<Tensor> = cams.iter().map(Tensor::relu).collect();
     let mean = activated.iter().sum::<Tensor>() / cams.len() as f64; // [B, K, H, W]

@@ -3,6 +3,11 @@
 //! A pickle is a program for a stack machine that may import and call anything. This one knows the opcodes and the few
 //! names of [`Global`] that a state dict needs, turns each of them into a value of its own, and refuses all others by
 //! name. Values live in tables and refer to one another by index: no nesting is too deep, no circle keeps memory.
+//!
+//! ```text
+//! opcode   the instructions, read from the file
+//! value    what stands on the stack and in the tables
+//! ```
 
 mod opcode;
 mod value;
