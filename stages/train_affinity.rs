@@ -1,7 +1,7 @@
 //! train-affinity: teaches AffinityNet which neighbouring pixels belong together
 //!
-//! Reads the tables `dataset` and `cam`, and a CAM net to start from; writes `curve`, `crf` (the CAMs after a CRF, from
-//! whose confident pixels it learns, made once before training) and the network (METHOD.md, section 6).
+//! Reads the tables `dataset` and `cam`, and a CAM net to start from; writes `curve`, `crf` (the CAMs after a CRF,
+//! whose confident pixels it learns from, made once before training) and the network (METHOD.md, section 6).
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -88,8 +88,8 @@ impl Stage for TrainCam {
     const TENSORS: Option<OpenDevice> = Some(device::check);
 
     fn description() -> Description {
-        // The tables of terms that are not listed, the SupportNet that no listed term looks at, and what each term rules
-        // out.
+        // The tables of terms that are not listed, the SupportNet that no listed term looks at, and what each term
+        // rules out.
         let looking = KINDS.iter().filter(|kind| kind.support).map(|kind| kind.name);
         let mut unused_params = vec![
             Unused::while_lacks("terms", looking, &["support"]),

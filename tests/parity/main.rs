@@ -22,6 +22,7 @@ mod ten_steps;
 mod extraction;
 mod pseudo_label;
 mod scores;
+mod segmentation;
 
 mod crf;
 mod crops;

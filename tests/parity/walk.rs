@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use tch::{Kind, Tensor};
 use wsss::method::affinity::{
-    IGNORED, Offset, affinities, affinity_labels, affinity_loss, fitting_radius, offsets, pairs,
+    IGNORED, Offset, affinities, affinity_labels, affinity_loss, cell_labels, fitting_radius, offsets, pairs,
 };
 use wsss::method::random_walk::{Transition, WalkOptions, random_walk};
 
 use crate::golden::{Golden, assert_close, noise};
+use crate::loops::{Map, largest};
 
 const TOLERANCE: f64 = 1e-4;
 const RADIUS: usize = 5;
@@ -98,6 +99,37 @@ fn labels_are_what_both_readings_agree_on() {
     let (low, high) = (Tensor::from_slice(&[0_i64, 0, 3, 2]), Tensor::from_slice(&[0_i64, 1, 3, 0]));
     let found = affinity_labels(&low.reshape([1, 2, 2]), &high.reshape([1, 2, 2]));
     assert_eq!(found, Tensor::from_slice(&[0, IGNORED, 3, 0]).reshape([1, 2, 2]));
+}
+
+#[test]
+fn a_cell_has_the_class_of_its_largest_mean_score() {
+    let [height, width] = [16_usize, 40];
+    let ids = [0_i64, 4, 2];
+    // The first cell is padding all over, the second half.
+    let is_valid = |y: usize, x: usize| f64::from(u8::from(y >= 8 || x >= 12));
+    let valid = Map::from_fn([height, width], is_valid);
+    let valid_tensor = Tensor::from_slice(&valid.values).to_kind(Kind::Float).view([1, 1, 16, 40]);
+    let readings = ["cells.low", "cells.high"].map(|name| noise(name, &[1, 3, 16, 40]).abs());
+    let cells = |scores: &Tensor| -> Vec<i64> {
+        let mean = |map: &Map, row: usize, column: usize| {
+            let pixels = (0..64).map(|i| (row * 8 + i / 8, column * 8 + i % 8));
+            pixels.map(|(y, x)| map.at(y, x) * is_valid(y, x)).sum::<f64>() / 64.0
+        };
+        let means = Map::channels(scores).into_iter().map(|map| Map::from_fn([2, 5], |y, x| mean(&map, y, x)));
+        largest(&means.collect::<Vec<_>>()).into_iter().map(|index| ids[index]).collect()
+    };
+    let [low, high] = [cells(&readings[0]), cells(&readings[1])];
+    let agreed = low.iter().zip(&high).enumerate().map(|(cell, (low, high))| match (cell, *low, *high) {
+        (0, ..) => IGNORED,
+        (_, _, 0) => 0,
+        (_, 0, _) => IGNORED,
+        (_, class, _) => class,
+    });
+    let expected = Tensor::from_slice(&agreed.collect::<Vec<_>>()).view([1, 2, 5]);
+    let found = cell_labels(&readings[0], &readings[1], &Tensor::from_slice(&ids), &valid_tensor);
+    assert_eq!(found, expected);
+    let has = |id: i64| i64::try_from(found.eq(id).sum(Kind::Int64)).unwrap() > 0;
+    assert!(has(0) && has(2) && has(4) && has(IGNORED), "{found:?}: a case is missing");
 }
 
 #[test]

@@ -181,6 +181,17 @@ fn the_threshold_is_chosen_on_the_split_that_is_named_or_on_none() {
 }
 
 #[test]
+fn an_image_without_cams_is_not_taken_for_background() {
+    let world = World::new();
+    let sets = ["train-cam.terms=[\"cls\"]", "extract-msinf-cam.splits=[\"train\"]", "threshold-sweep.choose_on=val"];
+    let sets: Vec<_> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    for stage in ["prepare-data", "train-cam", "extract-msinf-cam"] {
+        world.commit(stage, &sets);
+    }
+    assert_refused(&world.finish("threshold-sweep", &sets), 78, &["has no CAMs", "extract-msinf-cam.splits"]);
+}
+
+#[test]
 fn a_crf_that_is_done_is_not_done_again() {
     let (whole, shared) = (World::new(), World::new());
     let variant = ["--set", "train-cam.terms=[\"cls\"]"];

@@ -88,7 +88,10 @@ impl ScoreMaps {
 }
 
 fn no_maps(image: &ImageId) -> Error {
-    Error::Config(format!("image '{image}' shows classes but has no CAMs; add its split to extract-msinf-cam.splits"))
+    Error::Config(format!(
+        "image '{image}' shows classes but has no CAMs; add its split to the splits of the stage that makes them, as in \
+         extract-msinf-cam.splits"
+    ))
 }
 
 fn borrowed<T>(maps: &[(ClassId, Vec<T>)]) -> Vec<(ClassId, &[T])> {

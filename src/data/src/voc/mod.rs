@@ -1,10 +1,10 @@
 //! Reads a data set in PASCAL VOC's layout, and says everything that is wrong with it at once.
 //!
 //! ```text
-//! ROOT/ImageSets/…/SPLIT.txt       one image a line (voc/lists.rs)
-//! ROOT/JPEGImages/ID.jpg           or .jpeg, .png
-//! ROOT/Annotations/ID.xml          names of the objects: the image-level labels (voc/annotation.rs)
-//! ROOT/SegmentationClass/ID.png    palette masks, where they exist
+//! lists        ROOT/ImageSets/…/SPLIT.txt       one image a line
+//!              ROOT/JPEGImages/ID.jpg           or .jpeg, .png
+//! annotation   ROOT/Annotations/ID.xml          names of the objects: the image-level labels
+//!              ROOT/SegmentationClass/ID.png    palette masks, where they exist
 //! ```
 
 mod annotation;

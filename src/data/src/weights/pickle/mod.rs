@@ -5,8 +5,8 @@
 //! name. Values live in tables and refer to one another by index: no nesting is too deep, no circle keeps memory.
 //!
 //! ```text
-//! opcode   the opcodes that a state dict needs
-//! value    what they make
+//! opcode   the instructions, read from the file
+//! value    what stands on the stack and in the tables
 //! ```
 
 mod opcode;
