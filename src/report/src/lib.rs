@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! holdings  which artifacts the store holds, and under which names
-//! tables    the rows of the holdings' tables, and lazy scans of them
-//! frame     typed reading of what a scan gave
+//! tables    the rows of the holdings' tables
+//! scan      the tables as Polars scans them (columns: between arrow-rs and Polars)
 //! query     SQL over the tables
 //! output    an answer as table, CSV, JSON or Parquet
 //! paper     the paper's tables, with the runs of the store beside them
@@ -13,12 +13,13 @@
 //!
 //! The program `camflow-report` (`main`, with its command lines in `cli`) is `camflow query` and `camflow report`.
 
-mod frame;
+mod columns;
 pub mod holdings;
 pub mod output;
 pub mod page;
 pub mod paper;
 pub mod query;
+mod scan;
 pub mod tables;
 pub mod text;
 

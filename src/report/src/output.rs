@@ -3,13 +3,20 @@
 //! Binary cells are shown by their size in the table; CSV and JSON hold them in base64.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema};
 use artifact::{Error, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use polars::prelude::{AnyValue, Column, DataFrame, ParquetWriter, Series};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use polars::prelude::{AnyValue, Column, DataFrame, Series};
 use serde_json::{Map, Value};
 
+use crate::columns::arrow_array;
 use crate::{polars_error, text};
 
 /// How an answer is written.
@@ -29,16 +36,12 @@ pub enum Format {
 const WIDEST: usize = 48;
 
 /// The bytes of an answer; `limit` is the number of rows that the table shows.
-pub fn render(frame: &mut DataFrame, format: Format, limit: usize) -> Result<Vec<u8>> {
+pub fn render(frame: &DataFrame, format: Format, limit: usize) -> Result<Vec<u8>> {
     match format {
         Format::Table => Ok(table(frame, limit)?.into_bytes()),
         Format::Csv => Ok(csv(frame)?.into_bytes()),
         Format::Json => json(frame),
-        Format::Parquet => {
-            let mut bytes = Vec::new();
-            ParquetWriter::new(&mut bytes).finish(frame).map_err(|error| polars_error(&error))?;
-            Ok(bytes)
-        }
+        Format::Parquet => parquet(frame),
     }
 }
 
@@ -107,6 +110,24 @@ fn csv(frame: &DataFrame) -> Result<String> {
         text.push('\n');
     }
     Ok(text)
+}
+
+fn parquet(frame: &DataFrame) -> Result<Vec<u8>> {
+    let column = |column| arrow_array(column).map_err(|error| polars_error(&error));
+    let arrays = frame.columns().iter().map(column).collect::<Result<Vec<_>>>()?;
+    let field = |(name, array): (String, &ArrayRef)| Field::new(name, array.data_type().clone(), true);
+    let schema = Arc::new(Schema::new(names(frame).into_iter().zip(&arrays).map(field).collect::<Vec<_>>()));
+    let failed = |what: String| Error::Failed(format!("cannot write the answer as Parquet: {what}"));
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| failed(error.to_string()))?;
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(zstd).build();
+    let mut bytes = Vec::new();
+    let written = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).and_then(|mut writer| {
+        writer.write(&batch)?;
+        writer.close()
+    });
+    written.map_err(|error| failed(error.to_string()))?;
+    Ok(bytes)
 }
 
 /// One shown cell; floats get the digits that a person can use.

@@ -8,13 +8,14 @@ use polars::prelude::{DataFrame, PolarsResult};
 use polars::sql::SQLContext;
 
 use crate::holdings::Holdings;
+use crate::scan::scan;
 use crate::{polars_error, tables};
 
 /// Runs one SQL statement. A wrong statement gives an error that names the tables or columns there are.
 pub fn run(holdings: &Holdings, sql: &str) -> Result<DataFrame> {
     let mut context = SQLContext::new();
     for table in declarations() {
-        if let Some(scan) = tables::scan(holdings, &table)? {
+        if let Some(scan) = scan(holdings, &table)? {
             context.register(table.name, scan);
         }
     }

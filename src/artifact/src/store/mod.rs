@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! record   `artifact.json`
-//! part     Parquet files: writing one part of a table, reading rows back
+//! part     Parquet files: writing one part of a table
+//! rows     reading a table back, as rows or as Arrow batches
 //! lease    the right to work on one key
 //! work     unfinished work under a lease, and its publication
 //! accept   an artifact taken over from an earlier version of its stage
@@ -36,10 +37,11 @@ mod gc;
 mod lease;
 mod part;
 mod record;
+mod rows;
 mod scan;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -50,11 +52,13 @@ pub use files::{Stamp, write_atomically, write_atomically_with};
 pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
-pub use part::{Part, Rows, TableWriter};
+pub use part::{Part, TableWriter};
 pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
+pub use rows::{Batches, Filter, Rows};
 pub use scan::Place;
 pub use work::Work;
 
+use crate::table::Declaration;
 use crate::{Error, Key, Preimage, Result, Row, dotted, failpoint};
 
 /// Name of the file whose presence commits an artifact.
@@ -307,8 +311,18 @@ impl Artifact {
 
     /// All rows of a table in the order in which they were written, without the columns named.
     pub fn rows<R: Row>(&self, without: &[&str]) -> Result<Rows<R>> {
-        let parts = self.table::<R>()?.parts.iter().map(|part| self.dir.join(&part.file)).collect();
-        Ok(Rows::new(parts, without))
+        Ok(Rows::new(self.part_files(self.table::<R>()?), without))
+    }
+
+    /// Some columns of a table as Arrow batches, its rows in the order in which they were written; `None` if the
+    /// artifact does not have the table in this version.
+    pub fn batches(&self, table: &Declaration, columns: &[&str]) -> Option<Batches> {
+        let record = self.record.tables.get(table.name).filter(|record| record.version == table.version)?;
+        Some(Batches::new(self.part_files(record), table.schema.clone(), columns))
+    }
+
+    fn part_files(&self, table: &TableRecord) -> VecDeque<PathBuf> {
+        table.parts.iter().map(|part| self.dir.join(&part.file)).collect()
     }
 
     /// Are all files there, each in its size? Costs a `stat` a file.

@@ -1,15 +1,12 @@
-//! Parquet files: writing one part of a table, reading rows back.
+//! Parquet files: writing one part of a table.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_schema::{FieldRef, SchemaRef};
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -191,83 +188,4 @@ impl RowsDigest {
         }
         Some(Self(words))
     }
-}
-
-/// The rows of a table, part after part, decoded as they are asked for.
-pub struct Rows<R> {
-    batches: Batches,
-    batch: Option<RecordBatch>,
-    next: usize,
-    row: PhantomData<R>,
-}
-
-impl<R: Row> Rows<R> {
-    pub(super) fn new(parts: VecDeque<PathBuf>, without: &[&str]) -> Self {
-        let without = without.iter().map(|name| (*name).to_owned()).collect();
-        let batches = Batches { parts, without, schema: R::schema(), group: R::ROWS_PER_GROUP, current: None };
-        Self { batches, batch: None, next: 0, row: PhantomData }
-    }
-}
-
-impl<R: Row> Iterator for Rows<R> {
-    type Item = Result<R>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(batch) = self.batch.as_ref().filter(|batch| self.next < batch.num_rows()) {
-                self.next += 1;
-                return Some(Ok(R::from_batch(batch, self.next - 1)));
-            }
-            self.next = 0;
-            match self.batches.next_batch() {
-                Ok(Some(batch)) => self.batch = Some(batch),
-                Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-/// The side of [`Rows`] that knows no row type.
-struct Batches {
-    parts: VecDeque<PathBuf>,
-    without: Vec<String>,
-    schema: SchemaRef,
-    group: usize,
-    current: Option<(PathBuf, ParquetRecordBatchReader)>,
-}
-
-impl Batches {
-    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if let Some((path, reader)) = &mut self.current {
-                match reader.next() {
-                    Some(batch) => return batch.map(Some).map_err(|error| damaged(path)(error.into())),
-                    None => self.current = None,
-                }
-            }
-            let Some(path) = self.parts.pop_front() else { return Ok(None) };
-            self.current = Some((path.clone(), self.open(&path)?));
-        }
-    }
-
-    fn open(&self, path: &Path) -> Result<ParquetRecordBatchReader> {
-        let damaged = damaged(path);
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
-        let (expected, found) = (self.schema.fields(), builder.schema().fields());
-        let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
-        if expected.len() != found.len() || !expected.iter().zip(found).all(same) {
-            let message = "its columns are not those of this version of the table".to_owned();
-            return Err(damaged(ParquetError::General(message)));
-        }
-        let kept = expected.iter().enumerate().filter(|(_, field)| !self.without.contains(field.name()));
-        let mask = ProjectionMask::roots(builder.parquet_schema(), kept.map(|(index, _)| index));
-        builder.with_projection(mask).with_batch_size(self.group).build().map_err(damaged)
-    }
-}
-
-fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error + use<> {
-    let path = path.display().to_string();
-    move |error| Error::NotCommitted(format!("{path}: is damaged ({error})"))
 }

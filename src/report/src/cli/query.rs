@@ -63,7 +63,7 @@ impl Query {
         super::warn(NAME, &holdings);
         let format = if self.json { Format::Json } else { self.format };
         let answer = match &self.sql {
-            Some(sql) => render(&mut query::run(&holdings, sql)?, format, self.limit)?,
+            Some(sql) => render(&query::run(&holdings, sql)?, format, self.limit)?,
             None => described(&holdings).into_bytes(),
         };
         match &self.output {

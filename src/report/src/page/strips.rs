@@ -12,9 +12,8 @@ use super::experiments::{Shared, sharing};
 use super::gallery::Classes;
 use super::order::{Order, title};
 use super::picture::{self, Map};
-use crate::frame::{Frame, columns, is_one_of};
 use crate::holdings::{Holding, Holdings};
-use crate::tables::scan_of;
+use crate::tables::rows_of_images;
 
 /// Experiments of which a thing is shown at most.
 const EXPERIMENTS: usize = 6;
@@ -96,16 +95,13 @@ fn labels(holdings: &Holdings, order: &Order, ids: &[String], classes: &Classes,
 }
 
 fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByImage<Mask>)> {
-    let Some(scan) = scan_of(dataset, DatasetRow::TABLE)? else { return Ok(Default::default()) };
-    let query = scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "image", "mask"]));
-    let frame = Frame::collect(query)?;
     let (mut photos, mut masks) = (BTreeMap::new(), BTreeMap::new());
-    let cells = frame.cells("image")?.into_iter().zip(frame.cells("mask")?);
-    for (id, (photo, mask)) in frame.texts("image_id")?.into_iter().zip(cells) {
+    for DatasetRow { image_id, image, mask, .. } in rows_of_images(dataset, ids)? {
+        let id = image_id.as_str().to_owned();
         if let Some(mask) = mask.and_then(|mask| decode_mask(&mask).ok()) {
             masks.insert(id.clone(), mask);
         }
-        if let Some(photo) = photo.and_then(|photo| picture::photograph(&photo)) {
+        if let Some(photo) = picture::photograph(&image) {
             photos.insert(id, photo);
         }
     }
@@ -114,23 +110,16 @@ fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByIma
 
 /// For each image the maximum over its classes as heat over the photograph.
 fn overlays(held: &Holding, ids: &[String], photos: &ByImage<Rgb>) -> Result<ByImage<Picture>> {
-    let Some(scan) = scan_of(held, CamRow::TABLE)? else { return Ok(BTreeMap::new()) };
     let Some(encoding) = CamEncoding::of(held.artifact.metadata::<CamRow>()?) else { return Ok(BTreeMap::new()) };
-    let query =
-        scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "class", "width", "height", "cam"]));
-    let frame = Frame::collect(query)?;
-    let (names, cams) = (frame.texts("class")?, frame.cells("cam")?);
-    let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
     let mut strongest: ByImage<(Map<f32>, Vec<String>)> = BTreeMap::new();
-    for (row, id) in frame.texts("image_id")?.into_iter().enumerate() {
-        let values = encoding.decode(cams[row].as_deref().unwrap_or_default());
-        let Some(map) = Map::new(height[row], width[row], values) else { continue };
-        match strongest.get_mut(&id) {
+    for CamRow { image_id, class, height, width, cam, .. } in rows_of_images(held, ids)? {
+        let Some(map) = Map::new(height, width, encoding.decode(&cam)) else { continue };
+        match strongest.get_mut(image_id.as_str()) {
             Some((all, classes)) if all.values.len() == map.values.len() => {
                 all.values.iter_mut().zip(map.values).for_each(|(max, value)| *max = max.max(value));
-                classes.push(names[row].clone());
+                classes.push(class);
             }
-            _ => drop(strongest.insert(id, (map, vec![names[row].clone()]))),
+            _ => drop(strongest.insert(image_id.as_str().to_owned(), (map, vec![class]))),
         }
     }
     let shown = strongest.into_iter().filter_map(|(id, (map, classes))| {
@@ -142,17 +131,11 @@ fn overlays(held: &Holding, ids: &[String], photos: &ByImage<Rgb>) -> Result<ByI
 
 /// The maps of a table by what made them.
 fn labels_of(held: &Holding, ids: &[String], classes: &Classes) -> Result<BTreeMap<String, ByImage<Picture>>> {
-    let Some(scan) = scan_of(held, LabelRow::TABLE)? else { return Ok(BTreeMap::new()) };
-    let query =
-        scan.filter(is_one_of("image_id", ids)).select(columns(&["image_id", "source", "width", "height", "label"]));
-    let frame = Frame::collect(query)?;
-    let (id, source) = (frame.texts("image_id")?, frame.texts("source")?);
-    let (width, height) = (frame.numbers("width")?, frame.numbers("height")?);
     let mut made: BTreeMap<String, ByImage<Picture>> = BTreeMap::new();
-    for (row, cell) in frame.cells("label")?.into_iter().enumerate() {
-        let Some(map) = Map::new(height[row], width[row], cell.unwrap_or_default()) else { continue };
+    for LabelRow { image_id, height, width, source, label } in rows_of_images(held, ids)? {
+        let Some(map) = Map::new(height, width, label) else { continue };
         let mask = Mask { height: map.height, width: map.width, classes: map.values };
-        made.entry(source[row].clone()).or_default().insert(id[row].clone(), coloured(&mask, classes));
+        made.entry(source).or_default().insert(image_id.as_str().to_owned(), coloured(&mask, classes));
     }
     Ok(made)
 }

@@ -1,0 +1,151 @@
+//! Reading a table back from its Parquet files: rows of its type, or Arrow batches of some of its columns.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{Array as _, BooleanArray, RecordBatch, StringArray};
+use arrow_schema::{FieldRef, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+};
+use parquet::errors::ParquetError;
+
+use crate::{Error, Result, Row};
+
+/// Which rows are wanted. Of the others only the filter's own columns are decoded.
+#[derive(Clone)]
+pub struct Filter {
+    /// The columns that tell.
+    pub columns: Vec<String>,
+    /// Says it of each row of a batch of these columns.
+    pub wants: Arc<dyn Fn(&RecordBatch) -> BooleanArray + Send + Sync>,
+}
+
+impl Filter {
+    /// The rows in which a column of text has one of some values.
+    pub fn one_of(column: &str, values: BTreeSet<String>) -> Self {
+        let wants = move |batch: &RecordBatch| {
+            let texts = batch.column(0).as_any().downcast_ref::<StringArray>().expect("the column is text");
+            texts.iter().map(|text| Some(text.is_some_and(|text| values.contains(text)))).collect()
+        };
+        Self { columns: vec![column.to_owned()], wants: Arc::new(wants) }
+    }
+}
+
+/// The rows of a table, part after part, decoded as they are asked for.
+pub struct Rows<R> {
+    batches: Batches,
+    batch: Option<RecordBatch>,
+    next: usize,
+    row: PhantomData<R>,
+}
+
+impl<R: Row> Rows<R> {
+    pub(super) fn new(parts: VecDeque<PathBuf>, without: &[&str]) -> Self {
+        let schema = R::schema();
+        let kept = schema.fields().iter().map(|field| field.name().as_str());
+        let kept: Vec<_> = kept.filter(|name| !without.contains(name)).collect();
+        Self { batches: Batches::new(parts, schema.clone(), &kept), batch: None, next: 0, row: PhantomData }
+    }
+
+    /// Those of the rows that a filter wants.
+    #[must_use]
+    pub fn filtered(self, filter: Filter) -> Self {
+        Self { batches: self.batches.filtered(filter), ..self }
+    }
+}
+
+impl<R: Row> Iterator for Rows<R> {
+    type Item = Result<R>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(batch) = self.batch.as_ref().filter(|batch| self.next < batch.num_rows()) {
+                self.next += 1;
+                return Some(Ok(R::from_batch(batch, self.next - 1)));
+            }
+            self.next = 0;
+            match self.batches.next()? {
+                Ok(batch) => self.batch = Some(batch),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// A table as Arrow batches, part after part. Knows no row type, so that Parquet's code is compiled here once.
+pub struct Batches {
+    parts: VecDeque<PathBuf>,
+    schema: SchemaRef,
+    columns: Vec<String>,
+    filter: Option<Filter>,
+    current: Option<(PathBuf, ParquetRecordBatchReader)>,
+}
+
+impl Batches {
+    /// Some columns of a table, in the order in which it has them.
+    pub(super) fn new(parts: VecDeque<PathBuf>, schema: SchemaRef, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        Self { parts, schema, columns, filter: None, current: None }
+    }
+
+    /// Those of the rows that a filter wants.
+    #[must_use]
+    pub fn filtered(self, filter: Filter) -> Self {
+        Self { filter: Some(filter), ..self }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some((path, reader)) = &mut self.current {
+                match reader.next() {
+                    Some(batch) => return batch.map(Some).map_err(|error| damaged(path)(error.into())),
+                    None => self.current = None,
+                }
+            }
+            let Some(path) = self.parts.pop_front() else { return Ok(None) };
+            self.current = Some((path.clone(), self.open(&path)?));
+        }
+    }
+
+    fn open(&self, path: &Path) -> Result<ParquetRecordBatchReader> {
+        let damaged = damaged(path);
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
+        let (expected, found) = (self.schema.fields(), builder.schema().fields());
+        let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
+        if expected.len() != found.len() || !expected.iter().zip(found).all(same) {
+            let message = "its columns are not those of this version of the table".to_owned();
+            return Err(damaged(ParquetError::General(message)));
+        }
+        let mask = |columns: &[String]| {
+            let kept = expected.iter().enumerate().filter(|(_, field)| columns.contains(field.name()));
+            ProjectionMask::roots(builder.parquet_schema(), kept.map(|(index, _)| index))
+        };
+        let projection = mask(&self.columns);
+        if let Some(Filter { columns, wants }) = self.filter.clone() {
+            let predicate = ArrowPredicateFn::new(mask(&columns), move |batch| Ok(wants(&batch)));
+            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+        }
+        // A row group at a time: it is small where cells are large.
+        let rows = builder.metadata().row_groups().first().map_or(1, |group| group.num_rows().max(1));
+        builder.with_projection(projection).with_batch_size(rows as usize).build().map_err(damaged)
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_batch().transpose()
+    }
+}
+
+fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error + use<> {
+    let path = path.display().to_string();
+    move |error| Error::NotCommitted(format!("{path}: is damaged ({error})"))
+}
