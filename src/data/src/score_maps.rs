@@ -89,8 +89,8 @@ impl ScoreMaps {
 
 fn no_maps(image: &ImageId) -> Error {
     Error::Config(format!(
-        "image '{image}' shows classes but has no CAMs; add its split to the splits of the stage that makes them, as in \
-         extract-msinf-cam.splits"
+        "image '{image}' shows classes but has no CAMs; add its split to the splits of the stage that makes them, as \
+         in extract-msinf-cam.splits"
     ))
 }
 

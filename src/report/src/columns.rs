@@ -1,5 +1,5 @@
-//! Columns from one Arrow to the other: arrow-rs, in which the tables are read and written, and arrow2 (`polars-arrow`),
-//! of whose arrays Polars' columns consist.
+//! Columns from one Arrow to the other: arrow-rs, in which the tables are read and written, and arrow2
+//! (`polars-arrow`), of whose arrays Polars' columns consist.
 
 use std::sync::Arc;
 

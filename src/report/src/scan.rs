@@ -1,5 +1,5 @@
-//! The tables as Polars scans them. Polars says which columns it wants and which rows, and gets them from the reader of the
-//! stages' own tables: its Parquet reader would bring an object store, an HTTP client and TLS.
+//! The tables as Polars scans them. Polars says which columns and rows it wants, and gets them from the reader of the
+//! stages' own tables: its own Parquet reader would bring an object store, an HTTP client and TLS.
 //!
 //! Reads the Parquet parts that an artifact's record lists, row group after row group; writes nothing. Of rows that a
 //! statement does not want only those columns are decoded that tell.
@@ -136,8 +136,8 @@ impl Scan {
         })
     }
 
-    /// The predicate as a filter of the reader, if it is about columns of the table itself. A row for which it cannot be
-    /// told is wanted: Polars sees it once more, and says what is wrong.
+    /// The predicate as a filter of the reader, if it is about columns of the table itself. A row for which it cannot
+    /// be told is wanted: Polars sees it once more, and says what is wrong.
     fn filter(&self, predicate: &Expr) -> Option<Filter> {
         let columns: Vec<String> = leaves(predicate).map(|name| name.to_string()).collect();
         if columns.is_empty() || !columns.iter().all(|name| has_column(&self.table, name)) {
