@@ -84,6 +84,9 @@ impl<T: Term> Running for T {
     }
 }
 
+/// Makes a term of its table.
+type Make = fn(&Value, &Site<'_>) -> Result<Box<dyn Running>, ParamError>;
+
 /// A kind of term: what the registry holds of it.
 #[derive(Clone, Copy)]
 pub struct Kind {
@@ -94,7 +97,7 @@ pub struct Kind {
     /// See [`Term::unused`]; names begin with the term's.
     pub unused: fn() -> Vec<Unused>,
     check: fn(&Value) -> Result<Share, ParamError>,
-    make: fn(&Value, &Site<'_>) -> Result<Box<dyn Running>, ParamError>,
+    make: Make,
 }
 
 impl Kind {
