@@ -76,7 +76,9 @@ fn extraction_is_its_definition() {
 fn the_two_msinf_cams_are_one_where_their_views_are() {
     let photo = picture("extraction.photo", 45, 61);
     let mut labels = [0_f32; CLASSES as usize];
-    LABELS.iter().for_each(|class| labels[class.0 as usize - 1] = 1.0);
+    for class in &LABELS {
+        labels[class.0 as usize - 1] = 1.0;
+    }
     let labels = Tensor::from_slice(&labels).view([1, -1]);
     let cam = upsample(&network(&of_photo(&photo)), [45, 61]);
     let trained = msinf(&[cam], &labels); // [1, K, H, W]

@@ -52,12 +52,11 @@ fn transition(features: &Tensor) -> Vec<Vec<f64>> {
         let distance = channels.iter().map(|map| (map.values[i] - map.values[j]).abs()).sum::<f64>();
         (-distance / channels.len() as f64).exp().powf(f64::from(WALK.beta))
     };
-    let mut a = vec![vec![0.0; nodes]; nodes];
+    let mut a: Vec<Vec<f64>> = (0..nodes).map(|i| (0..nodes).map(|j| f64::from(u8::from(i == j))).collect()).collect();
     let (height, width, reach) = (GRID[0] as i64, GRID[1] as i64, FITTING - 1);
-    for i in 0..nodes {
-        a[i][i] = 1.0;
+    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+        let i = (y * width + x) as usize;
         // An origin has all of its partners: below it, and on either side.
-        let (y, x) = ((i / GRID[1]) as i64, (i % GRID[1]) as i64);
         if y + reach >= height || x < reach || x + reach >= width {
             continue;
         }

@@ -7,6 +7,8 @@
 //! matrix         experiments that need one another, variants and seeds
 //! answers        explain, plan, status, path, dag, metrics, logs, and other programs
 //! logs           logs -f
+//! by_hand        a stage started by a person
+//! hand_over      camflow becomes camflow-report and camflow-weights
 //! diff           two artifacts beside one another
 //! accept         "the same result" under a new version of a stage
 //! verify         damage is found and set aside

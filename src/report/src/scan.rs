@@ -14,7 +14,7 @@ use artifact::{Artifact, Result};
 use polars::error::PolarsResult;
 use polars::prelude::{
     AnonymousScan, AnonymousScanArgs, Column, DataFrame, DataType, Expr, IntoLazy as _, LazyFrame, PlSmallStr, Scalar,
-    ScanArgsAnonymous, Schema, SchemaRef,
+    ScanArgsAnonymous, Schema, SchemaRef, lit,
 };
 
 use crate::columns::{series, store_error};
@@ -80,14 +80,15 @@ impl AnonymousScan for Scan {
     }
 
     fn scan(&self, args: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let predicate = args.predicate.clone().map(evaluable);
         let wanted: Vec<PlSmallStr> =
             args.with_columns.map_or_else(|| args.schema.iter_names_cloned().collect(), |names| names.to_vec());
-        let read: Vec<PlSmallStr> = wanted.iter().cloned().chain(args.predicate.iter().flat_map(leaves)).collect();
+        let read: Vec<PlSmallStr> = wanted.iter().cloned().chain(predicate.iter().flat_map(leaves)).collect();
         let mut all: Option<DataFrame> = None;
         for source in &self.sources {
-            for frame in self.frames(source, &read, args.predicate.as_ref()) {
+            for frame in self.frames(source, &read, predicate.as_ref()) {
                 let mut frame = frame?;
-                if let Some(predicate) = &args.predicate {
+                if let Some(predicate) = &predicate {
                     frame = frame.lazy().filter(predicate.clone()).collect()?;
                 }
                 let frame = frame.select(wanted.iter().cloned())?;
@@ -95,7 +96,7 @@ impl AnonymousScan for Scan {
                     Some(all) => drop(all.vstack_mut(&frame)?),
                     None => all = Some(frame),
                 }
-                if let (Some(all), Some(rows), None) = (&all, args.n_rows, &args.predicate)
+                if let (Some(all), Some(rows), None) = (&all, args.n_rows, &predicate)
                     && all.height() >= rows
                 {
                     return Ok(all.head(Some(rows)));
@@ -154,6 +155,12 @@ impl Scan {
         };
         Some(Filter { columns, wants: Arc::new(wants) })
     }
+}
+
+/// A predicate as it can be evaluated here. For `order by … limit` Polars adds one that changes while it sorts and that
+/// nobody else can evaluate; it only saves rows that the sort drops anyway.
+fn evaluable(predicate: Expr) -> Expr {
+    predicate.map_expr(|part| if matches!(part, Expr::Display { .. }) { lit(true) } else { part })
 }
 
 /// The columns that an expression reads.
