@@ -227,7 +227,7 @@ fn label<'a>(
     labels.get(id).ok_or_else(missing)
 }
 
-/// Something that [`predict`] makes.
+/// Something that [`predict()`] makes.
 struct Prediction<'a> {
     /// Its name in the tables.
     name: &'a str,
@@ -238,7 +238,7 @@ struct Prediction<'a> {
     artifact: &'a Artifact,
 }
 
-/// What [`predict`] has just made, if it made any of it.
+/// What [`predict()`] has just made, if it made any of it.
 fn score_predictions(context: &Context<Params>, board: &mut Scoreboard<'_>, what: &Prediction<'_>) -> Result<()> {
     let Prediction { name, of, splits, artifact } = what;
     let rows = context.work.rows::<LabelRow>(&[])?;

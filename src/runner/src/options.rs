@@ -36,7 +36,7 @@ pub struct Selection {
     pub force: Vec<String>,
 }
 
-/// Options of [`crate::run`].
+/// Options of [`run()`](crate::run()).
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The pipeline.

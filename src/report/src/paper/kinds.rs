@@ -31,7 +31,7 @@ pub(super) const RCM_DIRECT: Kind = Kind { terms: &["cls", "rcm"], choices: &[DI
 pub(super) const RCM_SHARED: Kind = Kind { terms: &["cls", "rcm"], choices: &[CONTRASTIVE, SHARED] };
 pub(super) const RCM_MMM: Kind = Kind { terms: &["cls", "rcm", "mam"], choices: &[CONTRASTIVE, MMM_ATTENTION, EMA] };
 pub(super) const RCM_MAM: Kind = Kind { terms: &["cls", "rcm", "mam"], choices: &[CONTRASTIVE, MAM_ATTENTION, EMA] };
-/// The method of the paper's [49].
+/// The method of the paper's \[49\].
 pub(super) const SEAM: Kind = Kind { terms: &["cls", "seam"], choices: &[] };
 
 impl Kind {
