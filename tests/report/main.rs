@@ -9,9 +9,11 @@
 //! query         questions in SQL
 //! page          the report
 //! paper         the paper's tables
+//! documents     tables of the documents have the form of the report's
 //! ```
 
 mod command_line;
+mod documents;
 mod drawing;
 mod page;
 mod paper;

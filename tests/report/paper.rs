@@ -13,7 +13,7 @@ use crate::{PROGRAM, run, stderr, stdout};
 
 /// A training and its CAMs, as the stages' own parameters tell them.
 #[derive(Clone, Copy)]
-struct Setting {
+pub struct Setting {
     experiment: &'static str,
     terms: &'static [&'static str],
     attention: &'static str,
@@ -44,6 +44,17 @@ const USUAL: Setting = Setting {
     start: None,
     miou: 0.5,
 };
+
+/// Something of each of the paper's tables.
+pub const ALL_TABLES: &[Setting] = &[
+    USUAL,
+    Setting { experiment: "baseline", terms: BASELINE, ..USUAL },
+    Setting { experiment: "both", terms: BOTH, ..USUAL },
+    Setting { experiment: "direct", supervision: "direct", ..USUAL },
+    Setting { experiment: "threshold", threshold: 0.3, ..USUAL },
+    Setting { experiment: "baseline-scale", terms: BASELINE, scales: &[0.5], ..USUAL },
+    Setting { experiment: "both-scale", terms: BOTH, scales: &[0.5], ..USUAL },
+];
 
 /// What is in the preimage of train-cam: of terms that are not listed there is no table.
 fn train_params(setting: &Setting) -> Value {
@@ -130,7 +141,7 @@ fn committed(
 }
 
 /// Two seeds of every setting; the main experiment is `rcm` at seed 1.
-fn store(settings: &[Setting]) -> tempfile::TempDir {
+pub fn store(settings: &[Setting]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     for setting in settings {
@@ -149,7 +160,7 @@ fn page(store: &Path) -> String {
     std::fs::read_to_string(out).unwrap()
 }
 
-fn tables(store: &Path) -> String {
+pub fn tables(store: &Path) -> String {
     stdout(&run("report", store, &["--tables"]))
 }
 
