@@ -2,6 +2,10 @@
 
 use std::process::{Command, Stdio};
 
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::UInt8Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::store::{self, FIRST_VAL, IMAGES, MAIN, counts};
@@ -70,6 +74,30 @@ fn a_group_by_of_confusion_gives_the_iou_of_any_subset() {
 }
 
 #[test]
+fn rows_are_ordered_limited_and_chosen_by_any_column() {
+    let dir = made();
+    let ids = |rest: &str| -> Vec<String> {
+        let answer = json(dir.path(), &format!("select image_id from dataset {rest}"));
+        answer.iter().map(|row| row["image_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let id = |n: u32| format!("2007_{n:06}");
+    // Every row is there for both experiments, which share the data set.
+    assert_eq!(ids("order by image_id limit 3"), [id(0), id(0), id(1)]);
+    assert_eq!(ids("order by image_id desc limit 1"), [id(IMAGES - 1)]);
+    assert_eq!(ids("where image_id >= '2007_000005' order by image_id limit 1"), [id(5)]);
+    assert_eq!(ids("where experiment = 'baseline' and image_id < '2007_000002' order by image_id"), [id(0), id(1)]);
+    assert_eq!(ids("where experiment = 'baseline' order by width, image_id desc limit 2"), [id(23), id(22)]);
+    assert_eq!(ids("where source_stage = 'nobody'"), [""; 0]);
+    assert_eq!(ids("limit 30").len(), 30);
+    let nested = "select image_id from (select * from dataset limit 2) as few where image_id > '2007_000000'";
+    assert_eq!(json(dir.path(), nested).len(), 1, "the limit is of rows before the condition");
+    let cells = "select image_id, mask from dataset where image_id = '2007_000007' and experiment = 'baseline'";
+    let masks = json(dir.path(), cells);
+    assert!(masks.len() == 1 && masks[0]["mask"].as_str().unwrap().starts_with("iVBORw0KGgo"));
+    assert_eq!(json(dir.path(), "select count(*) as n from dataset where width > 0")[0]["n"], 2 * IMAGES);
+}
+
+#[test]
 fn formats_hold_the_same_rows() {
     let dir = made();
     let sql = "select experiment, stage, miou, threshold from score order by miou";
@@ -88,7 +116,20 @@ fn formats_hold_the_same_rows() {
     let file = dir.path().join("answer.parquet");
     let written = run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), sql]);
     assert!(stdout(&written).is_empty());
-    assert_eq!(&std::fs::read(file).unwrap()[..4], b"PAR1");
+    assert_eq!(&std::fs::read(&file).unwrap()[..4], b"PAR1");
+    let all = "select *, cast(miou as int) as whole, cast('2020-01-02' as date) as day from score";
+    stdout(&run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), all]));
+    let cells = "select image_id, splits, labels, mask, width > 100 as wide from dataset";
+    stdout(&run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), cells]));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file).unwrap()).unwrap();
+    let rows: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 2 * IMAGES as usize);
+    let labels = rows[0]["labels"].as_list::<i32>().value(0);
+    assert_eq!(labels.as_primitive::<UInt8Type>().values(), &[1, 2]);
+    assert_eq!(rows[0]["splits"].as_list::<i32>().value(0).as_string::<i32>().value(1), "train_aug");
+    assert!(
+        rows[0]["mask"].as_binary::<i32>().value(0).starts_with(b"\x89PNG") && rows[0]["wide"].as_boolean().value(0)
+    );
     assert_eq!(run("query", dir.path(), &["--format", "parquet", sql]).status.code(), Some(78), "Parquet needs a file");
 
     let cells = json(dir.path(), "select image_id, splits, labels, mask from dataset order by image_id limit 1");

@@ -84,28 +84,29 @@ impl AnonymousScan for Scan {
         let wanted: Vec<PlSmallStr> =
             args.with_columns.map_or_else(|| args.schema.iter_names_cloned().collect(), |names| names.to_vec());
         let read: Vec<PlSmallStr> = wanted.iter().cloned().chain(predicate.iter().flat_map(leaves)).collect();
+        let chosen = |frame: DataFrame| match &predicate {
+            Some(predicate) => frame.lazy().filter(predicate.clone()).collect()?.select(wanted.iter().cloned()),
+            None => frame.select(wanted.iter().cloned()),
+        };
+        // A limit is one of rows before the predicate.
+        let early = predicate.as_ref().filter(|_| args.n_rows.is_none());
         let mut all: Option<DataFrame> = None;
-        for source in &self.sources {
-            for frame in self.frames(source, &read, predicate.as_ref()) {
-                let mut frame = frame?;
-                if let Some(predicate) = &predicate {
-                    frame = frame.lazy().filter(predicate.clone()).collect()?;
-                }
-                let frame = frame.select(wanted.iter().cloned())?;
+        'sources: for source in &self.sources {
+            for frame in self.frames(source, &read, early) {
+                let frame = if args.n_rows.is_none() { chosen(frame?)? } else { frame? };
                 match &mut all {
                     Some(all) => drop(all.vstack_mut(&frame)?),
                     None => all = Some(frame),
                 }
-                if let (Some(all), Some(rows), None) = (&all, args.n_rows, &predicate)
-                    && all.height() >= rows
-                {
-                    return Ok(all.head(Some(rows)));
+                if args.n_rows.is_some_and(|rows| all.as_ref().is_some_and(|all| all.height() >= rows)) {
+                    break 'sources;
                 }
             }
         }
-        match all {
-            Some(all) => Ok(all),
-            None => DataFrame::empty_with_schema(&args.schema).select(wanted),
+        match (all, args.n_rows) {
+            (Some(all), Some(rows)) => chosen(all.head(Some(rows))),
+            (Some(all), None) => Ok(all),
+            (None, _) => DataFrame::empty_with_schema(&args.schema).select(wanted.iter().cloned()),
         }
     }
 }
