@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! codec        JPEG and PNG bytes <-> Rgb, Mask (palette indices); strict
-//! voc          a data set in VOC's layout -> records, or one error that lists every fault
+//! import       a data set as users have it -> records, or one error that lists every fault
 //! shapes       the embedded data set, drawn in that same layout
 //! weights      files of weights of every format that users have
 //! random       randomness from (seed, epoch, stream); the order of an epoch
@@ -19,8 +19,8 @@
 //! ```
 
 pub mod codec;
+pub mod import;
 pub mod shapes;
-pub mod voc;
 
 pub mod weights;
 

@@ -1,0 +1,161 @@
+//! VOC's image lists: `ID`, or `/JPEGImages/ID.jpg /SegmentationClassAug/ID.png`, one image a line; or, in place of a
+//! list, a folder whose every picture is meant.
+
+use std::collections::BTreeMap;
+
+use artifact::ImageId;
+
+use super::fault::{Fault, quoted, take};
+use super::listing::{Labels, Listed, Listing, MaskSource, id_of_file, inside_root, only, picture};
+use super::tree::{Tree, is_picture, name, split_ending};
+use super::{Source, read_file, text};
+
+/// One line of a list.
+struct Line {
+    id: ImageId,
+    image: String,
+    mask: MaskSource,
+}
+
+/// All lists together.
+pub(super) fn read(source: &Source, tree: &Tree) -> Listing {
+    let mut listing = Listing::default();
+    for (split, list) in &source.splits {
+        let labels = if source.unlabelled.contains(split) { Labels::Unknown } else { Labels::Annotation };
+        if source.root.join(list).is_dir() {
+            read_folder(tree, split, list, &labels, &mut listing);
+        } else {
+            read_list(source, tree, split, list, &labels, &mut listing);
+        }
+    }
+    listing
+}
+
+/// Every picture of a folder, as Roboflow keeps each split.
+fn read_folder(tree: &Tree, split: &str, folder: &str, labels: &Labels, listing: &mut Listing) {
+    let inside = format!("{}/", folder.trim_matches('/'));
+    let pictures: Vec<&str> = tree.pictures().filter(|file| inside == "./" || file.starts_with(&inside)).collect();
+    if pictures.is_empty() {
+        listing.faults.push(Fault::new(folder, "no picture in this folder; give a folder of pictures or a list"));
+    }
+    for image in pictures {
+        let listed = Listed {
+            splits: vec![split.to_owned()],
+            image: image.to_owned(),
+            labels: labels.clone(),
+            mask: MaskSource::Usual,
+        };
+        let added = id_of_file(image).and_then(|id| listing.add(split, id, listed));
+        let _ = take(&mut listing.faults, added.map_err(|reason| Fault::new(image, reason)));
+    }
+}
+
+fn read_list(source: &Source, tree: &Tree, split: &str, list: &str, labels: &Labels, listing: &mut Listing) {
+    let found = find_list(tree, list);
+    let bytes = found.and_then(|found| read_file(&source.root, &found));
+    let Some(bytes) = take(&mut listing.faults, bytes) else { return };
+    let Some(text) = text::decode(&bytes) else {
+        listing.faults.push(Fault::new(list, "not UTF-8 or UTF-16 text; give a list of image ids"));
+        return;
+    };
+    let mut seen: BTreeMap<ImageId, usize> = BTreeMap::new();
+    let (mut any, mut elsewhere) = (false, 0);
+    for (number, text) in (1..).zip(text.lines().map(str::trim)).filter(|(_, text)| !text.is_empty()) {
+        any = true;
+        let fault = |reason: String| Fault::new(format!("{list}:{number}"), reason);
+        let Some(line) = take(&mut listing.faults, parse(tree, text).map_err(fault)) else { continue };
+        if let Some(first) = seen.insert(line.id.clone(), number) {
+            listing.faults.push(fault(format!("'{}' stands already at line {first}; remove one of them", line.id)));
+            continue;
+        }
+        elsewhere += usize::from(text.starts_with('/') && !is_below(text, &line.image));
+        let Line { id, image, mask } = line;
+        let listed = Listed { splits: vec![split.to_owned()], image, labels: labels.clone(), mask };
+        let added = listing.add(split, id, listed);
+        let _ = take(&mut listing.faults, added.map_err(fault));
+    }
+    if !any {
+        listing.faults.push(Fault::new(list, "an empty list; give one image id a line"));
+    }
+    if elsewhere > 0 {
+        listing.notes.push(format!(
+            "{list}: {elsewhere} absolute paths were read by their ends, below {}",
+            source.root.display()
+        ));
+    }
+}
+
+/// Is `/JPEGImages/a.jpg` this file below the root?
+fn is_below(text: &str, image: &str) -> bool {
+    text.trim_start_matches('/').starts_with(image)
+}
+
+/// A list may be written in another case; one that is missing is told with those that are there.
+fn find_list(tree: &Tree, list: &str) -> Result<String, Fault> {
+    let fault = |reason: String| Fault::new(list, reason);
+    let path = inside_root(list).map_err(fault)?;
+    if let Some(found) = only(&tree.file(&path), list).map_err(fault)? {
+        return Ok(found.to_owned());
+    }
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let is_list = |name: &&str| split_ending(name).1.is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    let mut there: Vec<&str> = tree.names_in(folder).into_iter().filter(is_list).collect();
+    there.truncate(8);
+    Err(fault(if there.is_empty() {
+        "missing; add the list or correct its name".to_owned()
+    } else {
+        format!("missing; beside it there is {}: name it in splits, or make this list", there.join(", "))
+    }))
+}
+
+/// What a line means. A name may hold spaces, so that every way to read the line is tried: those that lead to files
+/// count.
+fn parse(tree: &Tree, line: &str) -> Result<Line, String> {
+    let mut ways = vec![];
+    if let Some(image) = picture(tree, line)? {
+        ways.push((image, MaskSource::Usual));
+    }
+    for (at, _) in line.char_indices().filter(|(_, c)| c.is_whitespace()) {
+        let (left, right) = (line[..at].trim_end(), line[at..].trim_start());
+        if left.is_empty() || line[at..].chars().nth(1).is_some_and(char::is_whitespace) || !is_png(right) {
+            continue;
+        }
+        if let Some(image) = picture(tree, left)? {
+            let mask = inside_root(right)?;
+            let found = only(&tree.file(&mask), right)?.or(only(&tree.at_end_of(&mask), right)?);
+            ways.push((image, MaskSource::File(found.unwrap_or(&mask).to_owned())));
+        }
+    }
+    match ways.as_slice() {
+        [(image, mask)] => Ok(Line { id: id_of_file(image)?, image: (*image).to_owned(), mask: mask.clone() }),
+        [] => Err(nowhere(tree, line)),
+        several => {
+            let pictures: Vec<_> = several.iter().map(|(image, _)| *image).collect();
+            Err(format!("{} can mean the picture {}; rename one of them", quoted(line), pictures.join(" or ")))
+        }
+    }
+}
+
+fn is_png(path: &str) -> bool {
+    split_ending(path).1.is_some_and(|ending| ending.eq_ignore_ascii_case("png"))
+}
+
+/// Why no picture is meant by a line.
+fn nowhere(tree: &Tree, line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    if let [_, "1" | "-1" | "0"] = words.as_slice() {
+        return "a list of one class (as in ImageSets/Main); give a list of bare ids".to_owned();
+    }
+    let (image, mask) = match words.as_slice() {
+        [image, mask] if is_png(mask) => (*image, true),
+        _ => (line, false),
+    };
+    let path = image.replace('\\', "/");
+    let stem = if is_picture(&path) { split_ending(name(&path)).0 } else { name(&path) };
+    if let Some(other) = tree.unreadable_picture(stem) {
+        return format!("{other} is neither a JPEG nor a PNG; convert it to one of them");
+    }
+    let image = quoted(image);
+    let spaces = if words.len() > 1 && !mask { "; a line is 'ID' or 'IMAGE MASK'" } else { "" };
+    format!("no picture is called {image}: missing; add the file or take its image out of the list{spaces}")
+}
