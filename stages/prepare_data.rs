@@ -156,24 +156,9 @@ impl Stage for PrepareData {
 /// What the embedded data set is in VOC's terms.
 fn embedded(root: PathBuf, config: &ShapesConfig) -> import::Source {
     let list = |split: &str| (split.to_owned(), format!("ImageSets/Segmentation/{split}.txt"));
-    import::Source {
-        layout: Layout::Voc,
-        root,
-        classes: shapes::CLASSES.map(str::to_owned).into(),
-        splits: ["train", "val"]
-            .into_iter()
-            .chain((config.images_closeup > 0).then_some("closeup"))
-            .map(list)
-            .collect(),
-        unlabelled: vec![],
-        masks: Some("SegmentationClass".into()),
-        mask_classes: None,
-        mask_colours: BTreeMap::new(),
-        mask_check: MaskCheck::Refuse,
-        unknown_classes: Unknown::Refuse,
-        without_annotation: WithoutAnnotation::Refuse,
-        orientation: OrientationRule::Upright,
-    }
+    let splits = ["train", "val"].into_iter().chain((config.images_closeup > 0).then_some("closeup")).map(list);
+    let classes = shapes::CLASSES.map(str::to_owned).into();
+    import::Source { masks: Some("SegmentationClass".into()), ..import::Source::voc(root, classes, splits.collect()) }
 }
 
 fn main() -> ExitCode {

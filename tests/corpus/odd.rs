@@ -75,22 +75,24 @@ fn foreign_pictures_have_the_colours_that_others_see() {
 }
 
 #[test]
-fn a_picture_is_as_stored_whatever_its_orientation_tag_says() {
+fn a_picture_is_turned_as_its_orientation_tag_says() {
     let mut voc = Voc::new(0);
     voc.image("turned", &foreign("restart_exif.jpg"), &["cat"]);
     voc.list("train", &["turned"]);
-    // As a viewer shows it: turned by a quarter.
     voc.mask("turned", &encode_mask(&mask([SIZE[1], SIZE[0]], &[0, 1])));
-    refused(&voc, &["SegmentationClass/turned.png", "24 x 40", "40 x 24", "orientation"]);
+    assert_eq!(rows(&voc, &[])[0].width as usize, SIZE[0]);
     voc.mask("turned", &encode_mask(&mask(SIZE, &[0, 1])));
-    assert_eq!(rows(&voc, &[])[0].width as usize, SIZE[1]);
+    assert_eq!(rows(&voc, &[])[0].width as usize, SIZE[0]);
+    assert_eq!(rows(&voc, &["data.orientation=stored"])[0].width as usize, SIZE[1]);
+    voc.mask("turned", &encode_mask(&mask([SIZE[0], SIZE[1] + 1], &[0, 1])));
+    refused(&voc, &["SegmentationClass/turned.png", "41 x 24", "its image 24 x 40"]);
 }
 
 #[test]
 fn masks_that_are_none() {
     for (bytes, words) in [
-        (encode_png(&picture(SIZE)), ["RGB mask", "palette"]),
-        (foreign("alpha.png"), ["RGB mask", "palette"]),
+        (encode_png(&picture(SIZE)), ["RGB mask", "256 colours"]),
+        (foreign("alpha.png"), ["RGB mask", "256 colours"]),
         (foreign("grey16.png"), ["16 bits", "8-bit palette PNG"]),
         (encode_jpeg(&picture(SIZE), 90), ["no whole PNG", "fetch the file again"]),
         (encode_mask(&mask(SIZE, &[0, 4])), ["index 4", "only 3 classes"]),
@@ -133,13 +135,12 @@ fn lists_that_are_refused() {
         (b"\xef\xbb\xbf\r\n \r\n", ["an empty list", "one image id a line"]),
         (b"whole_0\nwhole_1\nwhole_0\n", ["train.txt:3", "'whole_0' stands already at line 1"]),
         (b"whole_0\n/JPEGImages/whole_0.jpg\n", ["train.txt:2", "'whole_0' stands already at line 1"]),
-        (&utf16, ["not UTF-8 text", "list of image ids"]),
-        (b"caf\xe9\n", ["not UTF-8 text", "list of image ids"]),
-        (b"my photo\n", ["'photo' of 'my photo' is no PNG mask", "no spaces"]),
-        (b"my own photo\n", ["more than two columns", "names without spaces"]),
-        (b"../whole_0\n", ["train.txt:1", "no image id"]),
-        (b"absent\n", ["JPEGImages/absent.jpg: missing", "take its image out of the list"]),
-        (b"\x1b[31mred\n", ["train.txt:1: '\\u{1b}[31mred' is no image id", "letters"]),
+        (&utf16[..9], ["not UTF-8 or UTF-16 text", "list of image ids"]),
+        (b"caf\xe9\n", ["not UTF-8 or UTF-16 text", "list of image ids"]),
+        (b"my photo\n", ["train.txt:1: no picture is called 'my photo'", "'IMAGE MASK'"]),
+        (b"../whole_0\n", ["train.txt:1", "without '..'"]),
+        (b"absent\n", ["train.txt:1: no picture is called 'absent': missing", "take its image out of the list"]),
+        (b"\x1b[31mred\n", ["train.txt:1: '\\u{1b}[31mred' is no path", "give one"]),
     ] {
         let mut voc = Voc::new(1);
         voc.list_bytes("train", list);
@@ -148,7 +149,7 @@ fn lists_that_are_refused() {
     // A megabyte of one name is not said back.
     let mut voc = Voc::new(1);
     voc.list_bytes("train", "x".repeat(1 << 20).as_bytes());
-    refused(&voc, &["is no image id"]);
+    refused(&voc, &["no picture is called", "…'"]);
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn annotations_that_are_refused() {
     }
     let voc = Voc::new(2);
     voc.write("Annotations/whole_1.xml", b"<annotation><object><name>caf\xe9</name></object></annotation>");
-    refused(&voc, &["Annotations/whole_1.xml: not UTF-8 text"]);
+    refused(&voc, &["Annotations/whole_1.xml: not UTF-8 text", "its encoding"]);
 }
 
 #[test]

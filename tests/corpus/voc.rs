@@ -82,6 +82,8 @@ impl Voc {
             format!("data.splits={{{}}}", splits.join(", ")),
             "data.masks=SegmentationClass".to_owned(),
             "data.unknown_classes=refuse".to_owned(),
+            // Masks here are of any class, whatever their images show.
+            "data.mask_check=warn".to_owned(),
         ]
     }
 

@@ -1,6 +1,8 @@
 //! Decoding is strict; masks are indices.
 
-use data::codec::{Mask, Rgb, decode_image, decode_mask, encode_jpeg, encode_mask, encode_png, voc_palette};
+use data::codec::{
+    Mask, Paint, Rgb, decode_image, decode_mask, decode_painted, encode_jpeg, encode_mask, encode_png, voc_palette,
+};
 
 pub(crate) fn gradient(height: usize, width: usize) -> Rgb {
     let value = |i: usize| ((i / 3 % width) * 7 + (i / 3 / width) * 3 + (i % 3) * 40) as u8;
@@ -51,8 +53,10 @@ fn grey_and_sixteen_bit_become_rgb() {
 fn a_picture_cut_anywhere_is_refused() {
     let jpeg = encode_jpeg(&gradient(40, 56), 90);
     let png = encode_png(&gradient(40, 56));
-    for whole in [jpeg, png] {
-        for keep in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() - 2, whole.len() - 1]) {
+    // The last two bytes of a JPEG end it, and are no part of the picture.
+    for (whole, end) in [(jpeg, 2), (png, 0)] {
+        let length = whole.len() - end;
+        for keep in (0..length).step_by(length / 40).chain((1..20).map(|less| length - less)) {
             assert!(decode_image(&whole[..keep]).is_err(), "{keep} of {} bytes were accepted", whole.len());
         }
     }
@@ -104,9 +108,15 @@ fn masks_are_indices_at_every_depth() {
 }
 
 #[test]
-fn an_rgb_mask_is_refused_with_the_way_out() {
-    let reason = decode_mask(&encode_png(&gradient(2, 2))).unwrap_err().to_string();
-    assert!(reason.contains("palette indices only"), "{reason}");
+fn the_classes_of_an_rgb_mask_are_told_by_colours_alone() {
+    let mask = encode_png(&Rgb { height: 1, width: 3, pixels: vec![9, 9, 9, 0, 128, 0, 9, 9, 9] });
+    assert!(decode_mask(&mask).unwrap_err().to_string().starts_with("an RGB mask"));
+    let painted = decode_painted(&mask).unwrap();
+    assert_eq!((painted.paint, &painted.colours[..]), (Paint::Colour, &[[9; 3], [0, 128, 0]][..]));
+    assert_eq!(painted.numbers.classes, [0, 1, 0]);
+    let pixels = (0..300_u16).flat_map(|at| [at as u8, (at >> 8) as u8, 0]).collect();
+    let photograph = decode_painted(&encode_png(&Rgb { height: 1, width: 300, pixels })).unwrap_err().to_string();
+    assert!(photograph.contains("more than 256 colours"), "{photograph}");
 }
 
 #[test]
@@ -117,4 +127,27 @@ fn the_palette_is_vocs() {
     assert_eq!(palette[15], [192, 128, 128]); // person
     assert_eq!(palette[20], [0, 64, 128]); // tvmonitor
     assert_eq!(palette[255], [224, 224, 192]);
+}
+
+#[test]
+fn bytes_between_the_segments_of_a_jpeg_are_passed_over() {
+    let jpeg = encode_jpeg(&gradient(24, 40), 90);
+    let plain = decode_image(&jpeg).unwrap();
+    let end = jpeg.len() - 2;
+    let with = |at: usize, junk: &[u8]| [&jpeg[..at], junk, &jpeg[at..]].concat();
+    let tables = 2 + 2 + usize::from(u16::from_be_bytes([jpeg[4], jpeg[5]]));
+    for (name, bytes) in [
+        ("zeros before the tables", with(tables, &[0, 0])),
+        ("other bytes before the tables", with(tables, b"abc")),
+        ("fill bytes", with(2, &[0xff; 3])),
+        ("a marker that nobody knows", with(2, &[0xff, 0x35, 0, 6, 1, 2, 3, 4])),
+        ("zeros before the end", with(end, &[0; 258])),
+        ("a byte before the end", with(end, &[0x7f])),
+        ("bytes after the end", [&jpeg[..], &[1, 2, 3]].concat()),
+        ("a second picture", [&jpeg[..], &jpeg[..]].concat()),
+        ("no end", jpeg[..end].to_vec()),
+        ("half an end", jpeg[..=end].to_vec()),
+    ] {
+        assert_eq!(decode_image(&bytes).unwrap(), plain, "{name}");
+    }
 }

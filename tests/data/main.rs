@@ -1,7 +1,8 @@
 //! The data floor: what is accepted, what is refused and how, and that the same arguments give the same bytes.
 
 mod augment;
+mod cases;
 mod codec;
+mod import;
 mod loader;
 mod shapes;
-mod voc;

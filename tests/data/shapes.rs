@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use data::{
     codec::decode_mask,
     shapes::{CLASSES, ShapesConfig, write_voc_layout},
-    voc::{self, Unknown, VocSource},
+    import::{self, Source},
 };
 
 const SMALL: ShapesConfig =
@@ -38,16 +38,10 @@ fn it_is_a_voc_data_set() {
     let directory = tempfile::tempdir().unwrap();
     write_voc_layout(directory.path(), &SMALL).unwrap();
     let split = |name: &str| (name.to_owned(), format!("ImageSets/Segmentation/{name}.txt"));
-    let source = VocSource {
-        root: directory.path().to_owned(),
-        classes: CLASSES.map(String::from).to_vec(),
-        splits: [split("train"), split("val"), split("closeup")].into(),
-        unlabelled: vec![],
-        masks: Some("SegmentationClass".into()),
-        mask_classes: None,
-        unknown_classes: Unknown::Refuse,
-    };
-    let records = voc::read(&source, &|_, _| {}).unwrap();
+    let splits = [split("train"), split("val"), split("closeup")].into();
+    let source = Source::voc(directory.path().to_owned(), CLASSES.map(String::from).to_vec(), splits);
+    let source = Source { masks: Some("SegmentationClass".into()), ..source };
+    let records = import::read(&source, &|_, _| {}).unwrap().records;
     assert_eq!(records.len(), 40);
     assert_eq!(records.iter().filter(|r| r.splits == ["train"]).count(), 24);
     for closeup in records.iter().filter(|r| r.splits == ["closeup"]) {

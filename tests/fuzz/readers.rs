@@ -9,7 +9,7 @@ use artifact::{Artifact, Error, Manifest};
 use tempfile::TempDir;
 
 use data::codec::{decode_image, decode_mask};
-use data::voc::{self, Unknown, VocSource};
+use data::import::{self, Imported, Source, Unknown};
 use crate::seeds;
 use data::weights::Weights;
 
@@ -75,23 +75,17 @@ fn mask(_: &Path, bytes: &[u8]) {
     }
 }
 
-fn source(root: &Path, unknown_classes: Unknown) -> VocSource {
-    VocSource {
-        root: root.to_owned(),
-        classes: ["cat", "dog", "sheep"].map(String::from).to_vec(),
-        splits: BTreeMap::from([("train".to_owned(), "train.txt".to_owned())]),
-        unlabelled: vec![],
-        masks: None,
-        mask_classes: None,
-        unknown_classes,
-    }
+fn source(root: &Path, unknown_classes: Unknown) -> Source {
+    let splits = BTreeMap::from([("train".to_owned(), "train.txt".to_owned())]);
+    let classes = ["cat", "dog", "sheep"].map(String::from).to_vec();
+    Source { unknown_classes, ..Source::voc(root.to_owned(), classes, splits) }
 }
 
 fn annotation(root: &Path, bytes: &[u8]) {
     fs::write(root.join("Annotations/a.xml"), bytes).expect("a temporary file");
     for unknown in [Unknown::Refuse, Unknown::Ignore] {
-        match voc::read(&source(root, unknown), &|_, _| {}) {
-            Ok(records) => assert!(records[0].labels.iter().all(|class| (1..=3).contains(&class.0))),
+        match import::read(&source(root, unknown), &|_, _| {}) {
+            Ok(Imported { records, .. }) => assert!(records[0].labels.iter().all(|class| (1..=3).contains(&class.0))),
             Err(error) => refused(&error),
         }
     }
@@ -99,8 +93,8 @@ fn annotation(root: &Path, bytes: &[u8]) {
 
 fn list(root: &Path, bytes: &[u8]) {
     fs::write(root.join("train.txt"), bytes).expect("a temporary file");
-    match voc::read(&source(root, Unknown::Refuse), &|_, _| {}) {
-        Ok(records) => assert!(!records.is_empty()),
+    match import::read(&source(root, Unknown::Refuse), &|_, _| {}) {
+        Ok(Imported { records, .. }) => assert!(!records.is_empty()),
         Err(error) => refused(&error),
     }
 }

@@ -106,8 +106,8 @@ pub(super) fn only<'a>(found: &[&'a str], wanted: &str) -> Result<Option<&'a str
     }
 }
 
-/// The picture that a list means by `text`, a name or path with or without ending; none if there is no such file. A bare
-/// name lies where VOC keeps its images, or anywhere if it is the only one.
+/// The picture below the root that a list means by `text`, a name or path with or without ending; none if there is no
+/// such file. A bare name lies where VOC keeps its images, or anywhere if it is the only one.
 pub(super) fn picture<'t>(tree: &'t Tree, text: &str) -> Result<Option<&'t str>, String> {
     let path = inside_root(text)?;
     let usual = format!("JPEGImages/{path}");
@@ -115,7 +115,7 @@ pub(super) fn picture<'t>(tree: &'t Tree, text: &str) -> Result<Option<&'t str>,
     let there = |found: Vec<&'t str>| Some(found).filter(|found| !found.is_empty());
     let as_file = || {
         let here = if bare { there(tree.file(&usual)) } else { None };
-        here.or_else(|| there(tree.file(&path))).or_else(|| there(tree.at_end_of(&path)))
+        here.or_else(|| there(tree.file(&path)))
     };
     let as_name = || {
         let anywhere = || if bare { there(tree.pictures_called(&path)) } else { None };
@@ -123,4 +123,10 @@ pub(super) fn picture<'t>(tree: &'t Tree, text: &str) -> Result<Option<&'t str>,
     };
     let found = if is_picture(&path) { as_file().or_else(as_name) } else { as_name() };
     only(&found.unwrap_or_default(), text)
+}
+
+/// The picture that a path of another machine means by its end.
+pub(super) fn picture_elsewhere<'t>(tree: &'t Tree, text: &str) -> Result<Option<&'t str>, String> {
+    let path = inside_root(text)?;
+    if is_picture(&path) { only(&tree.at_end_of(&path), text) } else { Ok(None) }
 }

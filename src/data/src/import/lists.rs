@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use artifact::ImageId;
 
 use super::fault::{Fault, quoted, take};
-use super::listing::{Labels, Listed, Listing, MaskSource, id_of_file, inside_root, only, picture};
+use super::listing::{Labels, Listed, Listing, MaskSource, id_of_file, inside_root, only, picture, picture_elsewhere};
 use super::tree::{Tree, is_picture, name, split_ending};
 use super::{Source, read_file, text};
 
@@ -120,11 +120,14 @@ fn parse(tree: &Tree, line: &str) -> Result<Line, String> {
         if left.is_empty() || line[at..].chars().nth(1).is_some_and(char::is_whitespace) || !is_png(right) {
             continue;
         }
-        if let Some(image) = picture(tree, left)? {
+        if let Some(image) = picture(tree, left)?.or(picture_elsewhere(tree, left)?) {
             let mask = inside_root(right)?;
             let found = only(&tree.file(&mask), right)?.or(only(&tree.at_end_of(&mask), right)?);
             ways.push((image, MaskSource::File(found.unwrap_or(&mask).to_owned())));
         }
+    }
+    if let (true, Some(image)) = (ways.is_empty(), picture_elsewhere(tree, line)?) {
+        ways.push((image, MaskSource::Usual));
     }
     match ways.as_slice() {
         [(image, mask)] => Ok(Line { id: id_of_file(image)?, image: (*image).to_owned(), mask: mask.clone() }),

@@ -89,6 +89,9 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
         Layout::Voc => lists::read(&source, &tree),
     };
     notes.splice(0..0, moved);
+    if let Some(masks) = source.masks.as_ref().filter(|masks| !tree.has_folder(masks)) {
+        faults.push(Fault::new(masks, "no such directory of masks; correct its name or leave masks out"));
+    }
     let (done, total) = (AtomicUsize::new(0), images.len());
     let opened: Vec<Result<Opened, Vec<Fault>>> = images
         .into_par_iter()
@@ -105,14 +108,12 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
             Err(of_image) => faults.extend(of_image),
         }
     }
-    let turned = upright::decide(&mut images, &mut faults);
-    let painted = paint::decide(&source, &tree, &images, &mut faults);
-    notes.extend(turned.into_iter().chain(painted.notes.iter().cloned()));
-    let read: Vec<Result<Record, Fault>> =
-        images.par_iter().map(|opened| picture::finish(opened, &painted)).collect();
+    notes.extend(upright::decide(&mut images, &mut faults));
     let mut records = Vec::with_capacity(total);
-    for outcome in read {
-        records.extend(fault::take(&mut faults, outcome));
+    if let Some(painted) = fault::take(&mut faults, paint::decide(&source, &tree, &images)) {
+        let read: Vec<_> = images.par_iter().map(|opened| picture::finish(opened, &painted)).collect();
+        records.extend(read.into_iter().filter_map(|outcome| fault::take(&mut faults, outcome)));
+        notes.extend(painted.notes);
     }
     if faults.is_empty() {
         compare::check(&source, &images, &records, &mut faults, &mut notes);

@@ -56,11 +56,8 @@ struct Colours {
 }
 
 /// Decides how masks of each kind are read.
-pub(super) fn decide(source: &Source, tree: &Tree, images: &[Opened], faults: &mut Vec<Fault>) -> Paints {
-    let colours = colours(source, tree).unwrap_or_else(|fault| {
-        faults.push(fault);
-        voc_colours(source)
-    });
+pub(super) fn decide(source: &Source, tree: &Tree, images: &[Opened]) -> Result<Paints, Fault> {
+    let colours = colours(source, tree)?;
     let indices = (0..=255).map(|index| meaning_of_index(source, index)).collect();
     let mut paints = Paints { readings: vec![], indices, colours, notes: vec![] };
     for paint in [Paint::Palette, Paint::Grey, Paint::Colour] {
@@ -75,7 +72,7 @@ pub(super) fn decide(source: &Source, tree: &Tree, images: &[Opened], faults: &m
             paints.notes.extend(note);
         }
     }
-    paints
+    Ok(paints)
 }
 
 impl Paints {

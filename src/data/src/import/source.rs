@@ -105,6 +105,24 @@ pub(super) fn is_void(name: &str) -> bool {
 }
 
 impl Source {
+    /// A data set in VOC's layout, without masks; struct update adds the rest.
+    pub fn voc(root: PathBuf, classes: Vec<String>, splits: BTreeMap<String, String>) -> Self {
+        Self {
+            layout: Layout::Voc,
+            root,
+            classes,
+            splits,
+            unlabelled: vec![],
+            masks: None,
+            mask_classes: None,
+            mask_colours: BTreeMap::new(),
+            mask_check: MaskCheck::Refuse,
+            unknown_classes: Unknown::Refuse,
+            without_annotation: WithoutAnnotation::Refuse,
+            orientation: OrientationRule::Upright,
+        }
+    }
+
     /// The classes that the masks' indices from 1 mean.
     pub(super) fn classes_of_masks(&self) -> &[String] {
         self.mask_classes.as_ref().unwrap_or(&self.classes)

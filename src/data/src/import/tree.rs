@@ -55,6 +55,12 @@ impl Tree {
         Self { files, ..this }
     }
 
+    /// Does any file lie in this folder?
+    pub(super) fn has_folder(&self, folder: &str) -> bool {
+        let folder = format!("{}/", fold(folder.trim_matches('/')));
+        self.by_path.keys().any(|path| path.starts_with(&folder))
+    }
+
     /// Every file.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(String::as_str)
