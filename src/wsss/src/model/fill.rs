@@ -9,7 +9,7 @@ use data::weights::{Stored, Weights, shown};
 use tch::{Tensor, nn};
 
 /// How the names begin of heads of published classifiers, which no network here has.
-pub const FOREIGN_HEADS: [&str; 4] = ["classifier.", "fc.", "fc8.", "linear1000"];
+pub const FOREIGN_HEADS: [&str; 5] = ["classifier.", "fc.", "_fc.", "fc8.", "linear1000"];
 
 /// How many names a report lists before it counts the rest.
 const NAMES_SHOWN: usize = 5;

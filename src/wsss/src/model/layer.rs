@@ -7,10 +7,30 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Mode, Norm};
 
-/// What `PyTorch` adds to a variance before its root.
-const BATCH_NORM_EPS: f64 = 1e-5;
-/// Weight of the newest batch in the running statistics, as in `PyTorch`.
-const BATCH_NORM_MOMENTUM: f64 = 0.1;
+/// The constants of batch normalisation.
+#[derive(Clone, Copy, Debug)]
+pub struct NormConstants {
+    /// What is added to a variance before its root.
+    pub eps: f64,
+    /// Weight of the newest batch in the running statistics.
+    pub momentum: f64,
+}
+
+impl NormConstants {
+    /// What `PyTorch` takes unless it is told otherwise.
+    pub const PYTORCH: Self = Self { eps: 1e-5, momentum: 0.1 };
+    /// What Google's networks of mobile size were trained with.
+    pub const TENSORFLOW: Self = Self { eps: 1e-3, momentum: 0.01 };
+}
+
+/// Where a convolution puts the zeros around its map. With stride 1 the two are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// As many at every side, whatever the map's size: `PyTorch`'s networks.
+    Centred,
+    /// As few as give ceil(side / stride) cells, and of an odd number one more at the far side: TensorFlow's `SAME`.
+    Same,
+}
 
 /// The initial weights of convolutions followed by `ReLU`: keeps the variance of gradients.
 pub const KAIMING_FAN_OUT: Init = Init::Kaiming {
@@ -25,7 +45,7 @@ pub fn xavier_uniform(from: i64, to: i64, gain: f64) -> Init {
     Init::Uniform { lo: -bound, up: bound }
 }
 
-/// A convolution to be created; `dilation` is the padding too when the kernel is 3x3.
+/// A convolution to be created, of an odd kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvSpec {
     pub from: i64,
@@ -34,6 +54,7 @@ pub struct ConvSpec {
     pub stride: i64,
     pub dilation: i64,
     pub groups: i64,
+    pub padding: Padding,
     pub norm: Norm,
     pub init: Init,
 }
@@ -41,7 +62,17 @@ pub struct ConvSpec {
 impl ConvSpec {
     /// A trained 1x1 convolution of stride 1.
     pub const fn pointwise(from: i64, to: i64) -> Self {
-        Self { from, to, kernel: 1, stride: 1, dilation: 1, groups: 1, norm: Norm::Train, init: KAIMING_FAN_OUT }
+        Self {
+            from,
+            to,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            groups: 1,
+            padding: Padding::Centred,
+            norm: Norm::Train,
+            init: KAIMING_FAN_OUT,
+        }
     }
 
     /// A trained 3x3 convolution that keeps the size.
@@ -93,16 +124,32 @@ impl Conv {
         if norm.counts_batch(mode) {
             return norm.forward(&self.convolve(x, &self.weight, None, dilation), mode);
         }
-        let scale = &norm.weight / (&norm.running_var + BATCH_NORM_EPS).sqrt(); // [to]
+        let scale = &norm.weight / (&norm.running_var + norm.constants.eps).sqrt(); // [to]
         let shift = &norm.bias - &norm.running_mean * &scale; // [to]
         self.convolve(x, &(&self.weight * scale.reshape([-1, 1, 1, 1])), Some(&shift), dilation)
     }
 
     fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, dilation: i64) -> Tensor {
         let ConvSpec { kernel, stride, groups, .. } = self.spec;
-        let padding = dilation * (kernel / 2);
-        x.conv2d(weight, bias, [stride; 2], [padding; 2], [dilation; 2], groups)
+        let filter =
+            |x: &Tensor, padding: [i64; 2]| x.conv2d(weight, bias, [stride; 2], padding, [dilation; 2], groups);
+        if self.spec.padding == Padding::Centred || stride == 1 {
+            return filter(x, [dilation * (kernel / 2); 2]);
+        }
+        let (_, _, h, w) = x.size4().expect("maps are [B, C, h, w]");
+        let [rows, columns] = [h, w].map(|side| same_padding(side, stride, dilation * (kernel - 1) + 1));
+        if rows % 2 == 0 && columns % 2 == 0 {
+            return filter(x, [rows / 2, columns / 2]);
+        }
+        let around = [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2];
+        filter(&x.constant_pad_nd(around), [0, 0])
     }
+}
+
+/// How many zeros TensorFlow's `SAME` puts around a side, for kernels that reach over `reach` cells.
+fn same_padding(side: i64, stride: i64, reach: i64) -> i64 {
+    let cells = (side + stride - 1) / stride;
+    ((cells - 1) * stride + reach - side).max(0)
 }
 
 /// Batch normalisation.
@@ -113,11 +160,17 @@ pub struct BatchNorm {
     running_mean: Tensor,
     running_var: Tensor,
     norm: Norm,
+    constants: NormConstants,
 }
 
 impl BatchNorm {
-    /// Creates the two parameters and the two buffers below `path`.
+    /// Creates the two parameters and the two buffers below `path`, with `PyTorch`'s constants.
     pub fn new<'a>(path: impl Borrow<nn::Path<'a>>, channels: i64, norm: Norm) -> Self {
+        Self::with(path, channels, norm, NormConstants::PYTORCH)
+    }
+
+    /// As [`BatchNorm::new`], with other constants.
+    pub fn with<'a>(path: impl Borrow<nn::Path<'a>>, channels: i64, norm: Norm, constants: NormConstants) -> Self {
         let path = path.borrow();
         let trained = norm == Norm::Train;
         let options: (Kind, Device) = (Kind::Float, path.device());
@@ -127,6 +180,7 @@ impl BatchNorm {
             running_mean: path.zeros_no_train("running_mean", &[channels]),
             running_var: path.ones_no_train("running_var", &[channels]),
             norm,
+            constants,
         }
     }
 
@@ -142,8 +196,8 @@ impl BatchNorm {
             Some(&self.running_mean),
             Some(&self.running_var),
             self.counts_batch(mode),
-            BATCH_NORM_MOMENTUM,
-            BATCH_NORM_EPS,
+            self.constants.momentum,
+            self.constants.eps,
             true,
         )
     }

@@ -1,4 +1,4 @@
-//! The networks: three backbones at stride 8 with three taps each, and the three nets built on them.
+//! The networks: five backbones at stride 8 with three taps each, and the three nets built on them.
 //!
 //! Reads nothing but, in `fill`, a file of weights; writes nothing. A variable's path in the `VarStore` is its key in
 //! a state dict, so files from elsewhere load by name.
@@ -8,7 +8,9 @@
 //! phases          dilated layers as undilated ones
 //! resnet38        Wu et al., model A1, dilated to stride 8
 //! resnet50        torchvision's, dilated to stride 8
+//! inverted_residual  what the next two share
 //! mobilenet_v2    torchvision's features, dilated to stride 8
+//! efficientnet_lite  EfficientNet-Lite 0 and 2, dilated to stride 8
 //! cam_net         MainNet and SupportNet
 //! pixel_correlation  refines CAMs by the likeness of pixels (SEAM)
 //! affinity_net    semantic features whose distances are affinities
@@ -16,9 +18,11 @@
 //! fill            strict loading: a network's variables from a file of weights
 //! ```
 
+mod inverted_residual;
 mod layer;
 mod phases;
 
+pub mod efficientnet_lite;
 pub mod mobilenet_v2;
 pub mod resnet38;
 pub mod resnet50;
@@ -33,9 +37,12 @@ pub mod fill;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use efficientnet_lite::Variant;
+
 pub use affinity_net::AffinityNet;
 pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
+pub use efficientnet_lite::EfficientNetLite;
 pub use mobilenet_v2::MobileNetV2;
 pub use pixel_correlation::PixelCorrelation;
 pub use resnet38::ResNet38;
@@ -82,17 +89,25 @@ pub enum BackboneName {
     /// For machines without a large GPU.
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
+    /// As small, with better ImageNet weights, which `make weights` fetches: 4 million parameters.
+    #[serde(rename = "efficientnet_lite0")]
+    EfficientNetLite0,
+    /// The next but one of its family: 5 million parameters.
+    #[serde(rename = "efficientnet_lite2")]
+    EfficientNetLite2,
 }
 
 impl BackboneName {
     /// Every backbone.
-    pub const ALL: [Self; 3] = [Self::ResNet38, Self::ResNet50, Self::MobileNetV2];
+    pub const ALL: [Self; 5] =
+        [Self::ResNet38, Self::ResNet50, Self::MobileNetV2, Self::EfficientNetLite0, Self::EfficientNetLite2];
 
     /// The `width` of the real network, for which weights exist.
     pub const fn full_width(self) -> i64 {
         match self {
             Self::ResNet38 | Self::ResNet50 => 64,
-            Self::MobileNetV2 => 32,
+            Self::MobileNetV2 => mobilenet_v2::FULL_WIDTH,
+            Self::EfficientNetLite0 | Self::EfficientNetLite2 => efficientnet_lite::FULL_WIDTH,
         }
     }
 }
@@ -107,6 +122,11 @@ pub struct BackboneConfig {
     pub width: i64,
     /// What batch normalisation does during training.
     pub norm: Norm,
+}
+
+/// `channels` of a network of width `full`, at `width`.
+fn scaled(channels: i64, width: i64, full: i64) -> i64 {
+    ((channels * width + full / 2) / full).max(1)
 }
 
 /// Feature maps of a backbone, all at stride 8.
@@ -129,6 +149,8 @@ pub enum Backbone {
     ResNet50(Box<ResNet50>),
     /// See [`mobilenet_v2`].
     MobileNetV2(Box<MobileNetV2>),
+    /// See [`efficientnet_lite`].
+    EfficientNetLite(Box<EfficientNetLite>),
 }
 
 impl Backbone {
@@ -138,7 +160,13 @@ impl Backbone {
             BackboneName::ResNet38 => Self::ResNet38(Box::new(ResNet38::new(path, config, dropout))),
             BackboneName::ResNet50 => Self::ResNet50(Box::new(ResNet50::new(path, config))),
             BackboneName::MobileNetV2 => Self::MobileNetV2(Box::new(MobileNetV2::new(path, config))),
+            BackboneName::EfficientNetLite0 => Self::lite(path, config, Variant::Lite0),
+            BackboneName::EfficientNetLite2 => Self::lite(path, config, Variant::Lite2),
         }
+    }
+
+    fn lite(path: &nn::Path, config: &BackboneConfig, variant: Variant) -> Self {
+        Self::EfficientNetLite(Box::new(EfficientNetLite::new(path, config, variant)))
     }
 
     /// # Shapes
@@ -148,6 +176,7 @@ impl Backbone {
             Self::ResNet38(net) => net.forward(images, mode),
             Self::ResNet50(net) => net.forward(images, mode),
             Self::MobileNetV2(net) => net.forward(images, mode),
+            Self::EfficientNetLite(net) => net.forward(images, mode),
         }
     }
 
@@ -157,6 +186,7 @@ impl Backbone {
             Self::ResNet38(net) => net.channels(),
             Self::ResNet50(net) => net.channels(),
             Self::MobileNetV2(net) => net.channels(),
+            Self::EfficientNetLite(net) => net.channels(),
         }
     }
 }
