@@ -3,7 +3,8 @@
 //! ```text
 //! device   from the manifest's `cpu` or `cuda:N` to libtorch's
 //! tensor   photographs as tensors, tensors as plain numbers
-//! model    resnet38, resnet50, mobilenet_v2, heads, affinity_net, deeplab; strict loading of weights
+//! model    resnet38, resnet50, mobilenet_v2, efficientnet_lite, heads, affinity_net, deeplab; strict loading of
+//!          weights
 //! method   the paper: cam, rcm, mam, ema, objective, extraction, affinity, random_walk, crf, pseudo_label. Pure.
 //! train    optimiser, schedule, loop, checkpoints
 //! infer    networks at work on many images, CAMs through the CRF

@@ -71,7 +71,8 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Norm {
-    /// Running statistics and a fixed affine, also in [`Mode::Train`]; the stem is fixed too. For pretrained weights.
+    /// Running statistics and a fixed affine, also in [`Mode::Train`]; the stem of the two `ResNet`s is fixed
+    /// too. For pretrained weights.
     Frozen,
     /// Batch statistics and a trained affine. For training from scratch.
     Train,
