@@ -1,4 +1,4 @@
-//! prepare-data: turns a data set in VOC's layout, or the embedded one, into the table `dataset`
+//! prepare-data: turns a data set in VOC's layout, or the embedded one, into the tables `dataset` and `mask`
 //!
 //! Either a data set in VOC's layout, or the embedded `shapes`, which is written in VOC's layout and read the same way.
 
@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::table::DatasetRow;
-use artifact::{ParamError, Result, Row as _};
+use artifact::table::{DatasetRow, MaskRow};
+use artifact::{ParamError, Part, Result, Row as _};
 use data::dataset::CLASSES;
 use data::shapes::{self, ShapesConfig};
-use data::voc::{self, Unknown, VocSource};
+use data::voc::{self, Record, Unknown, VocSource};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Contents, Context, Description, Outcome, Progress, Stage, Unused};
@@ -66,7 +66,7 @@ impl Stage for PrepareData {
     fn description() -> Description {
         let voc = ["root", "classes", "splits", "unlabelled", "masks", "mask_classes", "unknown_classes"];
         Description {
-            writes: Contents::tables([DatasetRow::TABLE]),
+            writes: Contents::tables([DatasetRow::TABLE, MaskRow::TABLE]),
             path_params: vec!["root".into()],
             unused_params: vec![
                 Unused::while_is("source", [Source::Shapes], &voc),
@@ -74,8 +74,8 @@ impl Stage for PrepareData {
             ],
             ..Description::new(
                 "prepare-data",
-                5,
-                "turns a data set in VOC's layout, or the embedded one, into the table `dataset`",
+                6,
+                "turns a data set in VOC's layout, or the embedded one, into the tables `dataset` and `mask`",
             )
         }
     }
@@ -105,15 +105,16 @@ impl Stage for PrepareData {
             [("images", json!(records.len())), ("masks", json!(masks)), ("classes", json!(source.classes.len()))];
         let classes = serde_json::to_string(&source.classes).expect("names are JSON");
         context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into())?;
-        context.work.write_all(records.into_iter().map(|record| DatasetRow {
-            image_id: record.image_id,
-            splits: record.splits,
-            width: record.width,
-            height: record.height,
-            labels: record.labels,
-            image: record.image,
-            mask: record.mask,
-        }))?;
+        context.work.declare::<MaskRow>(1, BTreeMap::new())?;
+        let (mut images, mut masks) = (context.work.writer(Part::WHOLE)?, context.work.writer(Part::WHOLE)?);
+        for Record { image_id, splits, width, height, labels, image, mask } in records {
+            if let Some(mask) = mask {
+                masks.push(MaskRow { image_id: image_id.clone(), mask })?;
+            }
+            images.push(DatasetRow { image_id, splits, width, height, labels, image })?;
+        }
+        images.finish()?;
+        masks.finish()?;
         Ok(Outcome::tables(metrics.map(|(name, value)| (name.to_owned(), value)).into()))
     }
 }
