@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
 use artifact::{Artifact, ParamError, Result, Row as _};
-use data::dataset::{Dataset, Masks, photograph};
+use data::dataset::{Dataset, photograph};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
@@ -103,7 +103,7 @@ impl Stage for ExtractMsinfCam {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let images = dataset.splits(&params.splits)?;
         let trained = context.holder_of(params.net.file())?;
         let config = CamNetConfig {

@@ -1,4 +1,4 @@
-//! prepare-data: turns a data set as users have it, or the embedded one, into the table `dataset`
+//! prepare-data: turns a data set as users have it, or the embedded one, into the tables `dataset` and `mask`
 //!
 //! The embedded `shapes` is written in VOC's layout and read as any other.
 
@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::table::DatasetRow;
-use artifact::{ParamError, Result, Row as _};
+use artifact::table::{DatasetRow, MaskRow};
+use artifact::{ParamError, Part, Result, Row as _};
 use data::dataset::CLASSES;
-use data::import::{self, Imported, Layout, MaskCheck, OrientationRule, Unknown, WithoutAnnotation};
+use data::import::{self, Imported, Layout, MaskCheck, OrientationRule, Record, Unknown, WithoutAnnotation};
 use data::shapes::{self, ShapesConfig};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use stage::{Contents, Context, Description, Outcome, Progress, Stage, Unused};
 
 struct PrepareData;
@@ -87,7 +87,7 @@ impl Stage for PrepareData {
             "orientation",
         ];
         Description {
-            writes: Contents::tables([DatasetRow::TABLE]),
+            writes: Contents::tables([DatasetRow::TABLE, MaskRow::TABLE]),
             path_params: vec!["root".into()],
             unused_params: vec![
                 Unused::while_is("source", [Source::Shapes], &files),
@@ -95,8 +95,8 @@ impl Stage for PrepareData {
             ],
             ..Description::new(
                 "prepare-data",
-                5,
-                "turns a data set as users have it, or the embedded one, into the table `dataset`",
+                6,
+                "turns a data set as users have it, or the embedded one, into the tables `dataset` and `mask`",
             )
         }
     }
@@ -125,32 +125,33 @@ impl Stage for PrepareData {
             eprintln!("{}: {note}", context.name);
             context.log.event("note", &json!({ "note": note }))?;
         }
-        let mut metrics = BTreeMap::from([
-            ("images".to_owned(), json!(records.len())),
-            ("masks".to_owned(), json!(records.iter().filter(|record| record.mask.is_some()).count())),
-            ("classes".to_owned(), json!(source.classes.len())),
-        ]);
-        for record in &records {
-            for split in &record.splits {
-                for (name, counts) in [("images", true), ("masks", record.mask.is_some())] {
-                    let entry = metrics.entry(format!("{name}.{split}")).or_insert_with(|| json!(0));
-                    *entry = json!(entry.as_u64().unwrap_or_default() + u64::from(counts));
-                }
-            }
-        }
+        let metrics = metrics(&records, source.classes.len());
         let classes = serde_json::to_string(&source.classes).expect("names are JSON");
         context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into())?;
-        context.work.write_all(records.into_iter().map(|record| DatasetRow {
-            image_id: record.image_id,
-            splits: record.splits,
-            width: record.width,
-            height: record.height,
-            labels: record.labels,
-            image: record.image,
-            mask: record.mask,
-        }))?;
+        context.work.declare::<MaskRow>(1, BTreeMap::new())?;
+        let (mut images, mut masks) = (context.work.writer(Part::WHOLE)?, context.work.writer(Part::WHOLE)?);
+        for Record { image_id, splits, width, height, labels, image, mask } in records {
+            if let Some(mask) = mask {
+                masks.push(MaskRow { image_id: image_id.clone(), mask })?;
+            }
+            images.push(DatasetRow { image_id, splits, width, height, labels, image })?;
+        }
+        images.finish()?;
+        masks.finish()?;
         Ok(Outcome::tables(metrics))
     }
+}
+
+/// How many images and masks there are, in all and in each split.
+fn metrics(records: &[Record], classes: usize) -> BTreeMap<String, Value> {
+    let mut counts = BTreeMap::from([("classes".to_owned(), classes)]);
+    for record in records {
+        for split in record.splits.iter().map(|split| format!(".{split}")).chain([String::new()]) {
+            *counts.entry(format!("images{split}")).or_default() += 1;
+            *counts.entry(format!("masks{split}")).or_default() += usize::from(record.mask.is_some());
+        }
+    }
+    counts.into_iter().map(|(name, count)| (name, json!(count))).collect()
 }
 
 /// What the embedded data set is in VOC's terms.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use artifact::table::{CamRow, DatasetRow, LabelRow};
 use artifact::{Artifact, ParamError, Result, Row as _};
-use data::dataset::{Dataset, Masks, photograph};
+use data::dataset::{Dataset, photograph};
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -66,7 +66,7 @@ impl Stage for RandomWalk {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         let images = dataset.splits(&params.splits)?;
         let trained = context.holder_of(AFFINITY_NET)?;

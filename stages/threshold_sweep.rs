@@ -1,16 +1,16 @@
 //! threshold-sweep: scores CAMs at every threshold and marks the one that later stages use
 //!
-//! Reads the tables `dataset` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep` and
+//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep` and
 //! `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
 //! split is made on its ground truth; every row, and every table that uses the choice, says so.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use artifact::table::{CamRow, DatasetRow, HistogramRow, SweepRow};
+use artifact::table::{CamRow, DatasetRow, HistogramRow, MaskRow, SweepRow};
 use artifact::{ClassId, Error, ParamError, Result, Row as _};
 use data::confusion::{ConfusionMatrix, SweepHistogram, best};
-use data::dataset::{Dataset, Masks, ground_truth};
+use data::dataset::{Dataset, Masks};
 use data::score_maps::ScoreMaps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl Stage for ThresholdSweep {
 
     fn description() -> Description {
         Description {
-            reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>()],
+            reads: vec![Read::table::<DatasetRow>(), Read::table::<MaskRow>().optional(), Read::table::<CamRow>()],
             writes: Contents::tables([SweepRow::TABLE, HistogramRow::TABLE]),
             ..Description::new(
                 "threshold-sweep",
@@ -85,14 +85,15 @@ impl Stage for ThresholdSweep {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Read)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
+        let masks = Masks::load(context.optional_table::<MaskRow>()?)?;
         let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         // The split that was asked for comes first.
         let mut splits = vec![&params.split];
         if let ChooseOn::Split(split) = &params.choose_on {
             splits.extend((*split != params.split).then_some(split));
         }
-        let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &cams, split));
+        let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &masks, &cams, split));
         let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
         let (index, chosen_on) = match &params.choose_on {
             ChooseOn::Threshold(threshold) => (params.index_of(*threshold)?, None),
@@ -125,7 +126,13 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(context: &Context<Params>, dataset: &Dataset, cams: &ScoreMaps, split: &'a str) -> Result<Self> {
+    fn new(
+        context: &Context<Params>,
+        dataset: &Dataset,
+        masks: &Masks,
+        cams: &ScoreMaps,
+        split: &'a str,
+    ) -> Result<Self> {
         let params = &context.params;
         let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
         let images = dataset.split(split)?;
@@ -135,7 +142,7 @@ impl<'a> Sweep<'a> {
             .par_iter()
             .try_fold(empty, |mut histogram, image| {
                 context.stop.check()?;
-                cams.count(&mut histogram, image, &ground_truth(image)?.classes)?;
+                cams.count(&mut histogram, image, &masks.truth(&image.image_id)?.classes)?;
                 progress.advance(1, String::new);
                 Ok::<_, Error>(histogram)
             })

@@ -12,7 +12,7 @@ use artifact::table::{CamRow, CrfRow, CurveRow, DatasetRow};
 use artifact::{ClassId, ParamError, Result, Row as _, Work};
 use data::augment::{Augmentation, Sample, augment};
 use data::codec::Mask;
-use data::dataset::{Dataset, Masks, photograph};
+use data::dataset::{Dataset, photograph};
 use data::random::Rng;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,7 @@ impl Stage for TrainAffinity {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         let images = dataset.into_split(&context.params.split)?;
         let missing = smooth(context, &cams, &images)?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use artifact::table::{CurveRow, DatasetRow};
 use artifact::{Error, ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
-use data::dataset::{Dataset, Masks, multi_hot, photograph};
+use data::dataset::{Dataset, multi_hot, photograph};
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage, Unused};
@@ -128,7 +128,7 @@ impl Stage for TrainCam {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let classes = dataset.classes.len();
         let images = Arc::new(dataset.into_split(&context.params.split)?);
         let mut learner = CamLearner::new(context, classes)?;

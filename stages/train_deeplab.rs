@@ -9,7 +9,7 @@ use std::sync::Arc;
 use artifact::table::{CurveRow, DatasetRow, LabelRow};
 use artifact::{ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
-use data::dataset::{Dataset, Masks, photograph};
+use data::dataset::{Dataset, photograph};
 use data::labels::labels;
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ impl Stage for TrainDeeplab {
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Skip)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let classes = dataset.classes.len() as i64 + 1;
         let labelled = context.table::<LabelRow>()?;
         let pseudo = labels(labelled)?;

@@ -1,6 +1,6 @@
 //! evaluate: scores CAMs, labels of any stage and DeepLab's predictions against ground truth
 //!
-//! Reads the tables `dataset`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its `needs`
+//! Reads the tables `dataset`, `mask`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its `needs`
 //! hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. CAMs are
 //! scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the stage
 //! that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF.
@@ -18,7 +18,7 @@ mod scoreboard;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use artifact::table::{CamRow, ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, ScoreRow, SweepRow};
+use artifact::table::{CamRow, ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, MaskRow, ScoreRow, SweepRow};
 use artifact::{Artifact, Error, ExperimentPlan, ImageId, ParamError, Result, Row as _};
 use data::codec::Mask;
 use data::confusion::{ConfusionMatrix, SweepHistogram};
@@ -88,6 +88,7 @@ impl Stage for Evaluate {
         Description {
             reads: vec![
                 Read::table::<DatasetRow>(),
+                Read::table::<MaskRow>().optional(),
                 Read::table::<CamRow>().optional(),
                 Read::table::<SweepRow>().optional(),
                 Read::table::<LabelRow>().every(),
@@ -121,13 +122,14 @@ impl Stage for Evaluate {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         keep_used(context)?;
-        let dataset = Dataset::load(context.table::<DatasetRow>()?, Masks::Read)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let cams = context.optional_table::<CamRow>()?.map(ScoreMaps::load_cams).transpose()?;
         let missing = predict(context, &dataset, cams.as_ref())?;
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
-        let mut board = Scoreboard::new(&context.params.experiment, context.params.seed, &dataset);
+        let masks = Masks::load(context.optional_table::<MaskRow>()?)?;
+        let mut board = Scoreboard::new(&context.params.experiment, context.params.seed, &dataset, &masks);
         if let (Some(cams), Some(artifact)) = (&cams, context.optional_table::<CamRow>()?) {
             score_cams(context, &mut board, cams, artifact)?;
             let splits = &context.params.cam_splits;

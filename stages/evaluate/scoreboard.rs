@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use artifact::table::{ClassScoreRow, ConfusionRow, DatasetRow, ScoreRow};
 use artifact::{Artifact, ClassId, Result};
 use data::confusion::ConfusionMatrix;
-use data::dataset::{Dataset, ground_truth};
+use data::dataset::{Dataset, Masks};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ pub struct Scoreboard<'a> {
     experiment: &'a str,
     seed: u64,
     dataset: &'a Dataset,
+    masks: &'a Masks,
     /// The table `score`.
     pub scores: Vec<ScoreRow>,
     /// The table `class_score`.
@@ -40,9 +41,9 @@ pub struct Scoreboard<'a> {
 
 impl<'a> Scoreboard<'a> {
     /// Empty tables of an experiment.
-    pub fn new(experiment: &'a str, seed: u64, dataset: &'a Dataset) -> Self {
+    pub fn new(experiment: &'a str, seed: u64, dataset: &'a Dataset, masks: &'a Masks) -> Self {
         let (scores, class_scores, confusions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { experiment, seed, dataset, scores, class_scores, confusions, metrics: BTreeMap::new() }
+        Self { experiment, seed, dataset, masks, scores, class_scores, confusions, metrics: BTreeMap::new() }
     }
 
     /// Number of classes, the background included.
@@ -60,7 +61,7 @@ impl<'a> Scoreboard<'a> {
         let matrices: Vec<_> = images
             .par_iter()
             .map(|image| {
-                let truth = ground_truth(image)?;
+                let truth = self.masks.truth(&image.image_id)?;
                 matrix(image, &truth.classes)
             })
             .collect::<Result<_>>()?;

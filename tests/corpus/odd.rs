@@ -1,7 +1,7 @@
 //! Legal input that nobody thinks of, and illegal input that somebody will try, at the door: `prepare-data`.
 
-use artifact::table::DatasetRow;
-use artifact::{Artifact, Store};
+use artifact::table::{DatasetRow, MaskRow};
+use artifact::{Artifact, Row, Store};
 use data::codec::{decode_image, decode_mask, encode_jpeg, encode_mask, encode_png};
 
 use crate::run::{Ended, healthy};
@@ -18,11 +18,15 @@ fn prepare(voc: &Voc, sets: &[&str]) -> Ended {
 
 /// What is committed, which must work.
 fn rows(voc: &Voc, sets: &[&str]) -> Vec<DatasetRow> {
+    rows_of(voc, sets)
+}
+
+fn rows_of<R: Row>(voc: &Voc, sets: &[&str]) -> Vec<R> {
     let ended = prepare(voc, sets);
     assert_eq!(ended.code, 0, "{}", ended.said);
     let latest: Artifact =
         Store::open(&voc.store()).expect("a store").latest("prepare-data", None).expect("readable").expect("committed");
-    latest.rows::<DatasetRow>(&[]).expect("its table").collect::<Result<_, _>>().expect("its rows")
+    latest.rows::<R>(&[]).expect("its table").collect::<Result<_, _>>().expect("its rows")
 }
 
 /// Refused as bad data, with each of `words`.
@@ -112,10 +116,10 @@ fn masks_that_are_some() {
     voc.mask("whole_0", &foreign("four_bit_mask.png"));
     voc.mask("whole_1", &foreign("interlaced_mask.png"));
     voc.mask("whole_2", &encode_mask(&mask(SIZE, &[255])));
-    let rows = rows(&voc, &[]);
-    let classes = |row: &DatasetRow| decode_mask(row.mask.as_ref().expect("a mask")).expect("whole").classes;
-    assert_eq!(classes(&rows[0]), mask(SIZE, &[0, 1, 2, 3]).classes);
-    assert_eq!(classes(&rows[1]), mask(SIZE, &[0, 2, 255]).classes);
+    let masks: Vec<MaskRow> = rows_of(&voc, &[]);
+    let classes = |row: &MaskRow| decode_mask(&row.mask).expect("whole").classes;
+    assert_eq!(classes(&masks[0]), mask(SIZE, &[0, 1, 2, 3]).classes);
+    assert_eq!(classes(&masks[1]), mask(SIZE, &[0, 2, 255]).classes);
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn annotations_that_are_refused() {
         (name(&"x".repeat(1 << 20)), ["no annotation of one image", "take its own"]),
         ("<!DOCTYPE a [<!ENTITY b \"c\">]><annotation/>".to_owned(), ["malformed XML", "mend"]),
         ("<html>404</html>".to_owned(), ["'html' is no VOC annotation", "<annotation> is"]),
-        (String::new(), ["malformed XML", "mend"]),
+        (String::new(), ["an empty file", "without_annotation"]),
     ] {
         let voc = Voc::new(2);
         voc.write("Annotations/whole_1.xml", text.as_bytes());

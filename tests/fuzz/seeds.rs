@@ -143,7 +143,6 @@ pub fn committed(root: &Path) -> Artifact {
         height: 2,
         labels: (0..number % 3).map(ClassId::from_foreground).collect(),
         image: encode_png(&picture(2, 3)),
-        mask: (number % 2 == 0).then(|| encode_mask(&mask(2, 3))),
     };
     work.write_all((0..20).map(row)).expect("a part");
     work.publish(&[], BTreeMap::new(), "main").expect("an artifact")

@@ -91,7 +91,7 @@ fn rows_are_ordered_limited_and_chosen_by_any_column() {
     assert_eq!(ids("limit 30").len(), 30);
     let nested = "select image_id from (select * from dataset limit 2) as few where image_id > '2007_000000'";
     assert_eq!(json(dir.path(), nested).len(), 1, "the limit is of rows before the condition");
-    let cells = "select image_id, mask from dataset where image_id = '2007_000007' and experiment = 'baseline'";
+    let cells = "select image_id, mask from mask where image_id = '2007_000007' and experiment = 'baseline'";
     let masks = json(dir.path(), cells);
     assert!(masks.len() == 1 && masks[0]["mask"].as_str().unwrap().starts_with("iVBORw0KGgo"));
     assert_eq!(json(dir.path(), "select count(*) as n from dataset where width > 0")[0]["n"], 2 * IMAGES);
@@ -119,7 +119,7 @@ fn formats_hold_the_same_rows() {
     assert_eq!(&std::fs::read(&file).unwrap()[..4], b"PAR1");
     let all = "select *, cast(miou as int) as whole, cast('2020-01-02' as date) as day from score";
     stdout(&run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), all]));
-    let cells = "select image_id, splits, labels, mask, width > 100 as wide from dataset";
+    let cells = "select image_id, splits, labels, image, width > 100 as wide from dataset";
     stdout(&run("query", dir.path(), &["--format", "parquet", "-o", file.to_str().unwrap(), cells]));
     let reader = ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file).unwrap()).unwrap();
     let rows: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -128,14 +128,14 @@ fn formats_hold_the_same_rows() {
     assert_eq!(labels.as_primitive::<UInt8Type>().values(), &[1, 2]);
     assert_eq!(rows[0]["splits"].as_list::<i32>().value(0).as_string::<i32>().value(1), "train_aug");
     assert!(
-        rows[0]["mask"].as_binary::<i32>().value(0).starts_with(b"\x89PNG") && rows[0]["wide"].as_boolean().value(0)
+        rows[0]["image"].as_binary::<i32>().value(0).starts_with(b"\xff\xd8") && rows[0]["wide"].as_boolean().value(0)
     );
     assert_eq!(run("query", dir.path(), &["--format", "parquet", sql]).status.code(), Some(78), "Parquet needs a file");
 
-    let cells = json(dir.path(), "select image_id, splits, labels, mask from dataset order by image_id limit 1");
+    let cells = json(dir.path(), "select image_id, splits, labels, image from dataset order by image_id limit 1");
     assert_eq!(cells[0]["splits"], serde_json::json!(["train", "train_aug"]));
     assert_eq!(cells[0]["labels"], serde_json::json!([1, 2]));
-    assert!(cells[0]["mask"].as_str().unwrap().starts_with("iVBORw0KGgo"), "base64 of a PNG");
+    assert!(cells[0]["image"].as_str().unwrap().starts_with("/9j/"), "base64 of a JPEG");
     let quoted = stdout(&run("query", dir.path(), &["--format", "csv", "select 'a,\"b\"' as x from score limit 1"]));
     assert_eq!(quoted, "x\n\"a,\"\"b\"\"\"\n");
 }

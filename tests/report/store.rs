@@ -5,9 +5,9 @@ use std::path::Path;
 
 use artifact::store::{Claim, Contents};
 use artifact::table::{
-    CamRow, ClassScoreRow, ConfusionRow, CurveRow, DatasetRow, HistogramRow, LabelRow, ScoreRow, SweepRow,
+    CamRow, ClassScoreRow, ConfusionRow, CurveRow, DatasetRow, HistogramRow, LabelRow, MaskRow, ScoreRow, SweepRow,
 };
-use artifact::{Artifact, ClassId, ImageId, Part, Preimage, Store, Work};
+use artifact::{Artifact, ClassId, ImageId, Item, Part, Preimage, Reading, Store, Work};
 use serde_json::{Value, json};
 
 use crate::drawing::{CLASSES, Drawing, HEIGHT, WIDTH};
@@ -50,7 +50,7 @@ fn work(store: &Store, stage: &str, params: Value, inputs: &[&Artifact]) -> Work
 /// What each stage writes.
 fn contents(stage: &str) -> Contents {
     match stage {
-        "prepare-data" => Contents::tables(["dataset"]),
+        "prepare-data" => Contents::tables(["dataset", "mask"]),
         "extract-msinf-cam" => Contents::tables(["cam"]),
         "threshold-sweep" => Contents::tables(["sweep", "histogram"]),
         "evaluate" => Contents::tables(["score", "class_score", "confusion", "label"]),
@@ -68,7 +68,11 @@ pub fn work_at(
     seed: Option<u64>,
     inputs: &[&Artifact],
 ) -> Result<Work, Box<Artifact>> {
-    let inputs = inputs.iter().map(|a| (a.record().preimage.stage.clone(), a.record().digest.clone())).collect();
+    let reading = |artifact: &Artifact| {
+        let items: Vec<_> = artifact.record().tables.keys().map(|table| Item::Table(table.clone())).collect();
+        Reading::of(&items, |item| artifact.record().digest_of(item))
+    };
+    let inputs = inputs.iter().map(|artifact| (artifact.record().preimage.stage.clone(), reading(artifact))).collect();
     let preimage = Preimage {
         stage: stage.to_owned(),
         version: 1,
@@ -150,12 +154,13 @@ fn dataset(store: &Store) -> Artifact {
                 height: HEIGHT,
                 labels: drawing.labels(),
                 image: drawing.jpeg(),
-                mask: Some(drawing.mask()),
             };
             writer.push(row).unwrap();
         }
         writer.finish().unwrap();
     }
+    work.declare::<MaskRow>(1, BTreeMap::new()).unwrap();
+    work.write_all((0..IMAGES).map(|n| MaskRow { image_id: id(n), mask: Drawing { n }.mask() })).unwrap();
     publish(store, work, "baseline")
 }
 

@@ -37,6 +37,24 @@ fn a_stage_by_hand_finds_what_the_manifest_describes() {
 }
 
 #[test]
+fn a_stage_by_hand_finds_what_was_computed_from_other_masks() {
+    let world = World::new();
+    let masks = ["--set", "data.masks=1"];
+    world.camflow(&["run", "--experiment", "full", "--until", "train-cam"]).with(0);
+    let trained = key(&world, "train-cam");
+    stage(&world, "prepare-data", &masks).with(0);
+    stage(&world, "train-cam", &masks).with(0);
+    assert_eq!(key(&world, "train-cam"), trained);
+    stage(&world, "extract-msinf-cam", &masks).with(0);
+    let swept = |sets: &[&str]| {
+        stage(&world, "threshold-sweep", sets).with(0);
+        key(&world, "threshold-sweep")
+    };
+    assert_ne!(swept(&masks), swept(&[]));
+    assert_eq!(Store::open(&world.path("store")).unwrap().artifacts("train-cam").unwrap().len(), 1);
+}
+
+#[test]
 fn a_stage_by_hand_checks_what_its_inputs_hold() {
     let world = World::new();
     world.camflow(&["run", "--experiment", "full", "--until", "train-cam"]).with(0);
@@ -46,7 +64,7 @@ fn a_stage_by_hand_checks_what_its_inputs_hold() {
     };
     let lacking = needs(r#"["prepare-data"]"#);
     let expected = "reads the file 'train-cam.mark', which none of its needs holds; add a stage that writes it \
-                    ('prepare-data' holds curve, prepare-data.mark)";
+                    ('prepare-data' holds curve, prepare-data.mark, prepare-data.masks)";
     assert!(lacking.contains(expected), "{lacking}");
     world.camflow(&["run", "--experiment", "full", "--until", "train-affinity"]).with(0);
     let set = "threshold-sweep.needs=[\"prepare-data\", \"extract-msinf-cam\", \"train-cam\"]";

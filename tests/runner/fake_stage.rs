@@ -27,6 +27,9 @@ struct Params {
     /// A file from outside.
     #[serde(default)]
     file: String,
+    /// Decides what prepare-data writes besides, as a data set has masks: threshold-sweep and evaluate read that alone.
+    #[serde(default)]
+    masks: u64,
     /// How many steps of 10 ms it takes.
     #[serde(default)]
     steps: u64,
@@ -64,10 +67,15 @@ fn name() -> String {
     called().file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The file by which those that read a stage know it: all stages write the same table.
+/// The file by which those that read a stage know it, with the value that its rows add up to: all stages write the same
+/// table.
 fn mark(stage: &str) -> String {
     format!("{stage}.mark")
 }
+
+/// The stage that writes a second file, and its name.
+const DATA: &str = "prepare-data";
+const MASKS: &str = "prepare-data.masks";
 
 /// The stages whose artifacts a stage reads.
 fn inputs(stage: &str) -> &'static [&'static str] {
@@ -112,10 +120,14 @@ impl Stage for Fake {
         if stage == "train-cam" {
             reads.push(Read::file(&mark(&stage)).optional());
         }
+        if ["threshold-sweep", "evaluate"].contains(&stage.as_str()) {
+            reads.push(Read::file(MASKS).optional());
+        }
+        let writes = Contents::tables([CurveRow::TABLE]).with_file(&mark(&stage));
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         Description {
             reads,
-            writes: Contents::tables([CurveRow::TABLE]).with_file(&mark(&stage)),
+            writes: if stage == DATA { writes.with_file(MASKS) } else { writes },
             seeded: stage.starts_with("train"),
             sharded: stage == SHARDED,
             execution_params: names(&["steps", "fail", "chatty", "parts", "images"]),
@@ -155,10 +167,14 @@ impl Stage for Fake {
         if missing > 0 {
             return Ok(Outcome::Partial { missing });
         }
-        let mark = mark(&context.name);
-        artifact::store::write_atomically(&context.work.file(&mark), b"")?;
+        let mut files = vec![mark(&context.name)];
+        artifact::store::write_atomically(&context.work.file(&files[0]), value.to_string().as_bytes())?;
+        if context.name == DATA {
+            files.push(MASKS.to_owned());
+            artifact::store::write_atomically(&context.work.file(MASKS), &[context.params.masks as u8])?;
+        }
         let metrics = BTreeMap::from([("cam.train.miou".to_owned(), Value::from(value / 1000.0))]);
-        Ok(Outcome::Complete { files: vec![mark], metrics })
+        Ok(Outcome::Complete { files, metrics })
     }
 }
 
@@ -187,9 +203,9 @@ fn value(context: &Context<Params>) -> Result<f64> {
     let Params { value, round, file, .. } = &context.params;
     let mut sum = (value / round) as f64;
     for input in context.inputs() {
-        for row in input.rows::<CurveRow>(&[])? {
-            sum += 7.0 * row?.value;
-        }
+        let mark = input.file(&mark(&input.record().preimage.stage));
+        let text = fs::read_to_string(&mark).map_err(Error::io("read", &mark))?;
+        sum += 7.0 * text.parse::<f64>().expect("a mark holds a number");
     }
     Ok(sum + fs::read_to_string(file).map_or(0.0, |text| text.len() as f64))
 }

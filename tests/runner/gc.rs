@@ -77,6 +77,30 @@ fn what_is_pinned_stays_with_its_inputs_until_it_is_unpinned() {
 }
 
 #[test]
+fn what_an_artifact_was_really_computed_from_stays_though_another_holds_the_same_of_what_was_read() {
+    let world = World::new();
+    world.camflow(&["run", "--experiment", "full"]).with(0);
+    let first = world.artifact("prepare-data");
+    // Two more data sets, of which training reads the same.
+    for masks in ["1", "2"] {
+        world.camflow(&["run", "--experiment", "full", "--set", &format!("data.masks={masks}")]).with(0);
+    }
+    assert_eq!((artifacts(&world, "prepare-data").len(), artifacts(&world, "train-cam").len()), (3, 1));
+    let gc = ["gc", "--set", "data.masks=2"];
+    answer(&world, &gc);
+    // The newest is described, the first is what the network learned from; nobody needs the second.
+    assert_eq!(artifacts(&world, "prepare-data").len(), 2);
+    assert!(first.exists());
+    let plan = world.camflow(&["plan", "--experiment", "full", "--set", "data.masks=2"]).with(0).stdout;
+    assert!(plan.contains("\n0 to run"), "{plan}");
+    // Where the very artifact is gone, any that holds what was read will do, and stays.
+    fs::remove_dir_all(&first).unwrap();
+    answer(&world, &gc);
+    assert_eq!(artifacts(&world, "prepare-data").len(), 1);
+    world.camflow(&["verify", "--deep"]).with(0);
+}
+
+#[test]
 fn the_oldest_goes_first_until_the_store_is_small_enough_and_nothing_younger_than_asked() {
     let world = World::new();
     for value in ["2", "3", "4"] {

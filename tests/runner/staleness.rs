@@ -167,3 +167,41 @@ fn a_change_that_hides_its_time_and_size_is_seen() {
     let plan = world.camflow(&["plan"]).with(0).stdout;
     assert!(plan.contains("content of file changed"), "{plan}");
 }
+
+#[test]
+fn what_a_stage_does_not_read_of_an_input_reruns_nothing() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    world.events();
+    // As a corrected mask: another file of prepare-data, which two stages read, and the rows that the others read.
+    let masks = ["--set", "data.masks=1"];
+    let explained = world.camflow(&[&["explain", "threshold-sweep"], &masks[..]].concat()).with(0).stdout;
+    assert!(explained.contains("input prepare-data is computed first"), "{explained}");
+    world.camflow(&[&["run"], &masks[..]].concat()).with(0).shows("run_other_masks");
+    let scoring = ["threshold-sweep", "evaluate"];
+    assert_eq!(
+        world.ran(),
+        [of("baseline", &["prepare-data"]), of("baseline", &scoring), of("full", &scoring)].concat()
+    );
+    world.camflow(&[&["run"], &masks[..]].concat()).with(0);
+    assert_eq!(world.events(), [""; 0]);
+    // As a corrected label: what trains reads it.
+    world.camflow(&["run", "--set", "data.masks=1", "--set", "data.value=2"]).with(0);
+    assert_eq!(world.ran().len(), 14);
+}
+
+#[test]
+fn what_differs_of_an_input_is_told_in_words() {
+    let world = World::new();
+    world.camflow(&["run"]).with(0);
+    world.camflow(&["run", "--until", "prepare-data", "--set", "data.masks=1"]).with(0);
+    let args = ["--experiment", "full", "--set", "data.masks=1"];
+    let said = "the file 'prepare-data.masks' of prepare-data changed";
+    let explained = world.camflow(&[&["explain", "evaluate"], &args[..]].concat()).with(0).stdout;
+    assert!(explained.contains(said), "{explained}");
+    let plan = world.camflow(&[&["plan"], &args[..]].concat()).with(0).stdout;
+    assert_eq!(plan.matches(said).count(), 2, "{plan}");
+    world.camflow(&[&["run"], &args[..]].concat()).with(0);
+    let diff = world.camflow(&["diff", "evaluate@baseline", "evaluate@full"]).with(0).stdout;
+    assert!(diff.contains("\nthe file 'prepare-data.masks' of prepare-data differs\n"), "{diff}");
+}

@@ -172,29 +172,6 @@ impl Cell for Vec<u8> {
     }
 }
 
-impl Cell for Option<Vec<u8>> {
-    const NULLABLE: bool = true;
-
-    fn data_type() -> DataType {
-        DataType::Binary
-    }
-    fn array(values: &[&Self]) -> ArrayRef {
-        Arc::new(values.iter().map(|v| v.as_deref()).collect::<BinaryArray>())
-    }
-    fn get(array: &dyn Array, row: usize) -> Self {
-        array.is_valid(row).then(|| array.as_binary::<i32>().value(row).to_vec())
-    }
-    fn hash(&self, hasher: &mut blake3::Hasher) {
-        hasher.update(&[u8::from(self.is_some())]);
-        if let Some(bytes) = self {
-            hash_bytes(hasher, bytes);
-        }
-    }
-    fn into_value(self) -> CellValue {
-        self.map_or(CellValue::Missing, CellValue::Bytes)
-    }
-}
-
 impl Cell for Option<f64> {
     const NULLABLE: bool = true;
 

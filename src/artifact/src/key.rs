@@ -1,8 +1,9 @@
 //! What a stage's result depends on, and the key that names it.
 //!
 //! `key = BLAKE3(canonical JSON of the preimage)`; canonical is RFC 8785, so `1`, `1.0` and `1e0` are one number.
-//! Paths, hosts, times, worker and shard counts are never in a preimage; inputs are in it by the digest of their
-//! rows, so an upstream stage that ran again and made the same rows changes nothing downstream.
+//! Paths, hosts, times, worker and shard counts are never in a preimage; inputs are in it by the digests of
+//! what is read of them, so an upstream stage that ran again and made the same rows changes nothing downstream, and no
+//! more does a table that the stage does not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, dotted};
+use crate::{Error, Reading, Result, dotted};
 
 /// Everything that decides the bytes of an artifact. Stored in `artifact.json`, so that `explain` can compare.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,8 +26,8 @@ pub struct Preimage {
     /// Seed of the pipeline, where the stage draws random numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Input stage to the content digest of its artifact.
-    pub inputs: BTreeMap<String, String>,
+    /// Input stage to what is read of its artifact.
+    pub inputs: BTreeMap<String, Reading>,
     /// Parameter that names a file or directory from outside to the digest of its content.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub files: BTreeMap<String, String>,
@@ -60,7 +61,7 @@ impl Preimage {
 /// One differing field of two preimages.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// Dotted name, such as `params.optimizer.lr` or `inputs.prepare-data`.
+    /// Dotted name, such as `params.optimizer.lr` or `inputs.prepare-data.tables.dataset`.
     pub field: String,
     /// What it was, `None` if it was not there.
     pub old: Option<Value>,
@@ -115,7 +116,7 @@ mod tests {
             version: 1,
             params,
             seed: Some(1),
-            inputs: [("prepare-data".to_owned(), "ab".to_owned())].into(),
+            inputs: [("prepare-data".to_owned(), Reading::default())].into(),
             files: BTreeMap::new(),
             device: Some("cpu f32".into()),
         }

@@ -4,6 +4,7 @@
 //! error        the one error type and its exit codes
 //! id           ClassId (0 = background), ImageId
 //! table        every table, declared once (cell: how a value is stored; encoding: how a CAM is)
+//! reading      what a stage reads of an input artifact, by digest
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
 //! dotted       values of JSON by dotted names
@@ -23,6 +24,7 @@ pub mod fingerprint;
 pub mod id;
 pub mod key;
 pub mod manifest;
+mod reading;
 pub mod store;
 pub mod table;
 
@@ -32,5 +34,6 @@ pub use fingerprint::Fingerprints;
 pub use id::{ClassId, ImageId};
 pub use key::{Change, Key, Preimage};
 pub use manifest::{ExperimentPlan, Manifest, StageId, StagePlan};
+pub use reading::{Item, Reading};
 pub use store::{Artifact, Part, Store, Work};
 pub use table::Row;

@@ -1,21 +1,14 @@
-//! The artifact of prepare-data in memory: images with their labels and, for scoring, masks.
+//! The artifact of prepare-data in memory: images with their labels and, apart from them, masks for scoring.
 
-use artifact::table::DatasetRow;
-use artifact::{Artifact, ClassId, Error, Result};
+use std::collections::BTreeMap;
+
+use artifact::table::{DatasetRow, MaskRow};
+use artifact::{Artifact, ClassId, Error, ImageId, Result};
 
 use crate::codec::{Mask, Rgb, decode_image, decode_mask};
 
 /// Metadata of the `dataset` table: JSON list of the foreground class names.
 pub const CLASSES: &str = "classes";
-
-/// May ground truth be read? Training may not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Masks {
-    /// The column is not even opened.
-    Skip,
-    /// For scoring.
-    Read,
-}
 
 /// The images of a data set, sorted by id.
 pub struct Dataset {
@@ -25,10 +18,9 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Loads the artifact of prepare-data.
-    pub fn load(artifact: &Artifact, masks: Masks) -> Result<Self> {
-        let without: &[&str] = if masks == Masks::Skip { &["mask"] } else { &[] };
-        let images = artifact.rows::<DatasetRow>(without)?.collect::<Result<_>>()?;
+    /// Loads the table `dataset`.
+    pub fn load(artifact: &Artifact) -> Result<Self> {
+        let images = artifact.rows::<DatasetRow>(&[])?.collect::<Result<_>>()?;
         let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
         let classes =
             classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
@@ -69,17 +61,29 @@ impl Dataset {
     }
 }
 
+/// The ground truth of the images that have some.
+pub struct Masks(BTreeMap<ImageId, Vec<u8>>);
+
+impl Masks {
+    /// Loads the table `mask`; none without one.
+    pub fn load(artifact: Option<&Artifact>) -> Result<Self> {
+        let Some(artifact) = artifact else { return Ok(Self(BTreeMap::new())) };
+        let masks = artifact.rows::<MaskRow>(&[])?.map(|row| row.map(|row| (row.image_id, row.mask)));
+        masks.collect::<Result<_>>().map(Self)
+    }
+
+    /// The ground truth of an image; without one it cannot be scored.
+    pub fn truth(&self, image: &ImageId) -> Result<Mask> {
+        let bytes = self.0.get(image).ok_or_else(|| {
+            Error::Data(format!("image '{image}' has no mask, so it cannot be scored; score a split with masks"))
+        })?;
+        decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{image}': {reason}")))
+    }
+}
+
 /// The photograph of a row.
 pub fn photograph(row: &DatasetRow) -> Result<Rgb> {
     decode_image(&row.image).map_err(|reason| Error::Data(format!("image '{}': {reason}", row.image_id)))
-}
-
-/// The ground truth of a row; an image without one cannot be scored.
-pub fn ground_truth(row: &DatasetRow) -> Result<Mask> {
-    let bytes = row.mask.as_deref().ok_or_else(|| {
-        Error::Data(format!("image '{}' has no mask, so it cannot be scored; score a split with masks", row.image_id))
-    })?;
-    decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{}': {reason}", row.image_id)))
 }
 
 /// The image-level label as 0 / 1 for each of `classes` foreground classes.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use artifact::manifest::{at_seed, variant_of};
-use artifact::store::TableRecord;
+use artifact::store::{Record, TableRecord};
 use artifact::table::{Declaration, declarations};
 use artifact::{Artifact, Error, Result, Store};
 
@@ -125,13 +125,15 @@ impl Holdings {
         left.into_iter().map(|held| held.experiment).collect()
     }
 
-    /// The artifact of a stage that has this content: an experiment's own, else any in the store.
-    pub(crate) fn with_content(&self, stage: &str, digest: &str, experiment: &str) -> Result<Option<Artifact>> {
-        let alike = |artifact: &Artifact| artifact.record().digest == digest;
+    /// The artifact of a stage that another was computed from: an experiment's own if it holds what was read, else the
+    /// one in the store.
+    pub(crate) fn input(&self, of: &Record, stage: &str, experiment: &str) -> Result<Option<Artifact>> {
+        let Some(reading) = of.preimage.inputs.get(stage) else { return Ok(None) };
+        let alike = |artifact: &Artifact| artifact.record().gives(reading);
         let own = |held: &&Holding| held.stage == stage && held.experiment == experiment && alike(&held.artifact);
         match self.all.iter().find(own) {
             Some(own) => Ok(Some(own.artifact.clone())),
-            None => Store::open(&self.root)?.with_content(stage, digest),
+            None => Store::open(&self.root)?.input(of, stage),
         }
     }
 

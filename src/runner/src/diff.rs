@@ -7,7 +7,7 @@ use std::io::Write;
 use artifact::compare::{self, Parting, RowName, TableDifference, Term};
 use artifact::store::Accepted;
 use artifact::table::{CurveRow, LOSS_HASH};
-use artifact::{Artifact, Change, Key, Result, Row as _};
+use artifact::{Artifact, Change, Item, Key, Result, Row as _};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -149,13 +149,7 @@ impl fmt::Display for Difference {
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
             side.accepted.iter().try_for_each(|accepted| writeln!(f, "{name} was {}", text::accepted(accepted)))?;
         }
-        if !self.changes.is_empty() {
-            let mut table = Table::new(&["field", "A", "B"]);
-            for Change { field, old, new } in &self.changes {
-                table.row([field, &shown(old.as_ref()), &shown(new.as_ref())]);
-            }
-            write!(f, "\n{table}")?;
-        }
+        self.write_changes(f)?;
         if !self.metrics.is_empty() {
             let mut table = Table::new(&["metric", "A", "B", "B - A"]);
             let number = |value: &Option<Value>| value.as_ref().map(text::number).unwrap_or_default();
@@ -180,6 +174,28 @@ impl fmt::Display for Difference {
             Some(true) => writeln!(f, "\nthe two runs have the same losses to the last step"),
             _ => Ok(()),
         }
+    }
+}
+
+impl Difference {
+    /// Parameters with both values; of inputs what differs, as digests tell nobody anything.
+    fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (inputs, others): (Vec<_>, Vec<_>) =
+            self.changes.iter().partition(|change| Item::of_field(&change.field).is_some());
+        if !others.is_empty() {
+            let mut table = Table::new(&["field", "A", "B"]);
+            for Change { field, old, new } in others {
+                table.row([field, &shown(old.as_ref()), &shown(new.as_ref())]);
+            }
+            write!(f, "\n{table}")?;
+        }
+        if !inputs.is_empty() {
+            writeln!(f)?;
+        }
+        for (stage, item) in inputs.iter().filter_map(|change| Item::of_field(&change.field)) {
+            writeln!(f, "{item} of {stage} differs")?;
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Manifest, Preimage, Result, StagePlan, Store};
+use artifact::store::Record;
+use artifact::{
+    Artifact, Error, ExperimentPlan, Fingerprints, Item, Manifest, Preimage, Reading, Result, StagePlan, Store,
+};
 use stage::Around;
 
 use crate::history::History;
@@ -59,8 +62,8 @@ impl Pipeline {
         self.programs.of(stage)
     }
 
-    /// Everything that decides the bytes of a stage, with `inputs` the digest of each input.
-    pub(crate) fn preimage(&self, plan: &StagePlan, inputs: BTreeMap<String, String>) -> Result<Preimage> {
+    /// Everything that decides the bytes of a stage, with `inputs` what it reads of each input.
+    pub(crate) fn preimage(&self, plan: &StagePlan, inputs: BTreeMap<String, Reading>) -> Result<Preimage> {
         self.preimage_at(plan, inputs, &self.fingerprints)
     }
 
@@ -73,10 +76,22 @@ impl Pipeline {
     pub(crate) fn preimage_at(
         &self,
         plan: &StagePlan,
-        inputs: BTreeMap<String, String>,
+        inputs: BTreeMap<String, Reading>,
         glance: &Fingerprints,
     ) -> Result<Preimage> {
         self.program(&plan.stage)?.description.preimage(plan, inputs, glance)
+    }
+
+    /// What a stage reads of an input that is committed.
+    pub(crate) fn reading(&self, plan: &StagePlan, input: &Record) -> Result<Reading> {
+        Ok(self.program(&plan.stage)?.description.reading(&plan.params, |item| input.digest_of(item)))
+    }
+
+    /// What a stage will read of an input that is not committed yet; `stand_in` stands for each digest.
+    pub(crate) fn pending_reading(&self, plan: &StagePlan, input: &str, stand_in: &str) -> Result<Reading> {
+        let writes = &self.program(input)?.description.writes;
+        let digest = |item: &Item| item.is_in(writes).then(|| stand_in.to_owned());
+        Ok(self.program(&plan.stage)?.description.reading(&plan.params, digest))
     }
 
     /// Every committed artifact of a stage, newest first.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Key, Preimage, Result, StageId, StagePlan};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Key, Preimage, Reading, Result, StageId, StagePlan};
 use serde::Serialize;
 
 use crate::options::Selection;
@@ -128,25 +128,20 @@ impl Pipeline {
         }
         let asked = Asked::of(&self.experiments, selection);
         let mut steps: Vec<Step> = Vec::new();
-        let mut resolved: BTreeMap<StageId, String> = BTreeMap::new();
+        let mut places: BTreeMap<StageId, usize> = BTreeMap::new();
         let mut computed: BTreeMap<(String, Key), String> = BTreeMap::new();
         let glance = self.glance();
         for plan in self.experiments.iter().flat_map(|experiment| &experiment.stages) {
             let id = plan.id();
-            if resolved.contains_key(&id) {
+            if places.contains_key(&id) {
                 continue;
             }
-            let mut step = self.step(plan, &asked, &resolved, &glance)?;
-            let identity = step.preimage.key();
-            resolved.insert(
-                id,
-                match &step.artifact {
-                    Some(artifact) if step.is_cached() => artifact.record().digest.clone(),
-                    _ => format!("{PENDING}{}", identity.as_str()),
-                },
-            );
+            let needs: Vec<_> = plan.needs.iter().map(|need| &steps[places[need]]).collect();
+            let mut step = self.step(plan, &asked, &needs, &glance)?;
+            places.insert(id, steps.len());
             if step.will_run() {
-                let first = computed.entry((plan.stage.clone(), identity)).or_insert(plan.experiment.clone());
+                let identity = (plan.stage.clone(), step.preimage.key());
+                let first = computed.entry(identity).or_insert(plan.experiment.clone());
                 step.shared_with = (*first != plan.experiment).then(|| first.clone());
             }
             steps.push(step);
@@ -154,19 +149,13 @@ impl Pipeline {
         Ok(Plan { steps })
     }
 
-    fn step(
-        &self,
-        plan: &StagePlan,
-        asked: &Asked,
-        resolved: &BTreeMap<StageId, String>,
-        glance: &Fingerprints,
-    ) -> Result<Step> {
+    fn step(&self, plan: &StagePlan, asked: &Asked, needs: &[&Step], glance: &Fingerprints) -> Result<Step> {
         let (selected, forced) = (asked.selected.contains(&plan.id()), asked.forced.contains(&plan.id()));
-        let digest = |need: &StageId| resolved.get(need).cloned().unwrap_or_default();
-        let inputs = plan.needs.iter().map(|need| (need.stage.clone(), digest(need))).collect();
+        let reading = |need: &&Step| Ok((need.stage.clone(), self.reading_of(plan, need)?));
+        let inputs = needs.iter().map(reading).collect::<Result<_>>()?;
         let preimage = self.preimage_at(plan, inputs, glance)?;
-        let pending = plan.needs.iter().filter(|need| digest(need).starts_with(PENDING));
-        let on: Vec<_> = pending.map(|need| need.seen_from(&plan.experiment)).collect();
+        let pending = needs.iter().filter(|need| !need.is_cached());
+        let on: Vec<_> = pending.map(|need| need.plan.id().seen_from(&plan.experiment)).collect();
         let key = on.is_empty().then(|| preimage.key());
         let (artifact, damage) = match &key {
             Some(key) => self.look(&plan.stage, key)?,
@@ -207,6 +196,17 @@ impl Pipeline {
             plan: plan.clone(),
             preimage,
         })
+    }
+
+    /// What a stage reads of a step before it; a stand-in where that is still to run.
+    fn reading_of(&self, plan: &StagePlan, input: &Step) -> Result<Reading> {
+        match &input.artifact {
+            Some(artifact) if input.is_cached() => self.reading(plan, artifact.record()),
+            _ => {
+                let stand_in = format!("{PENDING}{}", input.preimage.key().as_str());
+                self.pending_reading(plan, &input.stage, &stand_in)
+            }
+        }
     }
 
     /// The artifact of a key, and what is wrong with it.

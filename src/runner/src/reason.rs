@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use artifact::{Artifact, Change, Preimage, StagePlan};
+use artifact::{Artifact, Change, Item, Preimage, StagePlan};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::pipeline::Pipeline;
 
-/// Stands for the digest of an input that is not committed yet, followed by what identifies it.
+/// Stands for the digests of an input that is not committed yet, followed by what identifies it.
 pub(crate) const PENDING: &str = "pending:";
 
 /// One reason for which a stage has to run.
@@ -25,10 +25,12 @@ pub enum Reason {
         /// What is wrong with it.
         what: String,
     },
-    /// An input has other rows.
+    /// Something that is read of an input differs.
     Input {
         /// The stage that made it.
         stage: String,
+        /// What differs.
+        what: Vec<Item>,
     },
     /// An input is computed first; whether it will have other rows is not known before.
     Upstream {
@@ -54,7 +56,10 @@ impl fmt::Display for Reason {
             Self::FirstRun => f.write_str("first run"),
             Self::Forced => f.write_str("forced"),
             Self::Damaged { what } => f.write_str(what),
-            Self::Input { stage } => write!(f, "input {stage} changed"),
+            Self::Input { stage, what } => {
+                let what: Vec<_> = what.iter().map(Item::to_string).collect();
+                write!(f, "{} of {stage} changed", what.join(" and "))
+            }
             Self::Upstream { stage } => write!(f, "input {stage} is computed first"),
             Self::Changed { field, old, new, place } => {
                 match field.strip_prefix("files.") {
@@ -115,11 +120,11 @@ pub(crate) fn nearest(pipeline: &Pipeline, plan: &StagePlan, preimage: &Preimage
 /// The changes from `old` to `new`; an input that is not committed yet counts as unchanged.
 pub(crate) fn changes(new: &Preimage, old: &Preimage) -> Vec<Change> {
     let mut new = new.clone();
-    for (stage, digest) in &mut new.inputs {
-        if digest.starts_with(PENDING)
+    for (stage, reading) in &mut new.inputs {
+        if reading.parts().any(|(_, digest)| digest.starts_with(PENDING))
             && let Some(known) = old.inputs.get(stage)
         {
-            digest.clone_from(known);
+            reading.clone_from(known);
         }
     }
     new.changes_from(old)
@@ -127,9 +132,14 @@ pub(crate) fn changes(new: &Preimage, old: &Preimage) -> Vec<Change> {
 
 /// The reasons that a comparison with `old` gives.
 pub(crate) fn compare(pipeline: &Pipeline, plan: &StagePlan, new: &Preimage, old: &Preimage) -> Vec<Reason> {
-    let reason = |Change { field, old, new }| match field.strip_prefix("inputs.") {
-        Some(stage) => Reason::Input { stage: stage.to_owned() },
-        None => Reason::Changed { place: pipeline.place(plan, &field), field, old, new },
-    };
-    changes(new, old).into_iter().map(reason).collect()
+    let mut reasons: Vec<Reason> = Vec::new();
+    for Change { field, old, new } in changes(new, old) {
+        match (Item::of_field(&field), reasons.last_mut()) {
+            // The parts of an input stand together.
+            (Some((from, item)), Some(Reason::Input { stage, what })) if from == stage => what.push(item),
+            (Some((from, item)), _) => reasons.push(Reason::Input { stage: from.to_owned(), what: vec![item] }),
+            (None, _) => reasons.push(Reason::Changed { place: pipeline.place(plan, &field), field, old, new }),
+        }
+    }
+    reasons
 }

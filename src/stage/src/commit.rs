@@ -48,7 +48,8 @@ impl<'a> Job<'a> {
         let store = Store::open(&call.store)?;
         let fingerprints = Fingerprints::open(store.root());
         let inputs = inputs(call, &store, &fingerprints)?;
-        let preimage = call.description.preimage(&call.plan, inputs.digests(), &fingerprints)?;
+        let readings = inputs.readings(call.description, &call.plan.params);
+        let preimage = call.description.preimage(&call.plan, readings, &fingerprints)?;
         let expected = call.options.expect_key.as_ref();
         if expected.is_some_and(|expected| *expected != preimage.key().as_str()) {
             return Err(changed_since_planned(call));
@@ -90,7 +91,8 @@ impl<'a> Job<'a> {
     }
 
     fn open(&self, lease: Lease) -> Result<Work> {
-        let work = lease.open(&self.call.description.writes)?;
+        let mut work = lease.open(&self.call.description.writes)?;
+        work.computed_from(self.inputs.keys());
         let (key, experiment) = (self.preimage.key(), &self.call.experiment.name);
         let begin = json!({ "stage": self.stage(), "key": key.as_str(), "experiment": experiment });
         Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
@@ -144,7 +146,8 @@ impl<'a> Job<'a> {
     fn check_unchanged(&self, stamps: &[Vec<Stamp>]) -> Result<()> {
         self.inputs.verify_changed(&self.store, stamps)?;
         let Call { description, plan, .. } = self.call;
-        let (then, now) = (&self.preimage, description.preimage(plan, self.inputs.digests(), &self.fingerprints)?);
+        let then = &self.preimage;
+        let now = description.preimage(plan, then.inputs.clone(), &self.fingerprints)?;
         let Some(name) = now.files.keys().find(|name| now.files.get(*name) != then.files.get(*name)) else {
             return Ok(());
         };
@@ -169,7 +172,7 @@ fn inputs(call: &Call<'_>, store: &Store, fingerprints: &Fingerprints) -> Result
         return Err(changed_since_planned(call));
     }
     call.description.check_needs(plan, &Around { needs: inputs.contents(), manifest: BTreeMap::new() })?;
-    Ok(inputs)
+    Ok(inputs.limited_to(&call.description.items(&plan.params)))
 }
 
 fn changed_since_planned(call: &Call<'_>) -> Error {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use artifact::{Artifact, Error, ExperimentPlan, Result, Row, Work};
+use artifact::{Artifact, Error, ExperimentPlan, Item, Result, Row, Work};
 
 use crate::inputs::Inputs;
-use crate::reads::{Item, Read};
-use crate::{Log, Shard, Stop};
+use crate::{Log, Read, Shard, Stop};
 
 /// What a stage works with.
 pub struct Context<P> {
@@ -58,7 +57,7 @@ impl<P> Context<P> {
         self.optional(&Item::File(file.to_owned()))
     }
 
-    /// Every input.
+    /// Every input, with nothing but what the stage says that it reads.
     pub fn inputs(&self) -> impl Iterator<Item = &Artifact> {
         self.inputs.all().map(|(_, artifact)| artifact)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use artifact::dotted::{get, take};
 use artifact::store::Contents;
-use artifact::{Error, Fingerprints, Preimage, Result, StagePlan};
+use artifact::{Error, Fingerprints, Preimage, Reading, Result, StagePlan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -99,12 +99,12 @@ impl Description {
         }
     }
 
-    /// The preimage of this stage under `plan`, with `inputs` the content digest of each input artifact by the name of
-    /// its stage.
+    /// The preimage of this stage under `plan`, with `inputs` what it reads of each input artifact by the name of its
+    /// stage.
     pub fn preimage(
         &self,
         plan: &StagePlan,
-        inputs: BTreeMap<String, String>,
+        inputs: BTreeMap<String, Reading>,
         fingerprints: &Fingerprints,
     ) -> Result<Preimage> {
         let mut params = self.effective(&plan.params);

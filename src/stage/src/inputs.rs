@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use artifact::store::{Contents, Stamp};
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Key, Result, StagePlan, Store};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Item, Key, Reading, Result, StagePlan, Store};
+use serde_json::Value;
 
-use crate::reads::{Item, Read};
-use crate::resolve;
+use crate::{Description, Read, resolve};
 
 /// The inputs of a stage, by the name of the stage that made each.
 #[derive(Clone, Default)]
@@ -49,9 +49,20 @@ impl Inputs {
         self.0.iter().map(|(name, artifact)| (name.as_str(), artifact))
     }
 
-    /// Digests of their content, as a key has them.
-    pub fn digests(&self) -> BTreeMap<String, String> {
-        self.0.iter().map(|(stage, input)| (stage.clone(), input.record().digest.clone())).collect()
+    /// What a stage reads of each, as a key has it.
+    pub fn readings(&self, description: &Description, params: &Value) -> BTreeMap<String, Reading> {
+        let reading = |input: &Artifact| description.reading(params, |item| input.record().digest_of(item));
+        self.0.iter().map(|(stage, input)| (stage.clone(), reading(input))).collect()
+    }
+
+    /// Their keys.
+    pub fn keys(&self) -> BTreeMap<String, Key> {
+        self.0.iter().map(|(stage, input)| (stage.clone(), input.record().key.clone())).collect()
+    }
+
+    /// The same, each with nothing but what a stage reads: what its description does not name it cannot open.
+    pub fn limited_to(self, items: &[Item]) -> Self {
+        Self(self.0.into_iter().map(|(stage, input)| (stage, input.limited_to(items))).collect())
     }
 
     /// What each holds.
@@ -72,7 +83,7 @@ impl Inputs {
         self.0.values().map(Artifact::stamps).collect()
     }
 
-    /// Reads them whole before they are believed; a damaged one is set aside.
+    /// Reads all that is read of them before it is believed; a damaged one is set aside.
     pub fn verify(&self, store: &Store) -> Result<()> {
         self.all().try_for_each(|(stage, artifact)| verify(store, stage, artifact))
     }

@@ -40,6 +40,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use artifact::Item;
 pub use artifact::store::Contents;
 pub use command::main;
 pub use context::Context;
@@ -47,7 +48,7 @@ pub use contract::{Description, Unused};
 pub use log::Log;
 pub use parts::{Shard, cores};
 pub use progress::Progress;
-pub use reads::{Around, Holders, Item, Only, Read};
+pub use reads::{Around, Holders, Only, Read};
 pub use stop::Stop;
 
 /// Looks whether a device is there, such as `cuda:0`, and makes it ready.

@@ -5,11 +5,10 @@
 //! checks it on the records of its inputs.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use artifact::dotted::get;
 use artifact::store::Contents;
-use artifact::{Error, Result, Row, StageId, StagePlan};
+use artifact::{Error, Item, Reading, Result, Row, StageId, StagePlan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -26,18 +25,6 @@ pub struct Read {
     /// It reads that under one value of a parameter only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Only>,
-}
-
-/// What an input can be read for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Item {
-    /// A table by its name.
-    Table(String),
-    /// A file by its name, which says what it is: `cam_net.safetensors`.
-    File(String),
-    /// The parameters with which it was made: any input has those.
-    Params,
 }
 
 /// How many inputs hold something that a stage reads.
@@ -102,32 +89,6 @@ impl Read {
     }
 }
 
-impl Item {
-    /// The table of `R`.
-    pub fn table<R: Row>() -> Self {
-        Self::Table(R::TABLE.to_owned())
-    }
-
-    /// Is it among these contents?
-    pub(crate) fn is_in(&self, contents: &Contents) -> bool {
-        match self {
-            Self::Table(name) => contents.tables.contains(name),
-            Self::File(name) => contents.has_file(name),
-            Self::Params => true,
-        }
-    }
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Table(name) => write!(f, "the table '{name}'"),
-            Self::File(name) => write!(f, "the file '{name}'"),
-            Self::Params => f.write_str("the parameters"),
-        }
-    }
-}
-
 /// What is known of the stages around one.
 pub struct Around<'a> {
     /// What each of its needs holds, by the name of its stage.
@@ -137,6 +98,16 @@ pub struct Around<'a> {
 }
 
 impl Description {
+    /// What it reads with these parameters.
+    pub fn items(&self, params: &Value) -> Vec<Item> {
+        self.reads.iter().filter(|read| read.applies(params)).map(|read| read.what.clone()).collect()
+    }
+
+    /// What it reads of an input, for its key; `digest` gives the digest of each thing that the input holds.
+    pub fn reading(&self, params: &Value, digest: impl Fn(&Item) -> Option<String>) -> Reading {
+        Reading::of(&self.items(params), digest)
+    }
+
     /// Checks the manifest's `needs`: each thing that the stage reads is held by as many of them as it takes, and each
     /// of them is of some use.
     pub fn check_needs(&self, plan: &StagePlan, around: &Around<'_>) -> Result<()> {

@@ -1,7 +1,8 @@
 //! Finding a stage's inputs in the store: the artifacts that the manifest, as it stands now, describes.
 //!
 //! A stage does not know its neighbours' code, so it cannot compute their keys; it recognises their artifacts by the
-//! preimage that each carries: same parameters, seed, device and files, and inputs that are recognised in turn.
+//! preimage that each carries: same parameters, seed, device and files, and inputs that are recognised in turn and hold
+//! what was read of them.
 
 use std::collections::BTreeMap;
 
@@ -82,9 +83,9 @@ impl Resolver<'_> {
         if !preimage.inputs.keys().eq(needed.keys().copied()) {
             return Ok(Some("needs".into()));
         }
-        for (input, digest) in &preimage.inputs {
+        for (input, reading) in &preimage.inputs {
             match self.find(needed[input]) {
-                Ok(artifact) if artifact.record().digest == *digest => {}
+                Ok(artifact) if artifact.record().gives(reading) => {}
                 Ok(_) | Err(Error::NotCommitted(_)) => return Ok(Some(format!("its input {input}"))),
                 Err(error) => return Err(error),
             }

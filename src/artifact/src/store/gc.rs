@@ -5,7 +5,7 @@
 //! artifacts are needed. What is removed is first moved to `work/trash/` by one rename. So a reader sees a whole
 //! artifact or none, and what a killed removal leaves lies where the next run or gc removes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,8 +17,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use walkdir::WalkDir;
 
-use super::{Artifact, PREIMAGE_FILE, Store, latest_name, remove, sync_dir, write_atomically};
-use crate::{Error, Key, Preimage, Result};
+use super::{Artifact, PREIMAGE_FILE, Record, Store, latest_name, remove, sync_dir, write_atomically};
+use crate::{Error, Key, Preimage, Reading, Result};
 
 /// A holder of a lock file counts as alive for this long after it last wrote into the file.
 const LIVELY: Duration = Duration::from_mins(2);
@@ -169,21 +169,8 @@ impl Store {
                 all.push(Stored { artifact, usage, pin, needed });
             }
         }
-        let mut wanted: BTreeSet<(String, String)> = work.iter().flatten().flat_map(inputs).collect();
-        wanted.extend(all.iter().filter(|one| one.needed).flat_map(|one| inputs(&one.artifact.record().preimage)));
-        loop {
-            let mut grew = false;
-            for one in all.iter_mut().filter(|one| !one.needed) {
-                let record = one.artifact.record();
-                if wanted.contains(&(record.preimage.stage.clone(), record.digest.clone())) {
-                    wanted.extend(inputs(&record.preimage));
-                    (one.needed, grew) = (true, true);
-                }
-            }
-            if !grew {
-                return Ok(Inventory { artifacts: all, unlinked });
-            }
-        }
+        need_inputs(&mut all, work.iter().flatten());
+        Ok(Inventory { artifacts: all, unlinked })
     }
 
     /// The short key to which `latest` or `latest@<experiment>` of a stage leads. A copy that followed the links has a
@@ -291,8 +278,56 @@ impl Store {
     }
 }
 
-fn inputs(preimage: &Preimage) -> Vec<(String, String)> {
-    preimage.inputs.iter().map(|(stage, digest)| (stage.clone(), digest.clone())).collect()
+/// What something was computed from.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Input {
+    stage: String,
+    /// The very artifact, where that was taken down.
+    key: Option<Key>,
+    /// What was read of it.
+    reading: Reading,
+}
+
+impl Input {
+    fn all_of(preimage: &Preimage, keys: &BTreeMap<String, Key>) -> Vec<Self> {
+        let input = |(stage, reading): (&String, &Reading)| Self {
+            stage: stage.clone(),
+            key: keys.get(stage).cloned(),
+            reading: reading.clone(),
+        };
+        preimage.inputs.iter().map(input).collect()
+    }
+
+    /// The places of the artifacts that it may be: the very one, or where that is gone or was not taken down, all that
+    /// hold what was read.
+    fn places(&self, all: &[Stored]) -> Vec<usize> {
+        let of_stage = |one: &&(usize, &Record)| one.1.preimage.stage == self.stage;
+        let records: Vec<_> = all.iter().map(|one| one.artifact.record()).enumerate().collect();
+        let mut found: Vec<_> = records.iter().filter(of_stage).filter(|one| one.1.gives(&self.reading)).collect();
+        if found.iter().any(|(_, record)| Some(&record.key) == self.key.as_ref()) {
+            found.retain(|(_, record)| Some(&record.key) == self.key.as_ref());
+        }
+        found.into_iter().map(|(place, _)| *place).collect()
+    }
+}
+
+/// Marks as needed what the artifacts that are needed, and what is being worked on, were computed from.
+fn need_inputs<'a>(all: &mut [Stored], work: impl Iterator<Item = &'a Preimage>) {
+    let of = |record: &Record| Input::all_of(&record.preimage, &record.provenance.inputs);
+    let mut open: Vec<_> = work.flat_map(|preimage| Input::all_of(preimage, &BTreeMap::new())).collect();
+    open.extend(all.iter().filter(|one| one.needed).flat_map(|one| of(one.artifact.record())));
+    let mut seen = BTreeSet::new();
+    while let Some(input) = open.pop() {
+        if seen.contains(&input) {
+            continue;
+        }
+        for place in input.places(all) {
+            if !std::mem::replace(&mut all[place].needed, true) {
+                open.extend(of(all[place].artifact.record()));
+            }
+        }
+        seen.insert(input);
+    }
 }
 
 /// Does a process hold this lock, here or on another machine?

@@ -59,7 +59,7 @@ pub use scan::Place;
 pub use work::Work;
 
 use crate::table::Declaration;
-use crate::{Error, Key, Preimage, Result, Row, dotted, failpoint};
+use crate::{Error, Item, Key, Preimage, Reading, Result, Row, dotted, failpoint};
 
 /// Name of the file whose presence commits an artifact.
 pub const RECORD_FILE: &str = "artifact.json";
@@ -188,9 +188,14 @@ impl Store {
         Ok(artifacts)
     }
 
-    /// The newest artifact of a stage with this content digest.
-    pub fn with_content(&self, stage: &str, digest: &str) -> Result<Option<Artifact>> {
-        Ok(self.artifacts(stage)?.into_iter().find(|artifact| artifact.record.digest == digest))
+    /// The artifact of a stage from which another was computed, or else the newest that holds what was read of it.
+    pub fn input(&self, of: &Record, stage: &str) -> Result<Option<Artifact>> {
+        let Some(reading) = of.preimage.inputs.get(stage) else { return Ok(None) };
+        let key = of.provenance.inputs.get(stage);
+        let mut giving: Vec<_> = self.artifacts(stage)?;
+        giving.retain(|artifact| artifact.record.gives(reading));
+        let recorded = giving.iter().position(|artifact| Some(&artifact.record.key) == key);
+        Ok(if giving.is_empty() { None } else { Some(giving.swap_remove(recorded.unwrap_or(0))) })
     }
 
     /// Does a process work on a key?
@@ -244,6 +249,14 @@ impl Artifact {
         Ok(Some(Self { dir: dir.to_owned(), record }))
     }
 
+    /// The artifact as a stage sees it that reads only some of it: the other tables and files are not there.
+    #[must_use]
+    pub fn limited_to(mut self, items: &[Item]) -> Self {
+        self.record.tables.retain(|name, _| items.contains(&Item::Table(name.clone())));
+        self.record.files.retain(|name, _| items.contains(&Item::File(name.clone())));
+        self
+    }
+
     /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -254,17 +267,16 @@ impl Artifact {
         &self.record
     }
 
-    /// The artifacts of the same stage from which this one goes on, the nearest first; and the digest of the next one
-    /// if its store no longer holds it.
-    pub fn ancestors(&self) -> Result<(Vec<Self>, Option<String>)> {
+    /// The artifacts of the same stage from which this one goes on, the nearest first; and what was read of the next
+    /// one if its store no longer holds it.
+    pub fn ancestors(&self) -> Result<(Vec<Self>, Option<Reading>)> {
         let stage = &self.record.preimage.stage;
         let root = self.dir.ancestors().nth(2).unwrap_or(&self.dir).to_owned();
         let store = Store { root };
         let mut ancestors: Vec<Self> = Vec::new();
-        while let Some(digest) = ancestors.last().unwrap_or(self).record.preimage.inputs.get(stage) {
-            let Some(ancestor) = store.with_content(stage, digest)? else {
-                let gone = digest.clone();
-                return Ok((ancestors, Some(gone)));
+        while let Some(read) = ancestors.last().unwrap_or(self).record.preimage.inputs.get(stage).cloned() {
+            let Some(ancestor) = store.input(&ancestors.last().unwrap_or(self).record, stage)? else {
+                return Ok((ancestors, Some(read)));
             };
             ancestors.push(ancestor);
         }

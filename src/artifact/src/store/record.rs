@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::file_digest;
 use super::part::RowsDigest;
 use crate::key::digest_json;
-use crate::{Error, Key, Preimage, Result, failpoint};
+use crate::{Error, Item, Key, Preimage, Reading, Result, failpoint};
 
 /// Version of the layout of `artifact.json`.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// How the file begins: with the digest of its own bytes, taken while zeros stood in its place.
 const SEAL: &str = "{\n  \"seal\": \"";
@@ -121,6 +121,9 @@ pub struct Provenance {
     /// Seconds of the process that published it. Earlier processes from whose checkpoint it went on, and other shards,
     /// are not in it.
     pub seconds: f64,
+    /// The artifacts from which it was computed: input stage to key. Others may hold the same of what was read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Key>,
     /// Where it was computed under an earlier version of its stage: each time that it was taken over, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<Accepted>,
@@ -175,6 +178,12 @@ impl Contents {
 }
 
 impl TableRecord {
+    /// What its digest in that of an artifact is taken of.
+    fn content(&self) -> Value {
+        let Self { version, rows, digest, metadata, .. } = self;
+        json!({ "version": version, "rows": rows, "digest": digest, "metadata": metadata })
+    }
+
     fn is_sum_of_parts(&self) -> bool {
         let (mut rows, mut digest) = (0, RowsDigest::default());
         for part in &self.parts {
@@ -250,15 +259,27 @@ impl Record {
 
     /// The digest that `digest` must be.
     pub(crate) fn content_digest(&self) -> String {
-        let tables: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|(name, t)| {
-                (name, json!({"version": t.version, "rows": t.rows, "digest": t.digest, "metadata": t.metadata}))
-            })
-            .collect();
+        let tables: BTreeMap<_, _> = self.tables.iter().map(|(name, table)| (name, table.content())).collect();
         let files: BTreeMap<_, _> = self.files.iter().map(|(name, file)| (name, &file.blake3)).collect();
         digest_json(&json!({ "tables": tables, "files": files }))
+    }
+
+    /// Digest of a part of the content, or of the parameters with which it was made and the names of those that are
+    /// files; `None` where there is no such part.
+    pub fn digest_of(&self, item: &Item) -> Option<String> {
+        match item {
+            Item::Table(name) => self.tables.get(name).map(|table| digest_json(&table.content())),
+            Item::File(name) => self.files.get(name).map(|file| file.blake3.clone()),
+            Item::Params => {
+                let files: Vec<_> = self.preimage.files.keys().collect();
+                Some(digest_json(&json!({ "params": self.preimage.params, "files": files })))
+            }
+        }
+    }
+
+    /// Does it hold what was read of an artifact?
+    pub fn gives(&self, reading: &Reading) -> bool {
+        reading.parts().all(|(item, digest)| self.digest_of(&item).as_deref() == Some(digest))
     }
 
     /// The names of what is there. (Which table lies in `data/` is not told by their order here.)

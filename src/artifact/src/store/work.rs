@@ -16,7 +16,7 @@ use super::{
     Artifact, Contents, FileRecord, LOG_FILE, PREIMAGE_FILE, Part, PartRecord, Provenance, RECORD_FILE, Record, Rows,
     Store, TableRecord, TableWriter, sync_dir, write_atomically,
 };
-use crate::{Error, Result, Row, failpoint};
+use crate::{Error, Key, Result, Row, failpoint};
 
 /// The work directory of a leased key.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Work {
     dir: PathBuf,
     contents: Contents,
     tables: BTreeMap<String, Declared>,
+    inputs: BTreeMap<String, Key>,
     started: OffsetDateTime,
     clock: Instant,
 }
@@ -45,7 +46,13 @@ impl Work {
         let text = serde_json::to_vec_pretty(&lease.preimage).expect("a preimage is JSON");
         write_atomically(&dir.join(PREIMAGE_FILE), &text)?;
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
-        Ok(Self { lease, dir, contents: contents.clone(), tables: BTreeMap::new(), started, clock })
+        let (contents, tables, inputs) = (contents.clone(), BTreeMap::new(), BTreeMap::new());
+        Ok(Self { lease, dir, contents, tables, inputs, started, clock })
+    }
+
+    /// Takes down from which artifacts it is computed: input stage to key.
+    pub fn computed_from(&mut self, inputs: BTreeMap<String, Key>) {
+        self.inputs = inputs;
     }
 
     /// The directory.
@@ -190,6 +197,7 @@ impl Work {
             started: instant(self.started),
             finished: instant(OffsetDateTime::now_utc()),
             seconds: self.clock.elapsed().as_secs_f64(),
+            inputs: self.inputs.clone(),
             accepted: Vec::new(),
         }
     }

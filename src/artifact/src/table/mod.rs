@@ -28,7 +28,7 @@ pub trait Row: Sized + 'static {
     fn schema() -> SchemaRef;
     /// Rows to an Arrow batch of [`Row::schema`].
     fn batch(rows: &[Self]) -> RecordBatch;
-    /// Row `index` of a batch; a column that was not read gives its default (an absent mask, an empty image).
+    /// Row `index` of a batch; a column that was not read gives its default (an empty image).
     fn from_batch(batch: &RecordBatch, index: usize) -> Self;
     /// BLAKE3 over the row's values, independent of file, row group and codec.
     fn digest(&self) -> [u8; 32];
@@ -76,7 +76,7 @@ macro_rules! every_table {
 }
 
 every_table! {
-    DatasetRow CamRow CrfRow SweepRow HistogramRow LabelRow ConfusionRow ClassScoreRow ScoreRow CurveRow
+    DatasetRow MaskRow CamRow CrfRow SweepRow HistogramRow LabelRow ConfusionRow ClassScoreRow ScoreRow CurveRow
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.

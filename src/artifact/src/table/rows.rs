@@ -3,6 +3,7 @@
 //! | table | written by | one row per |
 //! |---|---|---|
 //! | `dataset` | prepare-data | image |
+//! | `mask` | prepare-data | image that has ground truth |
 //! | `curve` | train-cam, train-affinity, train-deeplab | step and loss term |
 //! | `cam` | extract-msinf-cam | image and class of its label |
 //! | `crf` | train-affinity | image, background alpha, and class of its label or background |
@@ -21,8 +22,8 @@ use crate::cell::Cell;
 use crate::{ClassId, ImageId};
 
 table! {
-    /// An image with all that is known of it. Stages downstream read nothing else of the data set.
-    DatasetRow = "dataset" v 1, 16 rows a group, by image_id {
+    /// An image with all that training may know of it.
+    DatasetRow = "dataset" v 2, 16 rows a group, by image_id {
         /// Name of the image.
         image_id: ImageId,
         /// The lists it is in, such as `train`, `train_aug`, `val`.
@@ -35,8 +36,16 @@ table! {
         labels: Vec<ClassId>,
         /// The photograph as found: JPEG or PNG.
         image: Vec<u8>,
-        /// Ground truth as palette PNG, 255 = void; read by threshold-sweep and evaluate only.
-        mask: Option<Vec<u8>>,
+    }
+}
+
+table! {
+    /// The ground truth of an image: threshold-sweep and evaluate read it, training never does.
+    MaskRow = "mask" v 1, 16 rows a group, by image_id {
+        /// Name of the image.
+        image_id: ImageId,
+        /// Classes as palette PNG of the image's size, 255 = void.
+        mask: Vec<u8>,
     }
 }
 
@@ -250,13 +259,12 @@ mod tests {
             height: 2,
             labels: vec![ClassId(1), ClassId(15)],
             image: vec![1, 2, 3],
-            mask: None,
         }
     }
 
     #[test]
     fn a_row_comes_back_from_its_batch() {
-        let rows = [row(), DatasetRow { mask: Some(vec![9]), ..row() }];
+        let rows = [row(), DatasetRow { labels: vec![], image: vec![9], ..row() }];
         let batch = DatasetRow::batch(&rows);
         assert_eq!([0, 1].map(|i| DatasetRow::from_batch(&batch, i)), rows);
     }
@@ -264,7 +272,7 @@ mod tests {
     #[test]
     fn every_value_counts_in_the_digest() {
         let changed = [
-            DatasetRow { mask: Some(vec![]), ..row() },
+            DatasetRow { image: vec![], ..row() },
             DatasetRow { width: 4, ..row() },
             DatasetRow { splits: vec!["traintrain_aug".into()], ..row() },
             DatasetRow { labels: vec![ClassId(15)], ..row() },

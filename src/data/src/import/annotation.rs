@@ -29,15 +29,17 @@ pub(super) fn read(source: &Source, tree: &Tree, id: &str, image: &str) -> Resul
         file = file.or(found);
     }
     let may_lack = source.without_annotation == WithoutAnnotation::Background;
+    let nothing = |file: &str, what: &str| {
+        let reason = format!("{what}; if its image shows no object of any class, without_annotation = \"background\"");
+        if may_lack { Ok(Annotated::Nothing) } else { Err(vec![Fault::new(file, reason)]) }
+    };
     let Some(file) = file else {
-        let missing =
-            "missing; add it, or read images without annotation as background: without_annotation = \"background\"";
-        return if may_lack { Ok(Annotated::Nothing) } else { Err(vec![Fault::new(usual, missing)]) };
+        return nothing(&usual, "missing, add it");
     };
     let fault = |reason: String| Fault::new(file, reason);
     let bytes = read_file(&source.root, file).map_err(|fault| vec![fault])?;
-    if may_lack && bytes.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Annotated::Nothing);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return nothing(file, "an empty file, fetch it again");
     }
     if bytes.len() > MAX_BYTES {
         return Err(vec![fault(format!("{} bytes are no annotation of one image; take its own", bytes.len()))]);

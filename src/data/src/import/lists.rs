@@ -10,6 +10,9 @@ use super::listing::{Labels, Listed, Listing, MaskSource, id_of_file, inside_roo
 use super::tree::{Tree, is_picture, name, split_ending};
 use super::{Source, read_file, text};
 
+/// Names that a message shows.
+const SHOWN: usize = 8;
+
 /// One line of a list.
 struct Line {
     id: ImageId,
@@ -99,12 +102,12 @@ fn find_list(tree: &Tree, list: &str) -> Result<String, Fault> {
     }
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let is_list = |name: &&str| split_ending(name).1.is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
-    let mut there: Vec<&str> = tree.names_in(folder).into_iter().filter(is_list).collect();
-    there.truncate(8);
-    Err(fault(if there.is_empty() {
-        "missing; add the list or correct its name".to_owned()
-    } else {
-        format!("missing; beside it there is {}: name it in splits, or make this list", there.join(", "))
+    let beside: Vec<&str> = tree.names_in(folder).into_iter().filter(is_list).take(SHOWN).collect();
+    let at_root: Vec<&str> = tree.names_in("").into_iter().take(SHOWN).collect();
+    Err(fault(match (beside.as_slice(), at_root.as_slice()) {
+        ([], []) => "missing, and the root is empty; correct the root".to_owned(),
+        ([], names) => format!("missing; the root holds {}: name a list of images, or a folder of them", names.join(", ")),
+        (lists, _) => format!("missing; beside it there is {}: name it in splits, or make this list", lists.join(", ")),
     }))
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Image {
 pub(super) fn choose(holdings: &Holdings, dataset: &Holding, wanted: usize) -> Result<[(&'static str, Vec<Image>); 2]> {
     let pictured = pictured(holdings)?;
     let (mut val, mut train) = (Vec::new(), Vec::new());
-    for row in rows_without::<DatasetRow>(dataset, &["image", "mask"])? {
+    for row in rows_without::<DatasetRow>(dataset, &["image"])? {
         let id = row.image_id.as_str().to_owned();
         let lacks = pictured.values().filter(|ids| !ids.contains(&id)).count();
         let image = Image { id, labels: row.labels.iter().map(|class| class.0).collect(), lacks };

@@ -68,9 +68,11 @@ fn row(shared: &Shared<'_>) -> Markup {
 /// Everything that decided an artifact's content, and how it was made.
 fn entries(record: &Record) -> Vec<(String, String)> {
     let (preimage, provenance) = (&record.preimage, &record.provenance);
-    let short = |digest: &String| digest.get(..16).unwrap_or(digest).to_owned();
+    let short = |digest: &str| digest.get(..16).unwrap_or(digest).to_owned();
     let mut entries: Vec<_> = leaves(&preimage.params).into_iter().map(|(name, value)| (name, plain(value))).collect();
-    entries.extend(preimage.inputs.iter().map(|(name, digest)| (format!("input {name}"), short(digest))));
+    for (stage, reading) in &preimage.inputs {
+        entries.extend(reading.parts().map(|(item, digest)| (format!("{item} of {stage}"), short(digest))));
+    }
     entries.extend(preimage.files.iter().map(|(name, digest)| (format!("file {name}"), short(digest))));
     entries.extend(record.metrics.iter().map(|(name, value)| (format!("metric {name}"), plain(value))));
     entries.push(("digest".to_owned(), short(&record.digest)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use artifact::encoding::CamEncoding;
 use artifact::manifest::variant_of;
-use artifact::table::{CamRow, DatasetRow, LabelRow};
+use artifact::table::{CamRow, DatasetRow, LabelRow, MaskRow};
 use artifact::{Result, Row as _};
 use data::codec::{Mask, Rgb, decode_mask};
 
@@ -96,13 +96,14 @@ fn labels(holdings: &Holdings, order: &Order, ids: &[String], classes: &Classes,
 
 fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByImage<Mask>)> {
     let (mut photos, mut masks) = (BTreeMap::new(), BTreeMap::new());
-    for DatasetRow { image_id, image, mask, .. } in rows_of_images(dataset, ids)? {
-        let id = image_id.as_str().to_owned();
-        if let Some(mask) = mask.and_then(|mask| decode_mask(&mask).ok()) {
-            masks.insert(id.clone(), mask);
-        }
+    for DatasetRow { image_id, image, .. } in rows_of_images(dataset, ids)? {
         if let Some(photo) = picture::photograph(&image) {
-            photos.insert(id, photo);
+            photos.insert(image_id.as_str().to_owned(), photo);
+        }
+    }
+    for MaskRow { image_id, mask } in rows_of_images(dataset, ids)? {
+        if let Ok(mask) = decode_mask(&mask) {
+            masks.insert(image_id.as_str().to_owned(), mask);
         }
     }
     Ok((photos, masks))

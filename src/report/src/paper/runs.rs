@@ -7,7 +7,7 @@ use artifact::table::ScoreRow;
 use artifact::{Artifact, Result, Row as _};
 use serde_json::{Value, json};
 
-use crate::holdings::{Holding, Holdings};
+use crate::holdings::Holdings;
 use crate::tables::rows_of;
 
 /// The split on which the paper scores CAMs.
@@ -60,8 +60,9 @@ pub(super) fn of(holdings: &Holdings) -> Result<Vec<Run>> {
     let mut scored: Vec<_> = holdings.of_table(ScoreRow::TABLE).map(|(held, _)| held).collect();
     scored.sort_by_key(|held| order.iter().position(|name| *name == held.experiment));
     for held in scored {
-        let Some(cams) = input(holdings, held, &held.artifact, EXTRACT)? else { continue };
-        let Some(trained) = input(holdings, held, &cams, TRAIN)? else { continue };
+        let input = |of: &Artifact, stage| holdings.input(of.record(), stage, &held.experiment);
+        let Some(cams) = input(&held.artifact, EXTRACT)? else { continue };
+        let Some(trained) = input(&cams, TRAIN)? else { continue };
         let (cams, made) = (cams.record(), trained.record());
         if seen.insert(cams.key.clone()) {
             runs.push(Run {
@@ -85,12 +86,4 @@ fn origin(trained: &Artifact) -> Result<Value> {
     let images = |artifact: &Artifact| artifact.record().preimage.inputs.get("prepare-data").cloned();
     let start = |artifact: &Artifact| json!({"train": artifact.record().preimage.params, "images": images(artifact)});
     Ok(json!({"images": images(trained), "from": ancestors.iter().map(start).collect::<Vec<_>>(), "gone": gone}))
-}
-
-/// The artifact that `artifact` has read of a stage.
-fn input(holdings: &Holdings, of: &Holding, artifact: &Artifact, stage: &str) -> Result<Option<Artifact>> {
-    match artifact.record().preimage.inputs.get(stage) {
-        Some(digest) => holdings.with_content(stage, digest, &of.experiment),
-        None => Ok(None),
-    }
 }

@@ -199,8 +199,9 @@ impl Run<'_> {
     }
 
     fn preimage(&self, step: &Step, committed: &BTreeMap<StageId, Artifact>) -> Result<Preimage> {
-        let digest = |need: &StageId| (need.stage.clone(), committed[need].record().digest.clone());
-        self.pipeline.preimage(&step.plan, step.plan.needs.iter().map(digest).collect())
+        let reading =
+            |need: &StageId| Ok((need.stage.clone(), self.pipeline.reading(&step.plan, committed[need].record())?));
+        self.pipeline.preimage(&step.plan, step.plan.needs.iter().map(reading).collect::<Result<_>>()?)
     }
 
     /// Is the artifact of a step there by now, and if not, why?
