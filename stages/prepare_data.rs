@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use artifact::table::{DatasetRow, MaskRow};
 use artifact::{ParamError, Part, Result, Row as _};
 use data::dataset::CLASSES;
-use data::import::{self, Imported, Layout, MaskCheck, OrientationRule, Record, Unknown, WithoutAnnotation};
+use data::import::{
+    self, Imported, Layout, MaskCheck, OrientationRule, Record, Segmentations, Unknown, WithoutAnnotation,
+};
 use data::shapes::{self, ShapesConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,6 +36,9 @@ struct Params {
     unknown_classes: Option<Unknown>,
     without_annotation: Option<WithoutAnnotation>,
     orientation: Option<OrientationRule>,
+    labels: Option<PathBuf>,
+    segmentations: Option<Segmentations>,
+    val_share: Option<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,22 @@ struct Params {
 enum Source {
     Shapes,
     Voc,
+    Csv,
+    Folders,
+    Coco,
+}
+
+impl Source {
+    /// How files are laid out; none for the embedded data set.
+    const fn layout(self) -> Option<Layout> {
+        match self {
+            Self::Shapes => None,
+            Self::Voc => Some(Layout::Voc),
+            Self::Csv => Some(Layout::Csv),
+            Self::Folders => Some(Layout::Folders),
+            Self::Coco => Some(Layout::Coco),
+        }
+    }
 }
 
 impl Params {
@@ -50,7 +71,7 @@ impl Params {
 
     fn files(&self, layout: Layout) -> Result<import::Source, ParamError> {
         let clone_pair = |(split, list): (&String, &String)| (split.clone(), list.clone());
-        let missing = |name: &str| ParamError::new(name, "missing, but source = \"voc\"");
+        let missing = |name: &str| ParamError::new(name, "missing, but the source is a data set of files");
         Ok(import::Source {
             layout,
             root: self.root.clone().ok_or_else(|| missing("root"))?,
@@ -65,6 +86,9 @@ impl Params {
             unknown_classes: self.unknown_classes.ok_or_else(|| missing("unknown_classes"))?,
             without_annotation: self.without_annotation.unwrap_or_default(),
             orientation: self.orientation.unwrap_or_default(),
+            labels: self.labels.clone().filter(|file| !file.as_os_str().is_empty()),
+            segmentations: self.segmentations.unwrap_or_default(),
+            val_share: self.val_share.unwrap_or_default(),
         })
     }
 }
@@ -85,13 +109,17 @@ impl Stage for PrepareData {
             "unknown_classes",
             "without_annotation",
             "orientation",
+            "labels",
+            "segmentations",
+            "val_share",
         ];
+        let of_files = [Source::Voc, Source::Csv, Source::Folders, Source::Coco];
         Description {
             writes: Contents::tables([DatasetRow::TABLE, MaskRow::TABLE]),
-            path_params: vec!["root".into()],
+            path_params: vec!["root".into(), "labels".into()],
             unused_params: vec![
                 Unused::while_is("source", [Source::Shapes], &files),
-                Unused::while_is("source", [Source::Voc], &["shapes"]),
+                Unused::while_is("source", of_files, &["shapes"]),
             ],
             ..Description::new(
                 "prepare-data",
@@ -102,24 +130,24 @@ impl Stage for PrepareData {
     }
 
     fn check(params: &Params) -> Result<()> {
-        match params.source {
-            Source::Shapes => params.shapes()?.check().map_err(|error| error.below("shapes").into()),
-            Source::Voc => Ok(params.files(Layout::Voc).map(drop)?),
+        match params.source.layout() {
+            None => params.shapes()?.check().map_err(|error| error.below("shapes").into()),
+            Some(layout) => Ok(params.files(layout).map(drop)?),
         }
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
-        let source = match context.params.source {
-            Source::Shapes => {
+        let source = match context.params.source.layout() {
+            None => {
                 let directory = context.work.file("voc");
                 let config = context.params.shapes()?;
                 shapes::write_voc_layout(&directory, config)?;
                 embedded(directory, config)
             }
-            Source::Voc => context.params.files(Layout::Voc)?,
+            Some(layout) => context.params.files(layout)?,
         };
         let progress = Progress::new(&context.name, "images", 0, 0);
-        let Imported { records, notes } = import::read(&source, &|done, total| progress.set(done, total))?;
+        let Imported { records, notes, metadata } = import::read(&source, &|done, total| progress.set(done, total))?;
         progress.finish();
         for note in &notes {
             eprintln!("{}: {note}", context.name);
@@ -128,7 +156,7 @@ impl Stage for PrepareData {
         let metrics = metrics(&records, source.classes.len());
         let classes = serde_json::to_string(&source.classes).expect("names are JSON");
         context.work.declare::<DatasetRow>(1, [(CLASSES.to_owned(), classes)].into())?;
-        context.work.declare::<MaskRow>(1, BTreeMap::new())?;
+        context.work.declare::<MaskRow>(1, metadata)?;
         let (mut images, mut masks) = (context.work.writer(Part::WHOLE)?, context.work.writer(Part::WHOLE)?);
         for Record { image_id, splits, width, height, labels, image, mask } in records {
             if let Some(mask) = mask {

@@ -108,6 +108,10 @@ struct Compared<'a> {
 
 impl<'a> Compared<'a> {
     fn of(opened: &Opened, record: &'a Record) -> Option<Self> {
+        // Both are of one annotation, and an object that others cover is no mistake.
+        if opened.mask.as_ref().is_some_and(|mask| mask.drawn) {
+            return None;
+        }
         let labels = opened.labels.iter().flatten().copied().collect();
         let mask = decode_mask(record.mask.as_ref().filter(|_| opened.labels.is_some())?).ok()?;
         let classes: BTreeSet<u8> = mask.classes.into_iter().collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use artifact::{ClassId, ImageId};
 
+use super::coco::Drawing;
 use super::fault::{Fault, quoted};
 use super::tree::{Tree, compose, is_picture, name, split_ending};
 
@@ -34,6 +35,8 @@ pub(super) enum MaskSource {
     Usual,
     /// This file, which must be there.
     File(String),
+    /// Drawn from the outlines of objects.
+    Drawn(Box<Drawing>),
 }
 
 /// Everything that readers found, and what they have to say of it.
@@ -43,6 +46,8 @@ pub(super) struct Listing {
     pub(super) faults: Vec<Fault>,
     /// Sentences for the person who gave the data set: how something was read that could be read otherwise.
     pub(super) notes: Vec<String>,
+    /// What the table says of how it was made.
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 impl Listing {
@@ -59,6 +64,9 @@ impl Listing {
         }
         match (&known.mask, listed.mask) {
             (MaskSource::File(found), MaskSource::File(here)) if *found != here => return Err(other(found, &here)),
+            (MaskSource::Drawn(found), MaskSource::Drawn(here)) if found.objects_differ(&here) => {
+                return Err(format!("'{id}' has other objects here than in {}; keep one", found.file));
+            }
             (MaskSource::Usual, here) => known.mask = here,
             _ => {}
         }

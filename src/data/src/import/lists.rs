@@ -54,7 +54,7 @@ fn read_folder(tree: &Tree, split: &str, folder: &str, labels: &Labels, listing:
 }
 
 fn read_list(source: &Source, tree: &Tree, split: &str, list: &str, labels: &Labels, listing: &mut Listing) {
-    let found = find_list(tree, list);
+    let found = find_list(tree, list, "txt");
     let bytes = found.and_then(|found| read_file(&source.root, &found));
     let Some(bytes) = take(&mut listing.faults, bytes) else { return };
     let Some(text) = text::decode(&bytes) else {
@@ -93,15 +93,15 @@ fn is_below(text: &str, image: &str) -> bool {
     text.trim_start_matches('/').starts_with(image)
 }
 
-/// A list may be written in another case; one that is missing is told with those that are there.
-fn find_list(tree: &Tree, list: &str) -> Result<String, Fault> {
+/// A list may be written in another case; one that is missing is told with those of the same ending that are there.
+pub(super) fn find_list(tree: &Tree, list: &str, ending: &str) -> Result<String, Fault> {
     let fault = |reason: String| Fault::new(list, reason);
     let path = inside_root(list).map_err(fault)?;
     if let Some(found) = only(&tree.file(&path), list).map_err(fault)? {
         return Ok(found.to_owned());
     }
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let is_list = |name: &&str| split_ending(name).1.is_some_and(|ending| ending.eq_ignore_ascii_case("txt"));
+    let is_list = |name: &&str| split_ending(name).1.is_some_and(|found| found.eq_ignore_ascii_case(ending));
     let beside: Vec<&str> = tree.names_in(folder).into_iter().filter(is_list).take(SHOWN).collect();
     let at_root: Vec<&str> = tree.names_in("").into_iter().take(SHOWN).collect();
     Err(fault(match (beside.as_slice(), at_root.as_slice()) {

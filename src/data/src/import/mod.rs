@@ -9,8 +9,15 @@
 //! tree         the files below the root, by names that are written differently
 //! text         text in the encodings of editors and tools
 //! listing      what a reader finds of each image
+//! places       pictures that are named by a path below one of several folders
+//! class_names  classes by name, and what is to be said of them
 //! lists        VOC's image lists, and folders of pictures
 //! annotation   VOC's annotations: image-level labels
+//! csv          tables of pictures and labels
+//! folders      one folder a class
+//! coco         COCO's instances: labels, and masks drawn from outlines
+//! mask_files   masks for pictures that lie in folders
+//! hold_out     a validation split where there is none
 //! picture      one image opened: its bytes, its labels, its mask as painted
 //! paint        which class the paint of a mask means
 //! upright      masks of pictures with an orientation tag
@@ -19,19 +26,26 @@
 //! ```
 
 mod annotation;
+mod class_names;
+mod coco;
 mod compare;
+mod csv;
 mod fault;
+mod folders;
+mod hold_out;
 mod listing;
 mod lists;
+mod mask_files;
 mod paint;
 mod picture;
+mod places;
 mod root;
 mod source;
 mod text;
 mod tree;
 mod upright;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,7 +53,7 @@ use rayon::prelude::*;
 
 use artifact::{ClassId, ImageId, Result};
 
-pub use source::{Layout, MaskCheck, OrientationRule, Source, Unknown, WithoutAnnotation};
+pub use source::{Layout, MaskCheck, OrientationRule, Segmentations, Source, Unknown, WithoutAnnotation};
 pub use tree::Tree;
 
 use fault::{Fault, report};
@@ -75,6 +89,8 @@ pub struct Imported {
     pub records: Vec<Record>,
     /// Sentences for the person who gave it: how it was read where it could be read otherwise, and what it lacks.
     pub notes: Vec<String>,
+    /// What the table of masks says of how they were made, by name: the rule of masks that were drawn.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Reads every image of every split, in parallel.
@@ -85,9 +101,7 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
     whole(source.faults())?;
     let (source, moved) = root::find(source).map_err(|fault| report(&source.root, vec![fault]))?;
     let tree = Tree::scan(&source.root, source.masks.as_deref());
-    let Listing { images, mut faults, mut notes } = match source.layout {
-        Layout::Voc => lists::read(&source, &tree),
-    };
+    let Listing { images, mut faults, mut notes, metadata } = list(&source, &tree);
     notes.splice(0..0, moved);
     if let Some(masks) = source.masks.as_ref().filter(|masks| !tree.has_folder(masks)) {
         faults.push(Fault::new(masks, "no such directory of masks; correct its name or leave masks out"));
@@ -121,7 +135,22 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
     whole(faults)?;
     notes.extend(counts(&images));
     notes.extend(missing_masks(&records));
-    Ok(Imported { records, notes })
+    Ok(Imported { records, notes, metadata })
+}
+
+/// What the reader of the layout finds.
+fn list(source: &Source, tree: &Tree) -> Listing {
+    let mut listing = match source.layout {
+        Layout::Voc => lists::read(source, tree),
+        Layout::Csv => csv::read(source, tree),
+        Layout::Folders => folders::read(source, tree),
+        Layout::Coco => coco::read(source, tree),
+    };
+    if source.layout != Layout::Voc {
+        mask_files::pair(source, tree, &mut listing);
+    }
+    hold_out::apply(source, &mut listing);
+    listing
 }
 
 /// How many images were taken for background because they have no annotation.

@@ -63,7 +63,8 @@ pub(super) fn decide(source: &Source, tree: &Tree, images: &[Opened]) -> Result<
     for paint in [Paint::Palette, Paint::Grey, Paint::Colour] {
         let masks: Vec<(&Seen, Option<&[ClassId]>)> = images
             .iter()
-            .filter_map(|opened| Some((&opened.mask.as_ref()?.seen, opened.labels.as_deref())))
+            .filter_map(|opened| Some((opened.mask.as_ref().filter(|mask| !mask.drawn)?, opened.labels.as_deref())))
+            .map(|(mask, labels)| (&mask.seen, labels))
             .filter(|(seen, _)| seen.paint == paint)
             .collect();
         if !masks.is_empty() {

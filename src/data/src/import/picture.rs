@@ -2,9 +2,10 @@
 
 use artifact::{ClassId, ImageId};
 
-use crate::codec::{Mask, Orientation, Paint, Painted, as_stored, decode_image, decode_painted, encode_mask};
+use crate::codec::{Orientation, Paint, Painted, as_stored, decode_image, decode_painted, encode_mask, voc_palette};
 
 use super::annotation::{self, Annotated};
+use super::coco::Drawing;
 use super::fault::{Fault, take};
 use super::listing::{Labels, Listed, MaskSource, only};
 use super::paint::Paints;
@@ -33,6 +34,8 @@ pub(super) struct OpenedMask {
     bytes: Vec<u8>,
     pub(super) seen: Seen,
     pub(super) fits: Fits,
+    /// Was it drawn by the reader, so that its numbers are classes as they are stored?
+    pub(super) drawn: bool,
 }
 
 /// What a mask holds, without its pixels.
@@ -130,6 +133,7 @@ fn open_mask(
     picture: Option<&Picture>,
 ) -> Result<Option<OpenedMask>, Fault> {
     let file = match (of, &source.masks) {
+        (MaskSource::Drawn(drawing), _) => return picture.map(|picture| draw(id, drawing, picture)).transpose(),
         (MaskSource::File(named), _) => named.clone(),
         (MaskSource::Usual, Some(directory)) => {
             let usual = format!("{}/{id}.png", directory.trim_matches('/'));
@@ -143,16 +147,27 @@ fn open_mask(
     let bytes = read_file(&source.root, &file)?;
     let painted = decode_painted(&bytes).map_err(|error| Fault::new(&file, error.to_string()))?;
     let fits = match picture {
-        Some(picture) => fits(picture, &painted.numbers).map_err(|reason| Fault::new(&file, reason))?,
+        Some(picture) => fits(picture, (painted.numbers.height, painted.numbers.width)).map_err(|reason| Fault::new(&file, reason))?,
         None => Fits::Upright,
     };
-    Ok(Some(OpenedMask { file, bytes, seen: seen(&painted), fits }))
+    Ok(Some(OpenedMask { file, bytes, seen: seen(&painted), fits, drawn: false }))
 }
 
-fn fits(picture: &Picture, mask: &Mask) -> Result<Fits, String> {
+/// The mask that a reader found as outlines.
+fn draw(id: &ImageId, drawing: &Drawing, picture: &Picture) -> Result<OpenedMask, Fault> {
+    let fault = |reason: String| Fault::new(&drawing.file, format!("image '{id}': {reason}"));
+    let (height, width) = drawing.size.unwrap_or((picture.height, picture.width));
+    let fits = fits(picture, (height, width)).map_err(fault)?;
+    let numbers = drawing.paint(height, width).map_err(fault)?;
+    let bytes = encode_mask(&numbers);
+    let seen = seen(&Painted { paint: Paint::Palette, numbers, colours: voc_palette().to_vec(), bytes: true });
+    Ok(OpenedMask { file: drawing.file.clone(), bytes, seen, fits, drawn: true })
+}
+
+/// Which way a mask of so many rows and columns is meant.
+fn fits(picture: &Picture, of_mask: (usize, usize)) -> Result<Fits, String> {
     let upright = (picture.height, picture.width);
     let stored = if picture.orientation.swaps_sides() { (picture.width, picture.height) } else { upright };
-    let of_mask = (mask.height, mask.width);
     match (of_mask == upright, of_mask == stored) {
         _ if picture.orientation == Orientation::UPRIGHT && of_mask == upright => Ok(Fits::Upright),
         (true, true) => Ok(Fits::Both),
@@ -162,7 +177,7 @@ fn fits(picture: &Picture, mask: &Mask) -> Result<Fits, String> {
             let (height, width) = upright;
             let reason = format!(
                 "the mask has {} x {} pixels, its image {width} x {height}; take the mask of this very image",
-                mask.width, mask.height
+                of_mask.1, of_mask.0
             );
             Err(reason)
         }
@@ -184,7 +199,8 @@ fn seen(painted: &Painted) -> Seen {
 /// The record of an image, with its mask as class indices.
 pub(super) fn finish(opened: &Opened, paints: &Paints) -> Result<Record, Fault> {
     let mask = opened.mask.as_ref().map(|mask| {
-        let table = paints.classes(&mask.seen).map_err(|reason| Fault::new(&mask.file, reason))?;
+        let table = if mask.drawn { Ok(std::array::from_fn(|number| number as u8)) } else { paints.classes(&mask.seen) };
+        let table = table.map_err(|reason| Fault::new(&mask.file, reason))?;
         let mut painted = decode_painted(&mask.bytes).map_err(|error| Fault::new(&mask.file, error.to_string()))?;
         let same = painted.bytes && mask.seen.used.iter().all(|used| table[used.number as usize] == used.number);
         let turn = mask.fits == Fits::Stored;

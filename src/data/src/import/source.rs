@@ -36,6 +36,12 @@ pub struct Source {
     pub without_annotation: WithoutAnnotation,
     /// What an orientation tag (EXIF) means.
     pub orientation: OrientationRule,
+    /// A `.npy` file of image-level labels by image name, in place of annotations; VOC's layout alone.
+    pub labels: Option<PathBuf>,
+    /// What becomes of the segmentations of COCO's layout.
+    pub segmentations: Segmentations,
+    /// The share of `train` that is held out as `val`, where no split `val` is given; 0: none.
+    pub val_share: f64,
 }
 
 /// How a data set is laid out.
@@ -44,6 +50,23 @@ pub struct Source {
 pub enum Layout {
     /// Lists of images and an annotation for each, as PASCAL VOC, CVAT and Roboflow write them.
     Voc,
+    /// Tables with a picture and its classes a row.
+    Csv,
+    /// One folder a class.
+    Folders,
+    /// An instances JSON for each split, as COCO has them.
+    Coco,
+}
+
+/// What becomes of the segmentations of objects in COCO's layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Segmentations {
+    /// Masks are drawn from them, unless a directory of masks is given.
+    #[default]
+    Masks,
+    /// They are not read: nothing is scored.
+    Skip,
 }
 
 /// What to do about objects whose class is not listed.
@@ -120,6 +143,9 @@ impl Source {
             unknown_classes: Unknown::Refuse,
             without_annotation: WithoutAnnotation::Refuse,
             orientation: OrientationRule::Upright,
+            labels: None,
+            segmentations: Segmentations::Masks,
+            val_share: 0.0,
         }
     }
 
@@ -151,6 +177,15 @@ impl Source {
         }
         if self.splits.is_empty() {
             faults.push(Fault::new("splits", "none given; name at least one list, such as train"));
+        }
+        if self.labels.is_some() && self.layout != Layout::Voc {
+            faults.push(Fault::new("labels", "only lists in VOC's layout take their labels from it; leave it out"));
+        }
+        if !(0.0..1.0).contains(&self.val_share) {
+            faults.push(Fault::new("val_share", format!("{} is no share; give one from 0 to below 1", self.val_share)));
+        }
+        if self.val_share > 0.0 && !self.splits.contains_key("train") {
+            faults.push(Fault::new("val_share", "there is no split train, of which images could be held out"));
         }
         for split in self.unlabelled.iter().filter(|split| !self.splits.contains_key(*split)) {
             faults.push(Fault::new("unlabelled", format!("'{split}' is none of the splits")));

@@ -103,6 +103,11 @@ impl Tree {
         OTHER_PICTURES.iter().find_map(named).map(|found| self.files[found[0]].as_str())
     }
 
+    /// Does a name end as a picture that cannot be read?
+    pub(super) fn is_unreadable(path: &str) -> bool {
+        split_ending(path).1.is_some_and(|ending| OTHER_PICTURES.iter().any(|known| known.eq_ignore_ascii_case(ending)))
+    }
+
     /// The names in a folder, files and folders, each once.
     pub(super) fn names_in(&self, folder: &str) -> Vec<&str> {
         let below = |file: &'_ str| {

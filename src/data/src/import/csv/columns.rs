@@ -1,0 +1,199 @@
+//! What the columns of a table mean.
+
+use artifact::ClassId;
+
+use super::super::class_names::ClassNames;
+use super::super::fault::quoted;
+use super::super::tree::compose;
+use super::super::{Source, annotation};
+use super::sheet::Row;
+
+/// What a column of paths is called, the surest name first; without regard to case, blanks and underscores.
+const PATHS: [&str; 16] = [
+    "path", "filepath", "filepaths", "file", "filename", "filenames", "image", "imagepath", "imagename", "imagefile",
+    "img", "imgpath", "imgname", "imageid", "id", "name",
+];
+const SPLITS: [&str; 5] = ["split", "splits", "set", "subset", "dataset"];
+const LABELS: [&str; 8] = ["label", "labels", "class", "classes", "category", "categories", "tag", "tags"];
+/// What separates the labels of one field; the first that it holds.
+const SEPARATORS: [char; 3] = [';', '|', ','];
+
+/// The columns that are read.
+#[derive(Debug)]
+pub(super) struct Columns {
+    pub(super) path: usize,
+    pub(super) split: Option<usize>,
+    labels: LabelColumns,
+    /// Names of those that are not read.
+    pub(super) unread: Vec<String>,
+}
+
+#[derive(Debug)]
+enum LabelColumns {
+    /// Class names in one field.
+    Names(usize),
+    /// 0 or 1 in a column for each class.
+    Flags(Vec<(usize, String)>),
+    /// The split has no labels.
+    Absent,
+}
+
+impl Columns {
+    /// The columns of a header, or of rows of `width` fields without one. Without a header the path comes first.
+    pub(super) fn of(
+        header: Option<&Row>,
+        width: usize,
+        source: &Source,
+        classes: &ClassNames,
+        labelled: bool,
+    ) -> Result<Self, Vec<String>> {
+        let Some(header) = header.map(|header| &header.fields) else {
+            let labels = match (labelled, width) {
+                (false, _) => LabelColumns::Absent,
+                (true, 1) => return Err(vec![none_given()]),
+                (true, 2) => LabelColumns::Names(1),
+                (true, _) => {
+                    let reason = format!("{width} columns without a header; add a first row that names them: path, …");
+                    return Err(vec![reason]);
+                }
+            };
+            return Ok(Self { path: 0, split: None, labels, unread: vec![] });
+        };
+        let path = path_column(header).unwrap_or(0);
+        let is = |names: &[&str], column: usize| names.contains(&plain(&header[column]).as_str());
+        let others = || (0..header.len()).filter(|column| *column != path && !is_nameless(&header[*column]));
+        let split = others().find(|column| is(&SPLITS, *column) && !classes.is_listed(&header[*column]));
+        let rest: Vec<usize> = others().filter(|column| Some(*column) != split).collect();
+        let names = |columns: &[usize]| columns.iter().map(|column| header[*column].clone()).collect::<Vec<_>>();
+        if !labelled {
+            return Ok(Self { path, split, labels: LabelColumns::Absent, unread: names(&rest) });
+        }
+        let (of_classes, others): (Vec<usize>, Vec<usize>) =
+            rest.iter().copied().partition(|column| classes.is_listed(&header[*column]));
+        let named: Vec<usize> = others.iter().copied().filter(|column| is(&LABELS, *column)).collect();
+        match (named.as_slice(), of_classes.as_slice(), others.as_slice()) {
+            (&[one], [], _) | (&[], [], &[one]) => {
+                let unread: Vec<usize> = rest.into_iter().filter(|column| *column != one).collect();
+                Ok(Self { path, split, labels: LabelColumns::Names(one), unread: names(&unread) })
+            }
+            ([], [], []) => Err(vec![none_given()]),
+            ([], [], several) => {
+                Err(vec![format!("which column holds the labels? call it 'labels'; there is {}", list(&names(several)))])
+            }
+            ([], ..) => {
+                let labels = flags(header, &rest, source, classes)?;
+                Ok(Self { path, split, labels: LabelColumns::Flags(labels), unread: vec![] })
+            }
+            (labels, [], _) => Err(vec![format!("{} columns of labels, {}; keep one", labels.len(), list(&names(labels)))]),
+            (labels, of_classes, _) => Err(vec![format!(
+                "labels in the column {} and in columns of classes, {}; keep one of the two",
+                list(&names(labels)),
+                list(&names(of_classes))
+            )]),
+        }
+    }
+
+    /// The labels of a row; an empty field is background.
+    pub(super) fn labels(&self, row: &Row, classes: &mut ClassNames) -> Result<Vec<ClassId>, String> {
+        match &self.labels {
+            LabelColumns::Absent => Ok(vec![]),
+            LabelColumns::Names(column) => names(&row.fields[*column], classes),
+            LabelColumns::Flags(columns) => {
+                let mut labels = vec![];
+                for (column, class) in columns {
+                    let value = &row.fields[*column];
+                    match value.parse::<f64>() {
+                        Ok(1.0) => labels.extend(classes.find(class)?),
+                        Ok(0.0) => {}
+                        _ => return Err(format!("{} in the column of {}; write 0 or 1", quoted(value), quoted(class))),
+                    }
+                }
+                Ok(labels)
+            }
+        }
+    }
+}
+
+/// The columns of classes; faults for those of no class, and for classes without a column.
+fn flags(
+    header: &[String],
+    columns: &[usize],
+    source: &Source,
+    classes: &ClassNames,
+) -> Result<Vec<(usize, String)>, Vec<String>> {
+    let mut faults = vec![];
+    let mut flags = vec![];
+    for column in columns {
+        let name = &header[*column];
+        if !classes.means_nothing(name)
+            && let Err(reason) = annotation::class(source, name)
+        {
+            faults.push(reason);
+        }
+        flags.push((*column, name.clone()));
+    }
+    for class in &source.classes {
+        match flags.iter().filter(|(_, name)| compose(name) == compose(class)).count() {
+            0 => faults.push(format!("no column for the class '{class}'; add it, or take the class out of classes")),
+            1 => {}
+            several => faults.push(format!("{several} columns for the class '{class}'; keep one")),
+        }
+    }
+    if faults.is_empty() { Ok(flags) } else { Err(faults) }
+}
+
+/// The labels of one field.
+fn names(field: &str, classes: &mut ClassNames) -> Result<Vec<ClassId>, String> {
+    // As Python prints a list.
+    let field = field.strip_prefix('[').and_then(|field| field.strip_suffix(']')).unwrap_or(field).trim();
+    if field.is_empty() {
+        return Ok(vec![]);
+    }
+    let separator = SEPARATORS.into_iter().find(|separator| field.contains(*separator));
+    let parts: Vec<&str> = match separator {
+        Some(separator) if !classes.is_listed(field) => field.split(separator).collect(),
+        _ => vec![field],
+    };
+    let bare = |part: &str| part.trim().trim_matches(['\'', '"']).trim().to_owned();
+    let mut labels = vec![];
+    for part in parts.into_iter().map(bare).filter(|part| !part.is_empty()) {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        if !classes.is_listed(&part) && words.len() > 1 && words.iter().all(|word| classes.is_listed(word)) {
+            for word in words {
+                labels.extend(classes.find(word)?);
+            }
+        } else {
+            labels.extend(classes.find(&part)?);
+        }
+    }
+    Ok(labels)
+}
+
+/// The column of paths, by its name.
+pub(super) fn path_column(header: &[String]) -> Option<usize> {
+    let names: Vec<String> = header.iter().map(|name| plain(name)).collect();
+    PATHS.iter().find_map(|known| names.iter().position(|name| name == known))
+}
+
+/// Is this what a column of paths, splits or labels is called?
+pub(super) fn is_known(name: &str) -> bool {
+    let name = plain(name);
+    [&PATHS[..], &SPLITS, &LABELS].iter().any(|known| known.contains(&name.as_str()))
+}
+
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace(['_', '-', ' '], "")
+}
+
+/// The column of row numbers that pandas writes, or what follows a delimiter at the end of each line.
+fn is_nameless(name: &str) -> bool {
+    name.is_empty() || name.to_lowercase().starts_with("unnamed:")
+}
+
+fn none_given() -> String {
+    "no column of labels; add one called 'labels', or one for each class with 0 or 1".to_owned()
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
