@@ -5,4 +5,5 @@ mod cases;
 mod codec;
 mod import;
 mod loader;
+mod readers;
 mod shapes;
