@@ -2,8 +2,10 @@
 
 mod augment;
 mod cases;
+mod coco;
 mod codec;
 mod import;
+mod label_files;
 mod loader;
 mod readers;
 mod shapes;

@@ -1,11 +1,12 @@
 //! Class names as tables, folders and annotations write them, with what is to be said of them at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use artifact::ClassId;
 
 use super::fault::quoted;
 use super::source::is_background;
+use super::tree::compose;
 use super::{Source, annotation};
 
 /// What people call pictures without an object of any class, besides the names of the background.
@@ -16,24 +17,32 @@ const NAMED: usize = 10;
 /// Finds classes by name, and counts what it finds.
 pub(super) struct ClassNames<'a> {
     source: &'a Source,
+    /// What each name was found to be; the class, or that there is none.
+    known: HashMap<String, Option<ClassId>>,
     found: BTreeSet<ClassId>,
     ignored: BTreeMap<String, usize>,
 }
 
 impl<'a> ClassNames<'a> {
     pub(super) fn new(source: &'a Source) -> Self {
-        Self { source, found: BTreeSet::new(), ignored: BTreeMap::new() }
+        Self { source, known: HashMap::new(), found: BTreeSet::new(), ignored: BTreeMap::new() }
     }
 
     /// The class called `name`; none if that says "no class", or is one that the source ignores.
     pub(super) fn find(&mut self, name: &str) -> Result<Option<ClassId>, String> {
-        if self.means_nothing(name) {
-            return Ok(None);
-        }
-        let class = annotation::class(self.source, name)?;
-        match class {
-            Some(class) => drop(self.found.insert(class)),
-            None => *self.ignored.entry(quoted(name)).or_default() += 1,
+        let class = if let Some(class) = self.known.get(name) {
+            *class
+        } else {
+            let class = if self.means_nothing(name) { None } else { annotation::class(self.source, name)? };
+            self.found.extend(class);
+            if class.is_none() && !self.means_nothing(name) {
+                self.ignored.insert(name.to_owned(), 0);
+            }
+            self.known.insert(name.to_owned(), class);
+            class
+        };
+        if let Some(count) = self.ignored.get_mut(name) {
+            *count += 1;
         }
         Ok(class)
     }
@@ -44,7 +53,8 @@ impl<'a> ClassNames<'a> {
     }
 
     pub(super) fn is_listed(&self, name: &str) -> bool {
-        matches!(annotation::class(self.source, name), Ok(Some(_)))
+        let name = compose(name);
+        self.source.classes.iter().any(|class| compose(class) == name)
     }
 
     /// Classes that no image has, and names that were ignored.
@@ -52,7 +62,8 @@ impl<'a> ClassNames<'a> {
         let classes = self.source.classes.iter().enumerate();
         let without = classes.filter(|(index, _)| !self.found.contains(&ClassId::from_foreground(*index)));
         let without: Vec<&str> = without.map(|(_, class)| class.as_str()).collect();
-        let ignored: Vec<String> = self.ignored.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+        let ignored: Vec<String> =
+            self.ignored.iter().map(|(name, count)| format!("{} ({count})", quoted(name))).collect();
         let mut notes = vec![];
         if !without.is_empty() {
             notes.push(format!("no image is labelled with {}", some(&without)));

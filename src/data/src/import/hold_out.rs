@@ -22,7 +22,8 @@ pub(super) fn apply(source: &Source, listing: &mut Listing) {
     places.sort_by(|(a, first), (b, second)| a.total_cmp(b).then_with(|| first.cmp(second)));
     let all = places.len();
     if all < 2 {
-        let reason = format!("train has {all} images, of which none can be held out; give splits.val, or val_share = 0");
+        let reason =
+            format!("train has {all} images, of which none can be held out; give splits.val, or val_share = 0");
         listing.faults.push(Fault::new("val_share", reason));
         return;
     }
@@ -34,7 +35,8 @@ pub(super) fn apply(source: &Source, listing: &mut Listing) {
             listed.splits.sort();
         }
     }
-    let note = format!("{} of the {all} images of train are held out as val (val_share = {})", held.len(), source.val_share);
+    let note =
+        format!("{} of the {all} images of train are held out as val (val_share = {})", held.len(), source.val_share);
     listing.notes.push(note);
 }
 

@@ -13,6 +13,7 @@
 //! class_names  classes by name, and what is to be said of them
 //! lists        VOC's image lists, and folders of pictures
 //! annotation   VOC's annotations: image-level labels
+//! label_file   image-level labels of a .npy file, in place of annotations
 //! csv          tables of pictures and labels
 //! folders      one folder a class
 //! coco         COCO's instances: labels, and masks drawn from outlines
@@ -33,6 +34,7 @@ mod csv;
 mod fault;
 mod folders;
 mod hold_out;
+mod label_file;
 mod listing;
 mod lists;
 mod mask_files;
@@ -146,6 +148,9 @@ fn list(source: &Source, tree: &Tree) -> Listing {
         Layout::Folders => folders::read(source, tree),
         Layout::Coco => coco::read(source, tree),
     };
+    if let (Layout::Voc, Some(file)) = (source.layout, &source.labels) {
+        label_file::apply(source, file, &mut listing);
+    }
     if source.layout != Layout::Voc {
         mask_files::pair(source, tree, &mut listing);
     }
@@ -173,9 +178,7 @@ fn missing_masks(records: &[Record]) -> Vec<String> {
             (missing, all) => {
                 let named = without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
                 let more = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
-                Some(format!(
-                    "{missing} of the {all} images of {split} have no mask and are not scored: {named}{more}"
-                ))
+                Some(format!("{missing} of the {all} images of {split} have no mask and are not scored: {named}{more}"))
             }
         }
     };

@@ -147,7 +147,8 @@ fn open_mask(
     let bytes = read_file(&source.root, &file)?;
     let painted = decode_painted(&bytes).map_err(|error| Fault::new(&file, error.to_string()))?;
     let fits = match picture {
-        Some(picture) => fits(picture, (painted.numbers.height, painted.numbers.width)).map_err(|reason| Fault::new(&file, reason))?,
+        Some(picture) => fits(picture, (painted.numbers.height, painted.numbers.width))
+            .map_err(|reason| Fault::new(&file, reason))?,
         None => Fits::Upright,
     };
     Ok(Some(OpenedMask { file, bytes, seen: seen(&painted), fits, drawn: false }))
@@ -199,7 +200,8 @@ fn seen(painted: &Painted) -> Seen {
 /// The record of an image, with its mask as class indices.
 pub(super) fn finish(opened: &Opened, paints: &Paints) -> Result<Record, Fault> {
     let mask = opened.mask.as_ref().map(|mask| {
-        let table = if mask.drawn { Ok(std::array::from_fn(|number| number as u8)) } else { paints.classes(&mask.seen) };
+        let table =
+            if mask.drawn { Ok(std::array::from_fn(|number| number as u8)) } else { paints.classes(&mask.seen) };
         let table = table.map_err(|reason| Fault::new(&mask.file, reason))?;
         let mut painted = decode_painted(&mask.bytes).map_err(|error| Fault::new(&mask.file, error.to_string()))?;
         let same = painted.bytes && mask.seen.used.iter().all(|used| table[used.number as usize] == used.number);

@@ -6,8 +6,9 @@ use super::fault::quoted;
 use super::listing::{image_id, only, picture, picture_elsewhere};
 use super::tree::{Tree, compose, is_picture, name, split_ending};
 
-/// The picture that `text` means: below one of `folders`, the first that has it; else below the root, or where VOC keeps
-/// its images; else the end of a path of another machine, or, for a name without folders, the only picture of that name. None if there is no such file.
+/// The picture that `text` means: below one of `folders`, the first that has it; else below the root, or where VOC
+/// keeps its images; else at the end of a path of another machine; else, for a name without folders, the only picture
+/// of that name. None if there is no such file.
 pub(super) fn find<'t>(tree: &'t Tree, text: &str, folders: &[&str]) -> Result<Option<&'t str>, String> {
     let mut inside = false;
     for path in folders.iter().filter_map(|folder| below(folder, text)) {

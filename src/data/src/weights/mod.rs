@@ -7,19 +7,19 @@
 //! mxnet        .params, four layouts; the published ResNet38
 //! pytorch      .pth, the zip layout and that of 2018; over
 //!   zip        the archive's directory
-//!   pickle     a machine that makes state dicts and nothing else
+//!   pickle     a machine that makes state dicts and labels, and nothing else
 //! safetensors  .safetensors; also this crate's own checkpoints
 //! cursor       checked reading
 //! tensor       a tensor as it is stored
 //! ```
 
-mod cursor;
+pub(crate) mod cursor;
 mod tensor;
 
 mod mxnet;
 mod safetensors;
 
-mod pickle;
+pub(crate) mod pickle;
 mod zip;
 
 mod pytorch;

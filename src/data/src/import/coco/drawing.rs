@@ -8,8 +8,8 @@ use super::raster;
 /// The name of how masks are drawn; another way to draw them gets another name.
 ///
 /// Polygons and run lengths cover the pixels that pycocotools gives them. Objects are painted by the number of those,
-/// the largest first, so that the smaller lies on top; of two equal ones, that with the higher id. A crowd is painted as
-/// void, an object of a class that is not listed as background.
+/// the largest first, so that the smaller lies on top; of two equal ones, that with the higher id. A crowd is painted
+/// as void, an object of a class that is not listed as background.
 pub(in super::super) const RULE: &str = "coco-smaller-on-top-1";
 
 /// The objects of one image.
@@ -35,7 +35,8 @@ pub(super) struct Object {
 impl Drawing {
     /// Is the mask of another file another one?
     pub(in super::super) fn objects_differ(&self, other: &Self) -> bool {
-        let shapes = |drawing: &Self| -> Vec<_> { drawing.objects.iter().map(|o| (o.number, o.shape.clone())).collect() };
+        let shapes =
+            |drawing: &Self| -> Vec<_> { drawing.objects.iter().map(|o| (o.number, o.shape.clone())).collect() };
         shapes(self) != shapes(other)
     }
 
@@ -47,12 +48,12 @@ impl Drawing {
                 (Some(id), _) => format!("annotation {id}: {reason}"),
                 (None, place) => format!("annotation at place {place}: {reason}"),
             })?;
-            objects.push((object, pixels));
+            objects.push((object, pixels.iter().map(ExactSizeIterator::len).sum::<usize>(), pixels));
         }
-        objects.sort_by(|(a, of_a), (b, of_b)| of_b.len().cmp(&of_a.len()).then_with(|| a.order.cmp(&b.order)));
+        objects.sort_by(|(a, of_a, _), (b, of_b, _)| of_b.cmp(of_a).then_with(|| a.order.cmp(&b.order)));
         let mut classes = vec![0; height * width];
-        for (object, pixels) in objects {
-            for pixel in pixels {
+        for (object, _, pixels) in objects {
+            for pixel in pixels.into_iter().flatten() {
                 classes[pixel % height * width + pixel / height] = object.number;
             }
         }

@@ -13,21 +13,21 @@ mod document;
 mod drawing;
 mod raster;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use artifact::ClassId;
 
 use super::class_names::ClassNames;
 use super::fault::{Fault, quoted, take};
-use super::listing::{Labels, Listed, Listing, MaskSource, inside_root};
+use super::listing::{Labels, Listed, Listing, MaskSource};
 use super::lists::find_list;
 use super::places::{self, folder_of, id_of_path};
 use super::tree::Tree;
 use super::{Segmentations, Source, read_file, text};
 
 use document::{Annotation, Document, Id, Image};
-pub(super) use drawing::{Drawing, RULE};
 use drawing::Object;
+pub(super) use drawing::{Drawing, RULE};
 
 /// What is painted where an object is of no class: background, as in masks whose classes are not all wanted.
 const UNLISTED: u8 = 0;
@@ -143,6 +143,7 @@ impl Reader<'_> {
         if names.len() < self.document.categories.len() {
             listing.faults.push(self.fault("two categories have the same id; give each its own"));
         }
+        let mut refused = HashSet::new();
         for (order, annotation) in annotations.iter().enumerate() {
             let called = || annotation.id.as_ref().map_or_else(|| format!("at place {order}"), ToString::to_string);
             let mut fault = |reason: String| {
@@ -161,14 +162,17 @@ impl Reader<'_> {
             let class = match classes.find(name) {
                 Ok(class) => class,
                 Err(reason) => {
-                    fault(reason);
+                    if refused.insert(*name) {
+                        fault(reason);
+                    }
                     continue;
                 }
             };
             found.labels.extend(class);
             match annotation.shape() {
                 Some(shape) => found.objects.push(Object {
-                    number: class.map_or(UNLISTED, |class| if annotation.is_crowd() { ClassId::VOID.0 } else { class.0 }),
+                    number: class
+                        .map_or(UNLISTED, |class| if annotation.is_crowd() { ClassId::VOID.0 } else { class.0 }),
                     order: (annotation.id.clone(), order),
                     shape: shape.clone(),
                 }),
@@ -179,7 +183,6 @@ impl Reader<'_> {
 
     fn add(&self, image: &Image, labels: Labels, mask: MaskSource, listing: &mut Listing) -> Result<(), String> {
         let name = &image.file_name;
-        inside_root(name)?;
         let beside = folder_of(self.file);
         let within = |folder: &str| if beside.is_empty() { folder.to_owned() } else { format!("{beside}/{folder}") };
         let (images, of_split) = (within("images"), within(self.split));

@@ -2,6 +2,8 @@
 //!
 //! Pixels are numbered column by column: that at row y and column x is x · height + y.
 
+use std::ops::Range;
+
 use super::document::{Counts, Shape};
 
 /// How finely an outline is followed: in steps of a fifth of a pixel.
@@ -9,19 +11,15 @@ const SCALE: f64 = 5.0;
 /// A point so many times the sides of the picture away is a mistake, and would take long to go to.
 const FAR: f64 = 4.0;
 
-/// The pixels of a shape, ascending, each once.
-pub(super) fn pixels(shape: &Shape, height: usize, width: usize) -> Result<Vec<usize>, String> {
+/// The pixels of a shape, as ranges of their numbers: ascending, none overlaps another.
+pub(super) fn pixels(shape: &Shape, height: usize, width: usize) -> Result<Vec<Range<usize>>, String> {
     match shape {
         Shape::Polygons(polygons) => {
-            let mut pixels = vec![];
+            let mut all = vec![];
             for polygon in polygons {
-                pixels.extend(of_runs(&of_polygon(polygon, height, width)?));
+                all.extend(inside(&of_polygon(polygon, height, width)?));
             }
-            if polygons.len() > 1 {
-                pixels.sort_unstable();
-                pixels.dedup();
-            }
-            Ok(pixels)
+            Ok(united(all))
         }
         Shape::Runs { counts, size } => {
             let [rows, columns] = *size;
@@ -36,23 +34,35 @@ pub(super) fn pixels(shape: &Shape, height: usize, width: usize) -> Result<Vec<u
             if total != Some(height * width) {
                 return Err(format!("its run lengths do not add up to the {} pixels of its image", height * width));
             }
-            Ok(of_runs(&runs))
+            Ok(inside(&runs))
         }
     }
 }
 
-/// The numbers of the pixels in every second run.
-fn of_runs(runs: &[usize]) -> Vec<usize> {
-    let mut pixels = vec![];
-    let (mut at, mut inside) = (0, false);
-    for run in runs {
-        if inside {
-            pixels.extend(at..at + run);
+/// Every second run.
+fn inside(runs: &[usize]) -> Vec<Range<usize>> {
+    let mut at = 0;
+    let mut ranges = vec![];
+    for (place, run) in runs.iter().enumerate() {
+        if place % 2 == 1 && *run > 0 {
+            ranges.push(at..at + run);
         }
         at += run;
-        inside = !inside;
     }
-    pixels
+    ranges
+}
+
+/// Ranges that hold what any of these does.
+fn united(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut united: Vec<Range<usize>> = vec![];
+    for range in ranges {
+        match united.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => united.push(range),
+        }
+    }
+    united
 }
 
 /// The run lengths of a polygon x, y, x, y, …; with fewer than three points it covers nothing.

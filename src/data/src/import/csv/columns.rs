@@ -10,8 +10,22 @@ use super::sheet::Row;
 
 /// What a column of paths is called, the surest name first; without regard to case, blanks and underscores.
 const PATHS: [&str; 16] = [
-    "path", "filepath", "filepaths", "file", "filename", "filenames", "image", "imagepath", "imagename", "imagefile",
-    "img", "imgpath", "imgname", "imageid", "id", "name",
+    "path",
+    "filepath",
+    "filepaths",
+    "file",
+    "filename",
+    "filenames",
+    "image",
+    "imagepath",
+    "imagename",
+    "imagefile",
+    "img",
+    "imgpath",
+    "imgname",
+    "imageid",
+    "id",
+    "name",
 ];
 const SPLITS: [&str; 5] = ["split", "splits", "set", "subset", "dataset"];
 const LABELS: [&str; 8] = ["label", "labels", "class", "classes", "category", "categories", "tag", "tags"];
@@ -77,14 +91,17 @@ impl Columns {
                 Ok(Self { path, split, labels: LabelColumns::Names(one), unread: names(&unread) })
             }
             ([], [], []) => Err(vec![none_given()]),
-            ([], [], several) => {
-                Err(vec![format!("which column holds the labels? call it 'labels'; there is {}", list(&names(several)))])
-            }
+            ([], [], several) => Err(vec![format!(
+                "which column holds the labels? call it 'labels'; there is {}",
+                list(&names(several))
+            )]),
             ([], ..) => {
                 let labels = flags(header, &rest, source, classes)?;
                 Ok(Self { path, split, labels: LabelColumns::Flags(labels), unread: vec![] })
             }
-            (labels, [], _) => Err(vec![format!("{} columns of labels, {}; keep one", labels.len(), list(&names(labels)))]),
+            (labels, [], _) => {
+                Err(vec![format!("{} columns of labels, {}; keep one", labels.len(), list(&names(labels)))])
+            }
             (labels, of_classes, _) => Err(vec![format!(
                 "labels in the column {} and in columns of classes, {}; keep one of the two",
                 list(&names(labels)),

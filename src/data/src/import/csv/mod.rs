@@ -88,7 +88,8 @@ impl<'a> Reader<'a> {
             );
             return Err(fault(&reason));
         }
-        let strange = header.filter(|header| !header.fields.iter().any(|name| is_known(name) || classes.is_listed(name)));
+        let strange =
+            header.filter(|header| !header.fields.iter().any(|name| is_known(name) || classes.is_listed(name)));
         let strange_header = strange.map(|header| quoted(&header.fields.join(", ")));
         Ok(Self { source, tree, file, rows, columns, strange_header })
     }
@@ -98,7 +99,9 @@ impl<'a> Reader<'a> {
             listing.notes.push(format!("{}: not read: {}", self.file, self.columns.unread.join(", ")));
         }
         if let Some(header) = &self.strange_header {
-            listing.notes.push(format!("{}: the first row, {header}, is taken for the names of the columns", self.file));
+            listing
+                .notes
+                .push(format!("{}: the first row, {header}, is taken for the names of the columns", self.file));
         }
         for split in splits {
             let rows = match self.rows_of(split) {
@@ -152,8 +155,7 @@ impl<'a> Reader<'a> {
         }
         let picture = places::find(self.tree, path, &[folder_of(&self.file), ""])?;
         let image = picture.ok_or_else(|| places::missing(self.tree, path))?.to_owned();
-        let labels =
-            if labelled { Labels::Known(self.columns.labels(row, classes)?) } else { Labels::Unknown };
+        let labels = if labelled { Labels::Known(self.columns.labels(row, classes)?) } else { Labels::Unknown };
         let id = id_of_path(&image)?;
         listing.add(split, id, Listed { splits: vec![split.to_owned()], image, labels, mask: MaskSource::Usual })
     }

@@ -33,7 +33,8 @@ pub(super) fn read(text: &str, names_picture: &dyn Fn(&str) -> bool) -> Result<S
         lines.remove(0);
     }
     let open = lines.iter().filter(|(_, line)| line.matches('"').count() % 2 == 1);
-    let open: Vec<_> = open.map(|(line, _)| (*line, "a quote is not closed on this line; close it".to_owned())).collect();
+    let open: Vec<_> =
+        open.map(|(line, _)| (*line, "a quote is not closed on this line; close it".to_owned())).collect();
     if !open.is_empty() {
         return Err(open);
     }
@@ -63,7 +64,9 @@ fn is_header(rows: &[Row], names_picture: &dyn Fn(&str) -> bool) -> bool {
     let occurs_below = |(column, field): (usize, &String)| {
         !field.is_empty() && rows[1..].iter().any(|row| row.fields[column] == *field)
     };
-    !names_picture(&first[0]) && !first.iter().any(|field| is_picture(field)) && !first.iter().enumerate().any(occurs_below)
+    !names_picture(&first[0])
+        && !first.iter().any(|field| is_picture(field))
+        && !first.iter().enumerate().any(occurs_below)
 }
 
 /// The fields of one line; none if all are empty.

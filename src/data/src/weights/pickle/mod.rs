@@ -7,23 +7,49 @@
 //! ```text
 //! opcode   the instructions, read from the file
 //! value    what stands on the stack and in the tables
+//! numpy    numbers, texts and arrays of NumPy
 //! ```
 
+mod numpy;
 mod opcode;
 mod value;
 
 use std::collections::HashMap;
 
 use super::cursor::{Cursor, Result, text};
+pub use numpy::{Array, ElementType, Numpy};
 use opcode::{Op, Width};
 pub use value::{Global, Made, StorageRef, TensorRef, Value};
 
-/// Steps after which a program is no state dict. The largest published ones take some hundred thousand.
-const MAX_STEPS: usize = 4_000_000;
+/// What a pickle is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Tensors by name.
+    StateDict,
+    /// Arrays of NumPy by image: its names are known too.
+    Labels,
+}
+
+impl Purpose {
+    /// Steps after which a program is none of that purpose. The largest published state dicts take some hundred
+    /// thousand; the labels of all images of COCO four million.
+    const fn max_steps(self) -> usize {
+        match self {
+            Self::StateDict => 4_000_000,
+            Self::Labels => 16_000_000,
+        }
+    }
+}
+
+/// Runs the program of a state dict at `cursor` to its end, and gives its value.
+pub fn run<'a>(cursor: &mut Cursor<'a>) -> Result<(Value<'a>, Made<'a>)> {
+    run_for(Purpose::StateDict, cursor)
+}
 
 /// Runs the program at `cursor` to its end, and gives its value.
-pub fn run<'a>(cursor: &mut Cursor<'a>) -> Result<(Value<'a>, Made<'a>)> {
+pub fn run_for<'a>(purpose: Purpose, cursor: &mut Cursor<'a>) -> Result<(Value<'a>, Made<'a>)> {
     let mut machine = Machine {
+        purpose,
         cursor: cursor.clone(),
         at: cursor.at(),
         steps: 0,
@@ -38,6 +64,7 @@ pub fn run<'a>(cursor: &mut Cursor<'a>) -> Result<(Value<'a>, Made<'a>)> {
 }
 
 struct Machine<'a> {
+    purpose: Purpose,
     cursor: Cursor<'a>,
     /// Where the opcode in hand stands.
     at: usize,
@@ -185,8 +212,7 @@ impl<'a> Machine<'a> {
             }
             Op::Bytes(width) => {
                 let length = width.read(cursor, "the length of bytes")?;
-                cursor.take(length, "bytes")?;
-                Value::Opaque
+                Value::Bytes(cursor.take(length, "bytes")?)
             }
             _ => unreachable!("`step` takes every other opcode"),
         }))
@@ -194,8 +220,9 @@ impl<'a> Machine<'a> {
 
     fn spend(&mut self, steps: usize) -> Result<()> {
         self.steps += steps;
-        if self.steps > MAX_STEPS {
-            return Err(format!("the pickle takes more than {MAX_STEPS} steps, by byte {}: no state dict", self.at));
+        let most = self.purpose.max_steps();
+        if self.steps > most {
+            return Err(format!("the pickle takes more than {most} steps, by byte {}: no state dict", self.at));
         }
         Ok(())
     }
@@ -252,6 +279,12 @@ impl<'a> Machine<'a> {
     }
 
     fn global(&self, module: &str, name: &str) -> Result<Value<'a>> {
+        if self.purpose == Purpose::Labels {
+            let known = Numpy::find(module, name).map(|name| Value::Global(Global::Numpy(name)));
+            return known.ok_or_else(|| {
+                format!("the pickle names {module}.{name} at byte {}, which no labels need; nothing was run", self.at)
+            });
+        }
         Global::find(module, name).map(Value::Global).ok_or_else(|| {
             format!(
                 "the pickle names {module}.{name} at byte {}, which no state dict needs; nothing was run. Save the \
@@ -294,6 +327,7 @@ impl<'a> Machine<'a> {
                 Ok(Value::Tensor(self.made.tensors.len() - 1))
             }
             (Global::RebuildParameter, &[tensor @ Value::Tensor(_), ..]) => Ok(tensor),
+            (Global::Numpy(function), _) => Ok(self.call_numpy(function, arguments)),
             (Global::Size, &[Value::Tuple(sizes) | Value::List(sizes)]) => Ok(Value::Tuple(sizes)),
             _ => Err(wrong()),
         }
@@ -309,6 +343,10 @@ impl<'a> Machine<'a> {
         let state = self.pop()?;
         match (self.top()?, state) {
             (Value::Dict(_), Value::Dict(_)) => Ok(()),
+            (of @ (Value::Array(_) | Value::Dtype(_) | Value::Opaque), state) if self.purpose == Purpose::Labels => {
+                self.build_numpy(of, state);
+                Ok(())
+            }
             _ => Err(format!("BUILD at byte {} sets the state of an object that is no dict", self.at)),
         }
     }

@@ -1,6 +1,7 @@
 //! What a pickle of a state dict may name, and what it makes.
 
 use super::super::tensor::Dtype;
+use super::{Array, ElementType, Numpy};
 
 /// What stands on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +12,10 @@ pub enum Value<'a> {
     /// An integer of more than 64 bits, little-endian.
     Long(&'a [u8]),
     Text(&'a str),
-    /// A float or bytes, of which no state dict makes use.
+    /// A text of NumPy, in UTF-32.
+    Wide(&'a [u8]),
+    Bytes(&'a [u8]),
+    /// A float, of which no state dict makes use.
     Opaque,
     Tuple(usize),
     List(usize),
@@ -19,6 +23,8 @@ pub enum Value<'a> {
     Global(Global),
     Storage(usize),
     Tensor(usize),
+    Array(usize),
+    Dtype(usize),
 }
 
 /// What a program may name.
@@ -29,6 +35,7 @@ pub enum Global {
     RebuildParameter,
     Size,
     Storage(Dtype),
+    Numpy(Numpy),
 }
 
 impl Global {
@@ -81,4 +88,6 @@ pub struct Made<'a> {
     pub dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
     pub storages: Vec<StorageRef<'a>>,
     pub tensors: Vec<TensorRef>,
+    pub arrays: Vec<Array<'a>>,
+    pub dtypes: Vec<ElementType<'a>>,
 }
