@@ -1,7 +1,7 @@
 //! threshold-sweep: scores CAMs at every threshold and marks the one that later stages use
 //!
-//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep` and
-//! `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
+//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep`
+//! and `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
 //! split is made on its ground truth; every row, and every table that uses the choice, says so.
 
 use std::collections::BTreeMap;
