@@ -1,12 +1,14 @@
 //! threshold-sweep: scores CAMs at every threshold and marks the one that later stages use
 //!
-//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep` and
-//! `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
-//! split is made on its ground truth; every row, and every table that uses the choice, says so.
+//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep`
+//! and `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
+//! split is made on its ground truth; every row, and every table that uses the choice, says so. Images without a mask
+//! are left out and counted; a split without any has no rows, and a number can be chosen without one.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use artifact::store::Record;
 use artifact::table::{CamRow, DatasetRow, HistogramRow, MaskRow, SweepRow};
 use artifact::{ClassId, Error, ParamError, Result, Row as _};
 use data::confusion::{ConfusionMatrix, SweepHistogram, best};
@@ -64,9 +66,10 @@ impl Stage for ThresholdSweep {
         Description {
             reads: vec![Read::table::<DatasetRow>(), Read::table::<MaskRow>().optional(), Read::table::<CamRow>()],
             writes: Contents::tables([SweepRow::TABLE, HistogramRow::TABLE]),
+            checks_inputs: true,
             ..Description::new(
                 "threshold-sweep",
-                2,
+                3,
                 "scores CAMs at every threshold and marks the one that later stages use",
             )
         }
@@ -83,6 +86,12 @@ impl Stage for ThresholdSweep {
         Ok(())
     }
 
+    fn check_inputs(params: &Params, inputs: &[&Record]) -> Result<()> {
+        let ChooseOn::Split(split) = &params.choose_on else { return Ok(()) };
+        let masks = inputs.iter().find_map(|record| record.metrics.get(&format!("masks.{split}"))?.as_u64());
+        if masks == Some(0) { Err(no_masks(split).into()) } else { Ok(()) }
+    }
+
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
@@ -95,9 +104,10 @@ impl Stage for ThresholdSweep {
         }
         let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &masks, &cams, split));
         let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
-        let (index, chosen_on) = match &params.choose_on {
-            ChooseOn::Threshold(threshold) => (params.index_of(*threshold)?, None),
-            ChooseOn::Split(split) => (best(&sweeps[sweeps.len() - 1].matrices), Some(split.as_str())),
+        let (index, chosen_on) = match (&params.choose_on, &sweeps[sweeps.len() - 1]) {
+            (ChooseOn::Threshold(threshold), _) => (params.index_of(*threshold)?, None),
+            (ChooseOn::Split(split), Sweep { images: 0, .. }) => return Err(no_masks(split).into()),
+            (ChooseOn::Split(split), sweep) => (best(&sweep.matrices), Some(split.as_str())),
         };
         let mut metrics = BTreeMap::from([
             ("threshold".to_owned(), json!(params.threshold(index))),
@@ -105,6 +115,12 @@ impl Stage for ThresholdSweep {
         ]);
         let (mut rows, mut cells) = (Vec::new(), Vec::new());
         for sweep in &sweeps {
+            if sweep.without_mask > 0 {
+                metrics.insert(format!("{}.without_mask", sweep.split), json!(sweep.without_mask));
+            }
+            if sweep.images == 0 {
+                continue;
+            }
             metrics.insert(format!("{}.miou", sweep.split), json!(sweep.matrices[index].miou()));
             rows.extend(sweep.rows(params, &dataset, index, chosen_on.is_some()));
             cells.extend(sweep.cells());
@@ -117,9 +133,21 @@ impl Stage for ThresholdSweep {
     }
 }
 
+/// The refusal of a choice on a split of which no image has a mask.
+fn no_masks(split: &str) -> ParamError {
+    let reason = format!(
+        "no image of split '{split}' has a mask, so no threshold can be chosen on it; give one, as in choose_on = 0.3, \
+         or a split with masks"
+    );
+    ParamError::new("choose_on", reason)
+}
+
 /// One split at every threshold.
 struct Sweep<'a> {
     split: &'a str,
+    /// How many images were scored, and how many could not be.
+    images: usize,
+    without_mask: usize,
     histogram: SweepHistogram,
     /// One a threshold.
     matrices: Vec<ConfusionMatrix>,
@@ -135,7 +163,8 @@ impl<'a> Sweep<'a> {
     ) -> Result<Self> {
         let params = &context.params;
         let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
-        let images = dataset.split(split)?;
+        let all = dataset.split(split)?;
+        let images = masks.scorable(&all);
         let progress = Progress::new(&context.name, "images", 0, images.len());
         let empty = || SweepHistogram::new(dataset.classes.len() + 1, &thresholds);
         let histogram = images
@@ -151,7 +180,8 @@ impl<'a> Sweep<'a> {
                 Ok(a)
             })?;
         progress.finish();
-        Ok(Self { split, matrices: histogram.matrices(), histogram })
+        let (images, without_mask) = (images.len(), all.len() - images.len());
+        Ok(Self { split, images, without_mask, matrices: histogram.matrices(), histogram })
     }
 
     fn rows(&self, params: &Params, dataset: &Dataset, chosen: usize, on_ground_truth: bool) -> Vec<SweepRow> {

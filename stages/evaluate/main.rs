@@ -1,9 +1,10 @@
 //! evaluate: scores CAMs, labels of any stage and DeepLab's predictions against ground truth
 //!
-//! Reads the tables `dataset`, `mask`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its `needs`
-//! hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. CAMs are
+//! Reads the tables `dataset`, `mask`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its
+//! `needs` hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. CAMs are
 //! scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the stage
-//! that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF.
+//! that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF. Images without a
+//! mask are predicted and not scored; metrics `not_scored.SPLIT` count them.
 //!
 //! ```text
 //! predict      the labels that it makes itself: CAMs after the CRF, DeepLab without and with it
@@ -99,7 +100,7 @@ impl Stage for Evaluate {
             sharded: true,
             ..Description::new(
                 NAME,
-                4,
+                5,
                 "scores CAMs, labels of any stage and DeepLab's predictions against ground truth",
             )
         }
@@ -146,7 +147,10 @@ impl Stage for Evaluate {
             let name = &with_crf(name);
             score_predictions(context, &mut board, &Prediction { name, of: Scored::DeepLabCrf, splits, artifact })?;
         }
-        let Scoreboard { scores, class_scores, confusions, metrics, .. } = board;
+        let Scoreboard { scores, class_scores, confusions, metrics, not_scored, .. } = board;
+        if !not_scored.is_empty() {
+            context.log.event("not_scored", &json!({ "images_without_mask": not_scored }))?;
+        }
         context.work.declare::<ScoreRow>(1, BTreeMap::new())?;
         context.work.write_all(scores)?;
         context.work.declare::<ClassScoreRow>(1, BTreeMap::new())?;
@@ -183,12 +187,11 @@ fn score_cams(
     let sweep = context
         .optional_table::<SweepRow>()?
         .ok_or_else(|| ParamError::new("needs", "CAMs are scored at a threshold; add threshold-sweep"))?;
-    let SweepRow { threshold, chosen_on_ground_truth, .. } = chosen_threshold(sweep)?;
-    let split: Value = sweep.param("choose_on")?;
-    let split = split.as_str().filter(|_| chosen_on_ground_truth);
+    let chosen_on: Value = sweep.param("choose_on")?;
+    let threshold = chosen_threshold(sweep, &chosen_on)?;
     let mut upstream = context.upstream(artifact)?;
     upstream.extend(context.upstream(sweep)?);
-    let chosen = chosen(Scored::Cam, &upstream, &context.params.chosen_on_ground_truth, split);
+    let chosen = chosen(Scored::Cam, &upstream, &context.params.chosen_on_ground_truth, chosen_on.as_str());
     let classes = board.classes();
     for split in &context.params.cam_splits {
         let line = Line { stage: "cam", split, artifact, threshold: Some(threshold), chosen: &chosen };
@@ -258,10 +261,12 @@ fn score_predictions(context: &Context<Params>, board: &mut Scoreboard<'_>, what
     Ok(())
 }
 
-/// The row of the sweep that later stages use.
-fn chosen_threshold(sweep: &Artifact) -> Result<SweepRow> {
-    let chosen = sweep.rows::<SweepRow>(&[])?.find(|row| row.as_ref().map_or(true, |row| row.chosen));
-    chosen.ok_or_else(|| Error::NotCommitted(format!("{}: no threshold is chosen", sweep.dir().display())))?
+/// The threshold that later stages use: what the sweep marks, or, without masks and so without rows, the number.
+fn chosen_threshold(sweep: &Artifact, chosen_on: &Value) -> Result<f64> {
+    let mut rows = sweep.rows::<SweepRow>(&[])?;
+    let chosen = rows.find(|row| row.as_ref().map_or(true, |row| row.chosen)).transpose()?;
+    let missing = || Error::NotCommitted(format!("{}: no threshold is chosen", sweep.dir().display()));
+    chosen.map(|row| row.threshold).or(chosen_on.as_f64()).ok_or_else(missing)
 }
 
 fn main() -> ExitCode {

@@ -35,7 +35,9 @@ pub struct Scoreboard<'a> {
     pub class_scores: Vec<ClassScoreRow>,
     /// The table `confusion`.
     pub confusions: Vec<ConfusionRow>,
-    /// The scores by name.
+    /// How many images of a split have no mask, where any has none.
+    pub not_scored: BTreeMap<String, usize>,
+    /// The scores by name, and what was not scored.
     pub metrics: BTreeMap<String, Value>,
 }
 
@@ -43,7 +45,8 @@ impl<'a> Scoreboard<'a> {
     /// Empty tables of an experiment.
     pub fn new(experiment: &'a str, seed: u64, dataset: &'a Dataset, masks: &'a Masks) -> Self {
         let (scores, class_scores, confusions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { experiment, seed, dataset, masks, scores, class_scores, confusions, metrics: BTreeMap::new() }
+        let (not_scored, metrics) = (BTreeMap::new(), BTreeMap::new());
+        Self { experiment, seed, dataset, masks, scores, class_scores, confusions, not_scored, metrics }
     }
 
     /// Number of classes, the background included.
@@ -51,13 +54,22 @@ impl<'a> Scoreboard<'a> {
         self.dataset.classes.len() + 1
     }
 
-    /// Scores every image of a split; `matrix` compares one image with its ground truth.
+    /// Scores every image of a split that has a mask, and counts the others; `matrix` compares one image with its ground truth.
     pub fn score(
         &mut self,
         line: &Line<'_>,
         matrix: impl Fn(&DatasetRow, &[u8]) -> Result<ConfusionMatrix> + Sync,
     ) -> Result<()> {
-        let images = self.dataset.split(line.split)?;
+        let all = self.dataset.split(line.split)?;
+        let images = self.masks.scorable(&all);
+        if images.len() < all.len() {
+            let count = all.len() - images.len();
+            self.not_scored.insert(line.split.to_owned(), count);
+            self.metrics.insert(format!("not_scored.{}", line.split), json!(count));
+        }
+        if images.is_empty() {
+            return Ok(());
+        }
         let matrices: Vec<_> = images
             .par_iter()
             .map(|image| {

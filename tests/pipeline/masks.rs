@@ -11,7 +11,7 @@ use runner::OutcomeState;
 use crate::world::World;
 
 /// A small data set in VOC's layout, and the assignments with which prepare-data reads it.
-fn data_set(root: &Path, masks: &str) -> Vec<String> {
+pub fn data_set(root: &Path, masks: &str) -> Vec<String> {
     let config = ShapesConfig { seed: 1, images_train: 10, images_val: 2, images_closeup: 0, size: [64, 64] };
     write_voc_layout(root, &config).unwrap();
     vec![

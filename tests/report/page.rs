@@ -52,6 +52,16 @@ fn check(html: &str) {
 }
 
 #[test]
+fn what_could_not_be_scored_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    store::write_unscored(dir.path());
+    let html = report(dir.path(), &[]);
+    let said = "Not scored, as they have no mask: 1,200 images of test, 12 images of val.";
+    assert!(html.contains(said), "{html}");
+    assert!(html.contains("Ground truth") && html.contains("train-deeplab") && !html.contains("table.scores>"));
+}
+
+#[test]
 fn the_page_holds_what_the_store_has() {
     let dir = tempfile::tempdir().unwrap();
     store::write(dir.path());

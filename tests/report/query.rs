@@ -202,7 +202,7 @@ fn mistakes_are_told_with_what_would_be_right() {
         }
     };
     fails("select miuo from score", 78, &["miuo", "table 'score' has the columns", "miou"]);
-    fails("select * from scores", 78, &["scores", "dataset, cam, sweep"]);
+    fails("select * from scores", 78, &["scores", "dataset, mask, cam, sweep"]);
     fails("selekt * from score", 78, &["selekt"]);
     fails("select sum(class) / 2 + from sweep", 78, &["table 'sweep' has the columns"]);
     fails("", 78, &["the store has the tables"]);

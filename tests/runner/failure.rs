@@ -3,6 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::world::{World, end, flip, signal};
 
@@ -42,7 +43,7 @@ fn an_input_that_a_stage_finds_damaged_is_computed_anew_and_the_run_goes_on() {
     bytes[0] ^= 1;
     fs::write(&mark, bytes).unwrap();
     let out = world.camflow(&["run", "--experiment", "full"]).with(0).stdout;
-    assert_eq!(world.ran(), ["evaluate full", "random-walk full", "evaluate full"]);
+    assert_eq!(world.ran(), ["random-walk full", "evaluate full"]);
     assert!(out.contains("planning again"), "{out}");
 }
 
@@ -107,4 +108,30 @@ fn a_parameter_edited_during_a_run_is_noticed_and_what_is_committed_stays() {
     assert!(!world.ran().contains(&"train-cam full".to_owned()));
     let explained = world.camflow(&["explain", "extract-msinf-cam"]).with(0).stdout;
     assert!(explained.contains("\"value\": 3"), "{explained}");
+}
+
+#[test]
+fn what_does_not_need_a_failed_stage_goes_on_and_the_end_names_the_rest() {
+    let world = World::new();
+    let ended = world.camflow(&["run", "--set", "threshold-sweep.fail=65"]).with(65).shows("run_failed");
+    let ran = world.ran();
+    for stage in ["train-affinity baseline", "extract-msinf-cam full", "train-affinity full"] {
+        assert!(ran.iter().any(|line| line == stage), "{stage} is not among {ran:?}");
+    }
+    let said = "threshold-sweep (baseline) failed (exit status: 65); its log is store/work/threshold-sweep-";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let also = "; threshold-sweep (full) failed too; not run because of that: random-walk (baseline), train-deeplab \
+                (baseline), evaluate (baseline), random-walk (full), train-deeplab (full), evaluate (full)";
+    assert!(ended.stderr.contains(also), "{}", ended.stderr);
+
+    // The first failure decides the exit code, and each computation fails once.
+    let sets = ["--set", "train-affinity.fail=78", "--set", "threshold-sweep.fail=1", "--set", "data.value=1"];
+    let ended = world.camflow(&[&["run", "--json"], &sets[..]].concat()).with(1);
+    let summary: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(summary["failed"].as_array().unwrap().len(), 2, "{summary}");
+    assert_eq!(summary["not_run"].as_array().unwrap().len(), 6, "{summary}");
+    world.events();
+    world.camflow(&["run", "--set", "train-cam.fail=65", "--set", "train-cam.value=77"]).with(65);
+    assert_eq!(world.ran(), ["train-cam baseline"], "both experiments share it");
+    world.camflow(&["run"]).with(0);
 }

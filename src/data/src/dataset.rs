@@ -72,11 +72,14 @@ impl Masks {
         masks.collect::<Result<_>>().map(Self)
     }
 
-    /// The ground truth of an image; without one it cannot be scored.
+    /// Those of some images that can be scored, as they have ground truth.
+    pub fn scorable<'a>(&self, images: &[&'a DatasetRow]) -> Vec<&'a DatasetRow> {
+        images.iter().copied().filter(|image| self.0.contains_key(&image.image_id)).collect()
+    }
+
+    /// The ground truth of an image that can be scored.
     pub fn truth(&self, image: &ImageId) -> Result<Mask> {
-        let bytes = self.0.get(image).ok_or_else(|| {
-            Error::Data(format!("image '{image}' has no mask, so it cannot be scored; score a split with masks"))
-        })?;
+        let bytes = self.0.get(image).ok_or_else(|| Error::Data(format!("image '{image}' has no mask")))?;
         decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{image}': {reason}")))
     }
 }

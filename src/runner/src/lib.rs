@@ -7,6 +7,7 @@
 //! pipeline     manifest, store and stage binaries, opened together
 //! reason       why a stage has to run: the fields that differ from an earlier artifact
 //! plan         the state of every stage of every experiment
+//! unscored     what cannot be scored, for want of masks
 //! process      a child, and signals passed on to it
 //! run          check all, run what is stale, look anew after each stage
 //! explain      one stage: what changed, where, and what upstream causes it
@@ -36,6 +37,7 @@ mod reason;
 mod run;
 mod show;
 mod text;
+mod unscored;
 
 pub use accept::{Acceptance, accept};
 pub use diff::{Difference, MetricDifference, Side, diff};

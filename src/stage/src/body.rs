@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use artifact::store::LOG_FILE;
+use artifact::store::{LOG_FILE, Record};
 use artifact::{ExperimentPlan, Result, StagePlan, Work};
 
 use crate::inputs::Inputs;
@@ -15,6 +15,9 @@ pub(crate) trait Body {
 
     /// Checks the parameters.
     fn check(&self, plan: &StagePlan, experiment: &ExperimentPlan) -> Result<()>;
+
+    /// Checks the inputs that are known.
+    fn check_inputs(&self, plan: &StagePlan, inputs: &[&Record]) -> Result<()>;
 
     /// Computes.
     fn run(&self, site: Site) -> Result<Done>;
@@ -54,6 +57,10 @@ impl<S: Stage> Body for Of<S> {
     fn check(&self, plan: &StagePlan, experiment: &ExperimentPlan) -> Result<()> {
         let params = plan.parse()?;
         S::check(&params).and_then(|()| S::check_plan(&params, experiment))
+    }
+
+    fn check_inputs(&self, plan: &StagePlan, inputs: &[&Record]) -> Result<()> {
+        S::check_inputs(&plan.parse()?, inputs)
     }
 
     fn run(&self, site: Site) -> Result<Done> {

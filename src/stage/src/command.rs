@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::error::exit;
-use artifact::{Error, ExperimentPlan, Manifest, ParamError, Result, StagePlan};
+use artifact::{Error, ExperimentPlan, Manifest, ParamError, Result, StagePlan, Store};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::body::{Body, Of};
+use crate::inputs::Inputs;
 use crate::{Description, Shard, Stage, commit, runner_link};
 
 /// Options of every stage binary.
@@ -44,7 +45,7 @@ pub(crate) struct Options {
     /// The key that the runner has planned
     #[arg(long, hide = true)]
     pub expect_key: Option<String>,
-    /// The key of an input that the runner has chosen; all are named, or none
+    /// The key of an input that the runner has chosen; all are named, or none (with --check: those that are known)
     #[arg(long, value_name = "STAGE=KEY", hide = true)]
     pub input: Vec<String>,
 }
@@ -99,7 +100,7 @@ fn follow(options: &Options, description: &Description, body: &dyn Body) -> Resu
     }
     let call = Call::new(options, description)?;
     call.check(body)?;
-    if options.check { Ok(()) } else { commit::commit(&call, body) }
+    if options.check { call.check_inputs(body) } else { commit::commit(&call, body) }
 }
 
 impl<'a> Call<'a> {
@@ -126,6 +127,15 @@ impl<'a> Call<'a> {
             other => other,
         })?;
         self.located(body.check(&self.plan, &self.experiment))
+    }
+
+    /// Checks the inputs that are named: here not all have to be.
+    fn check_inputs(&self, body: &dyn Body) -> Result<()> {
+        if self.options.input.is_empty() {
+            return Ok(());
+        }
+        let inputs = Inputs::named(&self.options.input, &Store::open(&self.store)?)?;
+        self.located(body.check_inputs(&self.plan, &inputs.records()))
     }
 
     /// Puts the line of the manifest before an error of a parameter.

@@ -19,6 +19,7 @@ pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
     if job.is_committed()? {
         return job.point_latest();
     }
+    call.located(body.check_inputs(&call.plan, &job.inputs.records()))?;
     // Before they are read whole, so that no change falls in between.
     let stamps = job.inputs.stamps()?;
     job.inputs.verify(&job.store)?;

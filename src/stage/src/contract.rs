@@ -32,6 +32,9 @@ pub struct Description {
     /// Does it work image by image, so that several processes may share it (`--shard I/N`)?
     #[serde(default)]
     pub sharded: bool,
+    /// Does it check the records of its inputs before it computes?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checks_inputs: bool,
     /// Parameters that never change bytes, such as `workers`: not in the key. Dotted names.
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
@@ -93,6 +96,7 @@ impl Description {
             seeded: false,
             tensors: false,
             sharded: false,
+            checks_inputs: false,
             execution_params: vec![],
             path_params: vec![],
             unused_params: vec![],

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use artifact::store::{Contents, Stamp};
+use artifact::store::{Contents, Record, Stamp};
 use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Item, Key, Reading, Result, StagePlan, Store};
 use serde_json::Value;
 
@@ -53,6 +53,11 @@ impl Inputs {
     pub fn readings(&self, description: &Description, params: &Value) -> BTreeMap<String, Reading> {
         let reading = |input: &Artifact| description.reading(params, |item| input.record().digest_of(item));
         self.0.iter().map(|(stage, input)| (stage.clone(), reading(input))).collect()
+    }
+
+    /// Their records.
+    pub fn records(&self) -> Vec<&Record> {
+        self.0.values().map(Artifact::record).collect()
     }
 
     /// Their keys.

@@ -35,6 +35,7 @@ mod stop;
 
 use std::collections::BTreeMap;
 
+use artifact::store::Record;
 use artifact::{ExperimentPlan, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +72,13 @@ pub trait Stage {
 
     /// Checks against what the manifest says of the experiment's other stages. Reads nothing.
     fn check_plan(_params: &Self::Params, _plan: &ExperimentPlan) -> Result<()> {
+        Ok(())
+    }
+
+    /// Checks against those of its inputs that are committed, by their records alone, for a stage whose description says
+    /// `checks_inputs`. The runner asks as soon as an input is known: what cannot be should not come after an hour of
+    /// training.
+    fn check_inputs(_params: &Self::Params, _inputs: &[&Record]) -> Result<()> {
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use artifact::Result;
 use artifact::table::ScoreRow;
+use artifact::{Result, Row as _};
 use maud::{Markup, html};
 
 use super::Section;
@@ -13,20 +13,41 @@ use crate::holdings::Holdings;
 use crate::tables;
 use crate::text::{count, number, percent};
 
+/// What the names of the metrics begin with that count images which cannot be scored.
+const NOT_SCORED: &str = "not_scored.";
+
 /// The section; nothing where nothing was evaluated.
 pub(super) fn section(holdings: &Holdings, order: &Order, experiments: &Experiments) -> Result<Option<Section>> {
     let mut scores: Vec<ScoreRow> = tables::rows(holdings)?;
-    if scores.is_empty() {
+    let not_scored = not_scored(holdings);
+    if scores.is_empty() && not_scored.is_empty() {
         return Ok(None);
     }
     scores.sort_by_key(|score| {
         let experiment = experiments.rank(&score.experiment);
         (order.scored(&score.stage), score.stage.clone(), score.split.clone(), experiment, score.seed)
     });
-    let body = html! { (headline(&scores, experiments)) (table(&scores, experiments)) (note(&scores)) };
+    let body = html! {
+        (headline(&scores, experiments))
+        @if !scores.is_empty() { (table(&scores, experiments)) }
+        (note(&scores))
+        @if !not_scored.is_empty() {
+            div.note { p { "Not scored, as they have no mask: " (not_scored.join(", ")) "." } }
+        }
+    };
     let lead =
         "Mean over the background and all classes, in percent. The bar is the mIoU; the best of each block is bold.";
     Ok(Some(Section { id: "scores", name: "Scores", title: "Scores", lead: lead.into(), body }))
+}
+
+/// How many images of each split have no mask, as evaluate's metrics tell it.
+fn not_scored(holdings: &Holdings) -> Vec<String> {
+    let records = holdings.of_table(ScoreRow::TABLE).map(|(held, _)| held.artifact.record());
+    let counts = records
+        .flat_map(|record| &record.metrics)
+        .filter_map(|(name, count)| Some((name.strip_prefix(NOT_SCORED)?, count.as_u64()?)));
+    let counts: BTreeSet<_> = counts.collect();
+    counts.into_iter().map(|(split, images)| format!("{} images of {split}", count(images))).collect()
 }
 
 /// Sorted scores by what was scored, and on which split.

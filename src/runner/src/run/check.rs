@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::Mutex;
 use std::thread;
 
-use artifact::{Error, Result};
+use artifact::{Error, Key, Result, StageId};
 
 use super::child::command;
 use crate::pipeline::Pipeline;
@@ -13,6 +13,7 @@ use crate::plan::{Plan, Step};
 
 /// Checks all stages that will run, as many at a time as there are cores, and shows all that they complain of.
 pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
+    let known = |need: &StageId| plan.step(need).filter(|step| step.is_cached())?.key.clone();
     let queue = Mutex::new(plan.to_run().collect::<Vec<_>>().into_iter());
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let results = thread::scope(|scope| {
@@ -21,7 +22,7 @@ pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
             loop {
                 let step = queue.lock().expect("no panic under this lock").next();
                 let Some(step) = step else { return results };
-                results.push((step, check(pipeline, step)));
+                results.push((step, check(pipeline, step, &known)));
             }
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
@@ -47,8 +48,28 @@ pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
     }
 }
 
-fn check(pipeline: &Pipeline, step: &Step) -> Result<Output> {
+/// Checks a stage once more that checks its inputs, as another of them has become known.
+pub(super) fn again(pipeline: &Pipeline, step: &Step, known: impl Fn(&StageId) -> Option<Key>) -> Result<()> {
+    if !pipeline.program(&step.stage)?.description.checks_inputs {
+        return Ok(());
+    }
+    let output = check(pipeline, step, &known)?;
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Ok(());
+    }
+    let refused = format!("nothing more was started: the check of {} ({}) failed", step.stage, step.experiment);
+    Err(Error::from_exit_code(output.status.code(), refused))
+}
+
+fn check(pipeline: &Pipeline, step: &Step, known: &impl Fn(&StageId) -> Option<Key>) -> Result<Output> {
     let mut command = command(pipeline, step)?;
-    let binary = pipeline.program(&step.stage)?.binary.clone();
-    command.arg("--check").output().map_err(Error::io("start", &binary))
+    let program = pipeline.program(&step.stage)?;
+    if program.description.checks_inputs {
+        let inputs = step.plan.needs.iter().filter_map(|need| Some((&need.stage, known(need)?)));
+        for (stage, key) in inputs {
+            command.args(["--input", &format!("{stage}={}", key.as_str())]);
+        }
+    }
+    command.arg("--check").output().map_err(Error::io("start", &program.binary))
 }

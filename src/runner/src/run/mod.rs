@@ -23,6 +23,8 @@ mod check;
 mod child;
 mod schedule;
 
+use schedule::Failure;
+
 /// The stage whose metrics close a run.
 const LAST_STAGE: &str = "evaluate";
 
@@ -37,8 +39,14 @@ const REPLANS: usize = 8;
 pub struct Summary {
     /// How many stages were computed.
     pub ran: usize,
-    /// Every selected stage of every experiment.
+    /// Every selected stage of every experiment that is committed.
     pub outcomes: Vec<StepOutcome>,
+    /// The stages that failed, in that order, as in `train-cam (rcm)`.
+    pub failed: Vec<String>,
+    /// The stages that were not run because of these.
+    pub not_run: Vec<String>,
+    /// What could not be scored, in sentences.
+    pub not_scored: Vec<String>,
     /// Experiment to the metrics of its `evaluate`.
     pub metrics: BTreeMap<String, BTreeMap<String, Value>>,
 }
@@ -75,7 +83,7 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     let pipeline = Pipeline::open(&options.source)?;
     // What a killed gc left; a store that cannot be written to says so at its first artifact.
     let _ = pipeline.store.empty_trash();
-    let mut run = Run { pipeline: &pipeline, options, out, computed: BTreeMap::new(), announced: 0 };
+    let mut run = Run::new(&pipeline, options, out);
     let plan = run.plan()?;
     let checked = check::all(&pipeline, &plan);
     // Ctrl-C ends the checks too: that is no failure of theirs.
@@ -88,13 +96,13 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
         let plan = run.plan()?;
         outcomes = run.execute(plan);
     }
-    let summary = run.summary(outcomes.map_err(RunError::into_error)?);
+    let (summary, failure) = (run.summary(outcomes.map_err(RunError::into_error)?), run.failure());
     if options.json {
         text::emit_json(out, &summary)?;
     } else {
         text::emit(out, &summary.to_string())?;
     }
-    Ok(summary)
+    failure.map_or(Ok(summary), Err)
 }
 
 struct Run<'a> {
@@ -104,6 +112,12 @@ struct Run<'a> {
     /// What this run has computed, with its seconds.
     computed: BTreeMap<(String, Key), f64>,
     announced: usize,
+    /// The stages that failed, in that order.
+    failures: Vec<Failure>,
+    /// What was not run because of these, as in `train-cam (rcm)`.
+    not_run: Vec<String>,
+    /// What cannot be scored.
+    not_scored: Vec<String>,
 }
 
 enum RunError {
@@ -127,7 +141,12 @@ impl RunError {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(pipeline: &'a Pipeline, options: &'a RunOptions, out: &'a mut dyn Write) -> Self {
+        let (failures, not_run, not_scored) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pipeline, options, out, computed: BTreeMap::new(), announced: 0, failures, not_run, not_scored }
+    }
+
     fn say(&mut self, line: &str) -> Result<()> {
         if self.options.json {
             eprintln!("{line}");
@@ -165,7 +184,8 @@ impl Run<'_> {
             let artifact = self.pipeline.store.find(&outcome.stage, &outcome.key).ok()??;
             Some((outcome.experiment.clone(), artifact.record().metrics.clone()))
         });
-        Summary { ran: self.computed.len(), metrics: metrics.collect(), outcomes }
+        let (failed, not_run, not_scored) = (self.failed(), self.not_run.clone(), self.not_scored.clone());
+        Summary { ran: self.computed.len(), metrics: metrics.collect(), outcomes, failed, not_run, not_scored }
     }
 }
 
@@ -197,7 +217,7 @@ impl Summary {
 
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.ran == 0 {
+        if self.ran == 0 && self.failed.is_empty() {
             writeln!(f, "nothing to run: {} stages are committed", self.outcomes.len())?;
         } else {
             let mut table = Table::new(&["experiment", "stage", "state", "key", "seconds"]);
@@ -208,6 +228,12 @@ impl std::fmt::Display for Summary {
             }
             write!(f, "\n{table}")?;
         }
+        for (what, names) in [("failed", &self.failed), ("not run", &self.not_run)] {
+            if !names.is_empty() {
+                writeln!(f, "{what}: {}", names.join(", "))?;
+            }
+        }
+        self.not_scored.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         if self.metrics.is_empty() {
             return Ok(());
         }

@@ -8,9 +8,10 @@ use std::time::Instant;
 use artifact::{Artifact, Error, Key, Preimage, Result, StageId};
 
 use super::child::{How, Job};
-use super::{Run, RunError, StepOutcome};
+use super::{Run, RunError, StepOutcome, check};
 use crate::plan::{Plan, Step};
 use crate::reason::{self, Reason};
+use crate::unscored;
 
 /// What has become of the steps of a plan.
 #[derive(Default)]
@@ -21,8 +22,17 @@ struct Board {
     running: BTreeMap<usize, Running>,
     /// Indices of the steps that have neither ended nor begun.
     open: Vec<usize>,
-    /// The first failure; nothing is started after it.
+    /// What ends the run: nothing is started after it.
     failed: Option<RunError>,
+}
+
+/// A stage that failed. What does not need it goes on.
+pub(super) struct Failure {
+    /// The stage with its experiment, as in `train-cam (rcm)`.
+    named: String,
+    stage: String,
+    key: Key,
+    error: Error,
 }
 
 struct Running {
@@ -44,6 +54,7 @@ type Ended = (usize, Result<(), RunError>);
 impl Run<'_> {
     pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<StepOutcome>, RunError> {
         let total = self.announced + plan.to_run().count();
+        self.not_run.clear();
         let steps = plan.steps;
         let mut board = Board::default();
         for (index, step) in steps.iter().enumerate() {
@@ -63,7 +74,7 @@ impl Run<'_> {
                     break;
                 }
                 let (index, result) = ends.recv().expect("every running step tells its end");
-                if let Err(error) = self.settle(&steps[index], index, result, &mut board) {
+                if let Err(error) = self.settle(&steps, index, result, &mut board) {
                     self.wait_for_the_others(&board);
                     board.failed.get_or_insert(error);
                 }
@@ -72,13 +83,58 @@ impl Run<'_> {
         if let Some(error) = board.failed {
             return Err(error);
         }
+        self.not_scored = self.unscored(&steps, &board)?;
         let mut outcomes = Vec::new();
-        for step in steps.iter().filter(|step| step.selected) {
+        for step in steps.iter().filter(|step| step.selected && !self.is_lost(step)) {
             let id = step.plan.id();
             let artifact = board.committed.get(&id).ok_or_else(|| missing_input(step, &id))?;
             outcomes.push(self.outcome(step, artifact, &outcomes));
         }
         Ok(outcomes)
+    }
+
+    /// Has a step failed, or was it left out because of one that did?
+    fn is_lost(&self, step: &Step) -> bool {
+        let named = named(step);
+        self.failures.iter().any(|failure| failure.named == named) || self.not_run.contains(&named)
+    }
+
+    /// Has this computation failed already, for this step or for that of another experiment?
+    fn has_failed(&mut self, step: &Step, preimage: &Preimage) -> bool {
+        let (key, named) = (preimage.key(), named(step));
+        let failed = self.failures.iter().any(|failure| failure.stage == step.stage && failure.key == key);
+        if failed && self.failures.iter().all(|failure| failure.named != named) {
+            self.not_run.push(named);
+        }
+        failed
+    }
+
+    /// Takes note of a stage that failed, and takes all that need it from the board.
+    fn fail(&mut self, steps: &[Step], index: usize, key: Key, error: Error, board: &mut Board) -> Result<()> {
+        let step = &steps[index];
+        let lost = board.lose(&step.plan.id(), steps);
+        let others = board.open.len() + board.running.len();
+        if others > 0 {
+            self.say(&format!("{error}; {others} others do not need it and go on, Ctrl-C stops them too"))?;
+        }
+        self.failures.push(Failure { named: named(step), stage: step.stage.clone(), key, error });
+        self.not_run.extend(lost);
+        Ok(())
+    }
+
+    /// What the failures of a run come to: the exit code is that of the first.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let first = self.failures.first()?;
+        let failed: Vec<_> = self.failures.iter().skip(1).map(|failure| failure.named.as_str()).collect();
+        let also = if failed.is_empty() { String::new() } else { format!("; {} failed too", failed.join(", ")) };
+        let left = self.not_run.join(", ");
+        let left = if left.is_empty() { left } else { format!("; not run because of that: {left}") };
+        Some(Error::from_exit_code(Some(first.error.exit_code().into()), format!("{}{also}{left}", first.error)))
+    }
+
+    /// The steps that failed, as in `train-cam (rcm)`.
+    pub(super) fn failed(&self) -> Vec<String> {
+        self.failures.iter().map(|failure| failure.named.clone()).collect()
     }
 
     /// Settles every open step whose artifact is there by now, and starts those that are to be computed, in the order
@@ -96,11 +152,19 @@ impl Run<'_> {
         }
         for index in board.open.clone() {
             let step = &steps[index];
+            if !board.open.contains(&index) {
+                continue;
+            }
             if !board.has_inputs(step, steps)? {
                 continue;
             }
             self.options.interrupt.check()?;
             let preimage = self.preimage(step, &board.committed)?;
+            if self.has_failed(step, &preimage) {
+                board.forget(index);
+                self.not_run.extend(board.lose(&step.plan.id(), steps));
+                continue;
+            }
             if board.running.values().any(|running| running.key == preimage.key()) {
                 // Another experiment's step is computing the very same.
                 continue;
@@ -175,13 +239,19 @@ impl Run<'_> {
     /// Takes up the end of a step.
     fn settle(
         &mut self,
-        step: &Step,
+        steps: &[Step],
         index: usize,
         result: Result<(), RunError>,
         board: &mut Board,
     ) -> Result<(), RunError> {
+        let step = &steps[index];
         let Running { key, since, .. } = board.running.remove(&index).expect("it was running");
-        result?;
+        match result {
+            Err(RunError::Other(error)) if !matches!(error, Error::Stopped(_)) => {
+                return Ok(self.fail(steps, index, key, error, board)?);
+            }
+            result => result?,
+        }
         self.computed.insert((step.stage.clone(), key.clone()), since.elapsed().as_secs_f64());
         let artifact = self.pipeline.store.find(&step.stage, &key)?.ok_or_else(|| {
             let named = named(step);
@@ -189,7 +259,31 @@ impl Run<'_> {
                 "{named} ended well but did not commit key {key}; is its binary older than this runner? build both"
             ))
         })?;
-        self.commit(step, artifact, board)
+        self.commit(step, artifact, board)?;
+        for line in self.unscored(steps, board)? {
+            if !self.not_scored.contains(&line) {
+                self.say(&line)?;
+                self.not_scored.push(line);
+            }
+        }
+        Ok(self.check_again(steps, index, board)?)
+    }
+
+    fn unscored(&self, steps: &[Step], board: &Board) -> Result<Vec<String>> {
+        unscored::lines(self.pipeline, steps, |id| board.committed.get(id).map(Artifact::record))
+    }
+
+    /// Lets the stages that check their inputs look at one that has just been computed, if they wait for others still.
+    fn check_again(&mut self, steps: &[Step], index: usize, board: &Board) -> Result<()> {
+        let known = |need: &StageId| board.committed.get(need).map(|artifact| artifact.record().key.clone());
+        let id = steps[index].plan.id();
+        for step in board.open.iter().map(|open| &steps[*open]) {
+            let waits = step.plan.needs.iter().any(|need| known(need).is_none());
+            if waits && step.shared_with.is_none() && step.plan.needs.contains(&id) {
+                check::again(self.pipeline, step, known)?;
+            }
+        }
+        Ok(())
     }
 
     fn commit(&self, step: &Step, artifact: Artifact, board: &mut Board) -> Result<(), RunError> {
@@ -225,7 +319,8 @@ impl Run<'_> {
         if !board.running.is_empty() && self.options.interrupt.check().is_ok() {
             let count = board.running.len();
             // The failure itself is what matters; it is told at the end.
-            let _ = self.say(&format!("a stage failed; {count} others go on to their end, Ctrl-C stops them too"));
+            let _ =
+                self.say(&format!("nothing more is started; {count} others go on to their end, Ctrl-C stops them too"));
         }
     }
 }
@@ -239,6 +334,21 @@ impl Board {
             Some(need) => Err(missing_input(step, need)),
             None => Ok(step.plan.needs.iter().all(settled)),
         }
+    }
+
+    /// Takes from the open steps those that need one that will not be there, directly or not; returns their names.
+    fn lose(&mut self, id: &StageId, steps: &[Step]) -> Vec<String> {
+        let (mut lost, mut names) = (BTreeSet::from([id.clone()]), Vec::new());
+        // What a step needs stands before it.
+        for index in self.open.clone() {
+            let step = &steps[index];
+            if step.plan.needs.iter().any(|need| lost.contains(need)) {
+                lost.insert(step.plan.id());
+                names.push(named(step));
+                self.forget(index);
+            }
+        }
+        names
     }
 
     fn forget(&mut self, index: usize) {

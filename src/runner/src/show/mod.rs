@@ -9,7 +9,7 @@
 use std::io::Write;
 
 use artifact::store::Accepted;
-use artifact::{Artifact, Error, Key, Manifest, Result};
+use artifact::{Artifact, Error, Key, Manifest, Result, StageId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
 use crate::reason;
 use crate::text::{self, Table};
+use crate::unscored;
 
 mod graph;
 mod logs;
@@ -40,14 +41,20 @@ pub(crate) fn single(source: &PipelineSource) -> Result<PipelineSource> {
 
 /// `camflow plan`: what would run, why, and what it cost last time.
 pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mut dyn Write) -> Result<()> {
-    let plan = Pipeline::open(source)?.plan(selection)?;
+    let pipeline = Pipeline::open(source)?;
+    let plan = pipeline.plan(selection)?;
     plan.check_inputs()?;
     let (count, unknown) = (plan.to_run().count(), plan.to_run().filter(|step| step.last_seconds.is_none()).count());
     // `sum` makes -0.0 of nothing.
     let seconds = plan.to_run().filter_map(|step| step.last_seconds).fold(0.0, |sum, seconds| sum + seconds);
+    let committed = |id: &StageId| Some(plan.step(id).filter(|step| step.is_cached())?.artifact.as_ref()?.record());
+    let not_scored = unscored::lines(&pipeline, &plan.steps, committed)?;
     if json {
         let steps = plan.steps;
-        return text::emit_json(out, &Planned { steps, to_run: count, estimated_seconds: seconds, unknown });
+        return text::emit_json(
+            out,
+            &Planned { steps, to_run: count, estimated_seconds: seconds, unknown, not_scored },
+        );
     }
     let mut table = Table::new(&["experiment", "stage", "state", "key", "last s", "why"]);
     for step in plan.steps.iter().filter(|step| step.selected) {
@@ -65,7 +72,8 @@ pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mu
     };
     let unknown =
         if unknown > 0 { format!("; {unknown} of them never ran, their time is unknown") } else { String::new() };
-    text::emit(out, &format!("{table}\n{count} to run{estimate}{unknown}\n"))
+    let not_scored: String = not_scored.iter().map(|line| format!("{line}\n")).collect();
+    text::emit(out, &format!("{table}\n{count} to run{estimate}{unknown}\n{not_scored}"))
 }
 
 /// A plan and what it would take.
@@ -75,6 +83,8 @@ struct Planned {
     to_run: usize,
     estimated_seconds: f64,
     unknown: usize,
+    /// What cannot be scored, as far as the data set is committed.
+    not_scored: Vec<String>,
 }
 
 fn state(step: &Step) -> &'static str {
