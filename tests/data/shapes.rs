@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use data::{
     codec::decode_mask,
-    shapes::{CLASSES, ShapesConfig, write_voc_layout},
     import::{self, Source},
+    shapes::{CLASSES, ShapesConfig, write_voc_layout},
 };
 
 const SMALL: ShapesConfig =

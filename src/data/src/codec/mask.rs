@@ -143,4 +143,3 @@ pub fn voc_colour(class: u8) -> [u8; 3] {
 pub fn voc_palette() -> [[u8; 3]; 256] {
     std::array::from_fn(|class| voc_colour(class as u8))
 }
-

@@ -106,7 +106,9 @@ fn find_list(tree: &Tree, list: &str) -> Result<String, Fault> {
     let at_root: Vec<&str> = tree.names_in("").into_iter().take(SHOWN).collect();
     Err(fault(match (beside.as_slice(), at_root.as_slice()) {
         ([], []) => "missing, and the root is empty; correct the root".to_owned(),
-        ([], names) => format!("missing; the root holds {}: name a list of images, or a folder of them", names.join(", ")),
+        ([], names) => {
+            format!("missing; the root holds {}: name a list of images, or a folder of them", names.join(", "))
+        }
         (lists, _) => format!("missing; beside it there is {}: name it in splits, or make this list", lists.join(", ")),
     }))
 }

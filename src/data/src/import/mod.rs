@@ -144,9 +144,7 @@ fn missing_masks(records: &[Record]) -> Vec<String> {
             (missing, all) => {
                 let named = without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
                 let more = if missing > NAMED { format!(" and {} more", missing - NAMED) } else { String::new() };
-                Some(format!(
-                    "{missing} of the {all} images of {split} have no mask and are not scored: {named}{more}"
-                ))
+                Some(format!("{missing} of the {all} images of {split} have no mask and are not scored: {named}{more}"))
             }
         }
     };

@@ -133,7 +133,10 @@ impl Paints {
             return (Reading::OnlyClass, Some(note));
         }
         if paint == Paint::Colour {
-            return (Reading::Colour, Some(format!("the masks are RGB pictures; their colours are read as {from} has them")));
+            return (
+                Reading::Colour,
+                Some(format!("the masks are RGB pictures; their colours are read as {from} has them")),
+            );
         }
         if !source.mask_colours.is_empty() {
             return (Reading::Colour, None);
@@ -147,7 +150,8 @@ impl Paints {
         if paint == Paint::Grey || !by_colour_too || !differ {
             return (Reading::Index, None);
         }
-        let agreeing = |reading: Reading| masks.iter().filter(|(seen, labels)| self.agrees(seen, *labels, reading)).count();
+        let agreeing =
+            |reading: Reading| masks.iter().filter(|(seen, labels)| self.agrees(seen, *labels, reading)).count();
         let (index, colour) = (agreeing(Reading::Index), agreeing(Reading::Colour));
         let told = |way: &str, with: usize, other: usize| {
             format!(

@@ -18,15 +18,15 @@ pub(super) fn find(source: &Source) -> Result<(Source, Option<String>), Fault> {
     let given = source.root.display();
     match below.as_slice() {
         [root] => {
-            let note = format!("the lists lie in {}, so the data set is read from there, not from {given}", root.display());
+            let note =
+                format!("the lists lie in {}, so the data set is read from there, not from {given}", root.display());
             Ok((Source { root: root.clone(), ..source.clone() }, Some(note)))
         }
         // Of what lies above, no digest was taken: a change there would go unnoticed.
         [] => match source.root.canonicalize().ok().as_deref().and_then(Path::parent) {
-            Some(above) if holds(source, above) == all => Err(Fault::new(
-                "root",
-                format!("the lists lie one level up; give root = \"{}\"", above.display()),
-            )),
+            Some(above) if holds(source, above) == all => {
+                Err(Fault::new("root", format!("the lists lie one level up; give root = \"{}\"", above.display())))
+            }
             _ => Ok((source.clone(), None)),
         },
         several => {

@@ -180,8 +180,10 @@ fn faults_of_classes(key: &str, classes: &[String]) -> Vec<Fault> {
             faults.push(Fault::new(key, format!("'{class}' is listed twice; list each class once")));
         }
         if is_background(class) || is_void(class) {
-            let reason = format!("'{class}' is no class of objects; leave it out: index 0 of masks is background, \
-                                  255 is not scored, and the first class here is index 1");
+            let reason = format!(
+                "'{class}' is no class of objects; leave it out: index 0 of masks is background, \
+                                  255 is not scored, and the first class here is index 1"
+            );
             faults.push(Fault::new(key, reason));
         }
     }
