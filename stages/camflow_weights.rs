@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::error::{exit, printable};
-use artifact::{Error, Result};
+use artifact::{Error, Result, part_of_file};
 use clap::Parser;
 use data::weights::{Stored, Weights, published};
 use serde::Serialize;
@@ -19,8 +19,9 @@ const ROWS_SHOWN: usize = 20;
 
 /// Shows what files of weights hold, and whether they fit the backbones at their real width.
 ///
-/// MXNet's .params, PyTorch's .pth (the zip layout and that of 2018) and .safetensors are recognised by their content.
-/// Nothing in the file is executed.
+/// MXNet's .params, PyTorch's .pth (the zip layout and that of 2018) and .safetensors are recognised by their content;
+/// an .index.json stands for the shards beside it, FILE#NETWORK for one of several networks in a file. Nothing in the
+/// file is executed.
 #[derive(Parser)]
 #[command(
     name = "camflow-weights",
@@ -52,6 +53,8 @@ struct Answer {
     parameters: usize,
     tensors: Vec<Row>,
     skipped: Vec<String>,
+    /// What else is in the file: another network, an optimiser.
+    beside: Vec<String>,
     backbones: Vec<Fit>,
 }
 
@@ -120,7 +123,7 @@ fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn read(file: &Path) -> Result<Weights> {
-    if !file.exists() {
+    if !part_of_file(file).0.exists() {
         return Err(Error::Config(format!("there is no file {}; name a file of weights", file.display())));
     }
     Weights::read(file)
@@ -142,6 +145,7 @@ fn answer(file: &str, weights: &Weights, backbones: &[Candidate]) -> Result<Answ
         parameters: tensors.values().filter(|tensor| tensor.dtype().is_float()).map(Stored::elements).sum(),
         tensors: tensors.iter().map(row).collect(),
         skipped: weights.skipped().to_vec(),
+        beside: weights.beside().to_vec(),
         backbones: backbones.iter().map(|backbone| backbone.fit(weights)).collect::<Result<_>>()?,
     })
 }
@@ -181,7 +185,7 @@ fn json(answer: &impl Serialize) -> Result<String> {
 }
 
 fn table(answer: &Answer, shown: usize) -> String {
-    let Answer { file, format, md5, published, parameters, tensors, skipped, backbones } = answer;
+    let Answer { file, format, md5, published, parameters, tensors, skipped, beside, backbones } = answer;
     let mut text = format!("{file}\n  format     {format}\n  md5        {md5}\n");
     if let Some(published) = published {
         let _ = writeln!(text, "  published  {published}");
@@ -190,6 +194,9 @@ fn table(answer: &Answer, shown: usize) -> String {
     if !skipped.is_empty() {
         let skipped = printable(&skipped.join(", "), usize::MAX);
         let _ = writeln!(text, "  left out   {skipped} (the classifier of another data set)");
+    }
+    if !beside.is_empty() {
+        let _ = writeln!(text, "  not read   {}", printable(&beside.join(", "), usize::MAX));
     }
     let rows = &tensors[..shown.min(tensors.len())];
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);

@@ -1,15 +1,18 @@
 """Writes the PyTorch files of tests/golden/weights that the shared vectors lack: whole checkpoints of a training
 script, with views, parameters and every type of element, in each layout and pickle protocol; and what they hold.
+objects_*.pth have every kind of object beside two tensors, 0 to 5 and 6 to 8.
 
     python tests/golden/weights.py --out tests/golden/weights        (PyTorch alone; values depend on --seed)
 """
 
 import argparse
 import collections
+import datetime
 import json
 import pathlib
 import struct
 
+import numpy as np
 import torch
 
 NAMES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
@@ -61,6 +64,27 @@ def main():
     legacy = {"_use_new_zipfile_serialization": False}
     torch.save(checkpoint, args.out / "checkpoint_legacy.pth", **legacy)
     torch.save(checkpoint, args.out / "checkpoint_legacy_protocol4.pth", pickle_protocol=4, **legacy)
+    objects = {
+        "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("runs/1"), names=["a"]),
+        "counter": collections.Counter("hello"),
+        "default": collections.defaultdict(list, a=[1]),
+        "queue": collections.deque([1, 2]),
+        "best": np.float64(0.5),
+        "step": np.int64(7),
+        "history": np.arange(4, dtype=np.float32),
+        "path": pathlib.PurePosixPath("data"),
+        "when": datetime.datetime(2020, 2, 3),
+        "set": {1, 2},
+        "frozen": frozenset([3]),
+        "complex": torch.tensor([1 + 2j]),
+        "net": collections.OrderedDict(
+            [("module.w", torch.arange(6.0).reshape(2, 3)), ("module._orig_mod.b", torch.tensor([6.0, 7.0, 8.0]))]
+        ),
+    }
+    torch.save(objects, args.out / "objects_zip.pth")
+    torch.save(objects, args.out / "objects_zip_protocol4.pth", pickle_protocol=4)
+    del objects["complex"]  # its storage is of no type that weights have, so what follows it cannot be found
+    torch.save(objects, args.out / "objects_legacy.pth", **legacy)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,32 @@ fn weights_of_integers_are_refused() {
 }
 
 #[test]
+fn a_value_that_is_no_number_is_named_and_nothing_is_filled() {
+    let folder = Folder::new("nan");
+    let path = folder.file("nan.safetensors");
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut tensors: Vec<(String, Tensor)> = net()
+            .variables()
+            .into_iter()
+            .map(|(name, v)| (name, Tensor::ones(v.size(), (Kind::Float, Device::Cpu))))
+            .collect();
+        for (name, tensor) in &mut tensors {
+            if name == "backbone.features.9.conv.0.1.running_var" {
+                let _ = tensor.narrow(0, 2, 3).fill_(bad);
+            }
+        }
+        Tensor::write_safetensors(&tensors, &path).unwrap();
+        let vs = net();
+        let before = vs.variables()["feature.weight"].copy();
+        let why = message(load(&vs, &path, "", &[]));
+        for part in ["nan.safetensors", "tensor 'backbone.features.9.conv.0.1.running_var' holds", "in 3 of its 96"] {
+            assert!(why.contains(part), "'{part}' is not in: {why}");
+        }
+        assert_eq!(vs.variables()["feature.weight"], before);
+    }
+}
+
+#[test]
 fn no_damaged_file_panics() {
     let folder = Folder::new("damaged");
     let whole = folder.file("whole.safetensors");

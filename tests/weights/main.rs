@@ -9,6 +9,7 @@ mod folder;
 mod mxnet;
 
 mod formats;
+mod networks;
 mod views;
 
 mod damage;

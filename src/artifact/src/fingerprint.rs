@@ -2,7 +2,7 @@
 //!
 //! A data set of 17,000 photographs is hashed once; after that a `stat` of each file tells that nothing changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use walkdir::WalkDir;
 
 use crate::store::write_atomically;
@@ -43,6 +44,14 @@ struct Entry {
     changed: SystemTime,
 }
 
+impl Entry {
+    fn new(name: String, path: PathBuf) -> Result<Self> {
+        let meta = fs::metadata(&path).map_err(Error::io("read", &path))?;
+        let since_1970 = Duration::new(meta.ctime().max(0) as u64, meta.ctime_nsec() as u32);
+        Ok(Self { name, path, size: meta.len(), changed: UNIX_EPOCH + since_1970 })
+    }
+}
+
 impl Fingerprints {
     /// Opens the memory of the store at `root`.
     pub fn open(root: &Path) -> Self {
@@ -69,10 +78,18 @@ impl Fingerprints {
     }
 
     fn look(&self, path: &Path) -> Result<String> {
+        let (path, part) = part_of_file(path);
+        let digest = self.look_whole(&path)?;
+        Ok(part
+            .map_or(digest.clone(), |part| blake3::hash(format!("{digest}\0{part}").as_bytes()).to_hex().to_string()))
+    }
+
+    fn look_whole(&self, path: &Path) -> Result<String> {
         let absolute = fs::canonicalize(path).map_err(|error| {
             Error::Config(format!("cannot read '{}': {error}; the path is relative to where you run", path.display()))
         })?;
-        let entries = files(&absolute)?;
+        let mut entries = files(&absolute)?;
+        entries.extend(shards(path)?);
         let stat = stat_digest(&entries);
         let name = absolute.to_string_lossy().into_owned();
         if let Some(known) = self.known.lock().expect("no panic under this lock").get(&name)
@@ -93,6 +110,33 @@ impl Fingerprints {
     }
 }
 
+/// `FILE#PART` is a part of what a file holds: FILE and PART. A file that has the whole name is itself.
+pub fn part_of_file(path: &Path) -> (PathBuf, Option<String>) {
+    let parts = path.to_str().filter(|_| !path.exists()).and_then(|text| text.rsplit_once('#'));
+    match parts {
+        Some((file, part)) if !file.is_empty() && !part.is_empty() => (file.into(), Some(part.to_owned())),
+        _ => (path.to_owned(), None),
+    }
+}
+
+/// Is it the index of a network that lies in several files beside it, as `transformers` names it?
+pub fn is_index_of_shards(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".index.json")
+}
+
+/// The files that an index of shards names, beside it.
+fn shards(path: &Path) -> Result<Vec<Entry>> {
+    if !is_index_of_shards(path) {
+        return Ok(Vec::new());
+    }
+    let index: Option<Value> = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let named = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
+    let names: BTreeSet<&str> = named.into_iter().flat_map(|map| map.values().filter_map(Value::as_str)).collect();
+    // What is not there, or not beside it, is the reader's to refuse.
+    let beside = names.into_iter().filter(|name| !name.contains('/') && path.with_file_name(name).is_file());
+    beside.map(|name| Entry::new(name.to_owned(), path.with_file_name(name))).collect()
+}
+
 /// Every file at or below `root`, named by its path below it (`/a/b.png`; a file that is `root` itself has no name), in
 /// the order of the names. Links are followed.
 fn files(root: &Path) -> Result<Vec<Entry>> {
@@ -110,12 +154,9 @@ fn files(root: &Path) -> Result<Vec<Entry>> {
                 "{path} is no file, but a pipe, socket or device; take it away from there"
             )));
         }
-        let meta = found.metadata().map_err(|error| walk_error(error, root))?;
         let below = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
         let name = if below.is_empty() { String::new() } else { format!("/{below}") };
-        let since_1970 = Duration::new(meta.ctime().max(0) as u64, meta.ctime_nsec() as u32);
-        let changed = UNIX_EPOCH + since_1970;
-        entries.push(Entry { name, path: path.to_owned(), size: meta.len(), changed });
+        entries.push(Entry::new(name, path.to_owned())?);
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

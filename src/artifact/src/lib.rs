@@ -30,7 +30,7 @@ pub mod table;
 
 pub use cell::CellValue;
 pub use error::{Error, ParamError, Result};
-pub use fingerprint::Fingerprints;
+pub use fingerprint::{Fingerprints, is_index_of_shards, part_of_file};
 pub use id::{ClassId, ImageId};
 pub use key::{Change, Key, Preimage};
 pub use manifest::{ExperimentPlan, Manifest, StageId, StagePlan};

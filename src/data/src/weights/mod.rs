@@ -11,6 +11,8 @@
 //! safetensors  .safetensors; also this crate's own checkpoints
 //! cursor       checked reading
 //! tensor       a tensor as it is stored
+//! networks     which of a file's networks is meant, and its names without what stands before them all
+//! shards       one network in several files, with an index
 //! ```
 
 pub(crate) mod cursor;
@@ -24,6 +26,9 @@ mod zip;
 
 mod pytorch;
 
+mod networks;
+mod shards;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -31,7 +36,7 @@ use std::fmt;
 use std::path::Path;
 
 use artifact::error::printable;
-use artifact::{Error, Result};
+use artifact::{Error, Result, is_index_of_shards, part_of_file};
 use md5::{Digest as _, Md5};
 
 pub use tensor::{Dtype, Stored};
@@ -92,24 +97,15 @@ impl fmt::Display for Format {
 #[derive(Debug)]
 struct Content {
     format: Format,
-    tensors: BTreeMap<String, Stored>,
+    /// By the names of the file.
+    tensors: Vec<(String, Stored)>,
     skipped: Vec<String>,
+    beside: Vec<String>,
 }
 
 impl Content {
     fn new(format: Format) -> Self {
-        Self { format, tensors: BTreeMap::new(), skipped: Vec::new() }
-    }
-
-    /// Adds a tensor; the `module.` that `DataParallel` puts before every name is dropped.
-    fn insert(&mut self, name: &str, tensor: Stored) -> cursor::Result<()> {
-        match self.tensors.entry(name.strip_prefix("module.").unwrap_or(name).to_owned()) {
-            Entry::Vacant(place) => {
-                place.insert(tensor);
-                Ok(())
-            }
-            Entry::Occupied(there) => Err(format!("holds '{}' twice", there.key())),
-        }
+        Self { format, tensors: Vec::new(), skipped: Vec::new(), beside: Vec::new() }
     }
 }
 
@@ -118,25 +114,55 @@ impl Content {
 pub struct Weights {
     source: String,
     bytes: Vec<u8>,
-    content: Content,
+    format: Format,
+    tensors: BTreeMap<String, Stored>,
+    skipped: Vec<String>,
+    beside: Vec<String>,
 }
 
 impl Weights {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, or all shards that an `.index.json` there names.
+    ///
+    /// `FILE#NETWORK` is one network of a file that holds several, such as `dino.pth#teacher`; see
+    /// [`artifact::part_of_file`].
     pub fn read(path: &Path) -> Result<Self> {
-        let metadata = std::fs::metadata(path).map_err(Error::io("read", path))?;
+        let source = path.display().to_string();
+        let (path, network) = part_of_file(path);
+        let metadata = std::fs::metadata(&path).map_err(Error::io("read", &path))?;
         if !metadata.is_file() {
             return Err(Error::Data(format!("{} is no file of weights, but a directory or device", path.display())));
         }
-        Self::parse(std::fs::read(path).map_err(Error::io("read", path))?, &path.display().to_string())
+        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        if is_index_of_shards(&path) {
+            let (bytes, content) = shards::read(&path, &bytes)?;
+            return Self::of(bytes, content, network.as_deref(), &source);
+        }
+        Self::whole(bytes, network.as_deref(), &source)
     }
 
     /// Reads the `bytes` of a file; errors call it `source`.
     pub fn parse(bytes: Vec<u8>, source: &str) -> Result<Self> {
-        match content(&bytes) {
-            Ok(content) => Ok(Self { source: source.to_owned(), bytes, content }),
-            Err(why) => Err(Error::Data(format!("{source}: {}", shown(&why)))),
+        Self::whole(bytes, None, source)
+    }
+
+    fn whole(bytes: Vec<u8>, network: Option<&str>, source: &str) -> Result<Self> {
+        let content = content(&bytes).map_err(|why| refusal(source, &why))?;
+        Self::of(bytes, content, network, source)
+    }
+
+    /// Of what the file holds, the network that is meant.
+    fn of(bytes: Vec<u8>, content: Content, network: Option<&str>, source: &str) -> Result<Self> {
+        let Content { format, tensors: all, skipped, mut beside } = content;
+        let chosen = networks::choose(all, network).map_err(|why| refusal(source, &why))?;
+        beside.extend(chosen.left_out);
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in chosen.tensors {
+            match tensors.entry(name) {
+                Entry::Vacant(place) => place.insert(tensor),
+                Entry::Occupied(there) => return Err(refusal(source, &format!("holds '{}' twice", there.key()))),
+            };
         }
+        Ok(Self { source: source.to_owned(), bytes, format, tensors, skipped, beside })
     }
 
     /// What errors call the file.
@@ -146,17 +172,23 @@ impl Weights {
 
     /// How the file is laid out.
     pub const fn format(&self) -> Format {
-        self.content.format
+        self.format
     }
 
     /// The tensors by name, as the networks of this crate call them.
     pub const fn tensors(&self) -> &BTreeMap<String, Stored> {
-        &self.content.tensors
+        &self.tensors
     }
 
     /// Names of arrays that belong to a classifier of `MXNet`'s and are left out.
     pub fn skipped(&self) -> &[String] {
-        &self.content.skipped
+        &self.skipped
+    }
+
+    /// What else the file holds and this is not: other networks, an optimiser, a count of epochs. Names, some with what
+    /// they stand for.
+    pub fn beside(&self) -> &[String] {
+        &self.beside
     }
 
     /// The elements of one of [`Weights::tensors`] row by row, little-endian.
@@ -185,17 +217,22 @@ pub fn shown(text: &str) -> String {
     printable(text, LONGEST)
 }
 
+fn refusal(source: &str, why: &str) -> Error {
+    Error::Data(format!("{source}: {}", shown(why)))
+}
+
 /// Recognises the format by its first bytes, and reads them all.
 fn content(bytes: &[u8]) -> cursor::Result<Content> {
     let named = |format: &'static str| move |why: String| format!("{format}: {why}");
-    if bytes.starts_with(b"PK") {
+    // First, because the length with which it begins may have the first bytes of any other.
+    if bytes.get(8) == Some(&b'{') {
+        safetensors::read(bytes).map_err(named("no safetensors file, or a damaged one"))
+    } else if bytes.starts_with(b"PK") {
         pytorch::read_zip(bytes).map_err(named("a zip archive, as torch.save writes it"))
     } else if bytes.first() == Some(&0x80) {
         pytorch::read_legacy(bytes).map_err(named("a pickle, as torch.save wrote it in 2018"))
     } else if bytes.starts_with(&mxnet::LIST.to_le_bytes()) {
         mxnet::read(bytes).map_err(named("a list of MXNet arrays"))
-    } else if bytes.get(8) == Some(&b'{') {
-        safetensors::read(bytes).map_err(named("no safetensors file, or a damaged one"))
     } else {
         let hint = match bytes {
             [] => "the file is empty",

@@ -48,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Result<Content> {
         if name.starts_with(CLASSIFIER) {
             content.skipped.push(name.to_owned());
         } else {
-            content.insert(state_dict_name(name).as_deref().unwrap_or(name), array)?;
+            content.tensors.push((state_dict_name(name).unwrap_or_else(|| name.to_owned()), array));
         }
     }
     match cursor.remaining() {

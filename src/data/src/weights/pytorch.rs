@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::cursor::{Cursor, Result};
-use super::pickle::{self, Made, StorageRef, Value};
+use super::pickle::{self, Foreign, Made, StorageRef, Value};
 use super::tensor::{Storage, Stored};
 use super::zip::Archive;
 use super::{Content, Format};
@@ -18,8 +18,10 @@ use super::{Content, Format};
 /// The magic number of the legacy layout, little-endian.
 pub const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];
 const PROTOCOL: i64 = 1001;
-/// Where training scripts keep the state dict among other things.
-const NESTS: [&str; 3] = ["state_dict", "model_state_dict", "model"];
+/// Dicts in dicts that are looked into: no training script has more.
+const DEEPEST: usize = 8;
+/// Characters of all names together: dicts that hold more go round in a circle, or hold one another many times.
+const MOST: usize = 1 << 24;
 
 /// Reads the zip layout.
 pub fn read_zip(bytes: &[u8]) -> Result<Content> {
@@ -97,37 +99,92 @@ fn storages<'a>(cursor: &mut Cursor<'a>, object: &Made<'a>) -> Result<HashMap<&'
     Ok(storages)
 }
 
-/// The named tensors of `object`, or of the state dict in it.
+/// The named tensors of `object`, of all dicts below it too: a tensor of a dict in a dict has the names of both, with a
+/// dot between them.
 fn state_dict(
     format: Format,
     object: Value,
     made: &Made,
     resolve: impl Fn(&StorageRef) -> Result<Storage>,
 ) -> Result<Content> {
-    let Value::Dict(mut dict) = object else {
-        return Err("the file holds no dict of tensors; save the weights alone: torch.save(net.state_dict(), …)".into());
-    };
-    for nest in NESTS {
-        let inner = made.dicts[dict].iter().find(|(key, _)| *key == Value::Text(nest));
-        if let Some((_, Value::Dict(inner))) = inner {
-            dict = *inner;
-            break;
-        }
+    let mut found = Found { made, tensors: Vec::new(), beside: Vec::new(), foreign: None, characters: 0 };
+    found.look(object, "", 0)?;
+    if found.tensors.is_empty() {
+        let nothing = "the file holds no dict of tensors; save the weights alone: torch.save(net.state_dict(), …)";
+        return Err(found.foreign.map_or_else(|| nothing.to_owned(), |foreign| foreign.refusal()));
     }
     let mut content = Content::new(format);
-    for (name, value) in &made.dicts[dict] {
-        let (Value::Text(name), Value::Tensor(tensor)) = (*name, *value) else {
-            let name = if let Value::Text(name) = name { name } else { "a key that is not text" };
-            return Err(format!(
-                "'{name}' is no tensor; a state dict holds only tensors, and may itself stand under one of {}",
-                NESTS.join(", ")
-            ));
-        };
+    for (name, tensor) in found.tensors {
         let tensor = &made.tensors[tensor];
         let stored = resolve(&made.storages[tensor.storage])
             .and_then(|storage| Stored::view(&storage, tensor.offset, &tensor.shape, &tensor.strides))
             .map_err(|why| format!("tensor '{name}': {why}"))?;
-        content.insert(name, stored)?;
+        content.tensors.push((name, stored));
     }
+    content.beside = found.beside;
     Ok(content)
+}
+
+/// What lies in the dicts of an object.
+struct Found<'a, 'b> {
+    made: &'b Made<'a>,
+    /// Names, and the tensors' places in `made`.
+    tensors: Vec<(String, usize)>,
+    /// Names of what is no tensor, with what it is.
+    beside: Vec<String>,
+    /// The first name that means nothing here.
+    foreign: Option<Foreign<'a>>,
+    characters: usize,
+}
+
+impl<'a> Found<'a, '_> {
+    fn look(&mut self, value: Value<'a>, name: &str, depth: usize) -> Result<()> {
+        match value {
+            Value::Tensor(tensor) if depth > 0 => self.tensors.push((name.to_owned(), tensor)),
+            Value::Dict(dict) if depth < DEEPEST => {
+                let made = self.made;
+                let before = self.tensors.len();
+                for (key, value) in &made.dicts[dict] {
+                    // Optimisers count their parameters.
+                    let Value::Text(key) = *key else { continue };
+                    self.characters += name.len() + key.len() + 1;
+                    if self.characters > MOST {
+                        return Err(format!("names of more than {MOST} characters in dicts of dicts: no state dict"));
+                    }
+                    let name = if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
+                    self.look(*value, &name, depth + 1)?;
+                }
+                if self.tensors.len() == before && depth == 1 {
+                    self.beside.push(format!("{name} (a dict)"));
+                }
+            }
+            other => {
+                let what = match other {
+                    Value::Foreign(foreign) => {
+                        self.foreign = self.foreign.or(Some(foreign));
+                        format!("{}.{}", foreign.module, foreign.name)
+                    }
+                    other => kind(other).to_owned(),
+                };
+                // What a deeper dict holds beside its tensors is of no interest.
+                if (1..=2).contains(&depth) {
+                    self.beside.push(format!("{name} ({what})"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a value is that is no tensor.
+fn kind(value: Value) -> &'static str {
+    match value {
+        Value::None => "None",
+        Value::Bool(_) => "true or false",
+        Value::Int(_) | Value::Long(_) => "a number",
+        Value::Text(_) => "a text",
+        Value::Tuple(_) | Value::List(_) => "a list",
+        Value::Dict(_) => "a dict",
+        _ => "no tensor",
+    }
 }

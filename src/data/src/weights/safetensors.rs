@@ -30,7 +30,7 @@ pub fn read(bytes: &[u8]) -> Result<Content> {
         let (from, to) = info.data_offsets;
         let storage = Storage { dtype, start: LENGTH + header + from, count: (to - from) / dtype.size() };
         let stored = Stored::dense(&storage, &info.shape).map_err(|why| format!("tensor '{name}': {why}"))?;
-        content.insert(&name, stored)?;
+        content.tensors.push((name, stored));
     }
     Ok(content)
 }

@@ -131,6 +131,11 @@ impl Stored {
         Ok(Self { dtype, shape: shape.to_vec(), strides: strides.to_vec(), start: first })
     }
 
+    /// The same in a file before which `bytes` others are put.
+    pub(super) fn after(self, bytes: usize) -> Self {
+        Self { start: self.start + bytes, ..self }
+    }
+
     /// The element type in the file.
     pub const fn dtype(&self) -> Dtype {
         self.dtype

@@ -118,13 +118,30 @@ pub fn fill(weights: &Weights, vs: &nn::VarStore, prefix: &str, optional: &[&str
             return Err(Error::Data(format!("{}: tensor '{name}' is {dtype}; weights are floats", weights.source())));
         }
     }
+    let mut filled = Vec::new();
+    for Match { name, variable, stored } in matches {
+        let values = weights.values(stored);
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(not_a_number(weights, name, *value, &values));
+        }
+        filled.push((variable, Tensor::from_slice(&values).reshape(variable.size())));
+    }
     tch::no_grad(|| {
-        for Match { variable, stored, .. } in matches {
-            let tensor = Tensor::from_slice(&weights.values(stored)).reshape(variable.size());
+        for (variable, tensor) in filled {
             variable.shallow_clone().copy_(&tensor);
         }
     });
     Ok(report)
+}
+
+/// A network with such a value computes nothing but such values.
+fn not_a_number(weights: &Weights, name: &str, value: f32, values: &[f32]) -> Error {
+    let (name, bad) = (shown(name), values.iter().filter(|value| !value.is_finite()).count());
+    let (source, of) = (weights.source(), values.len());
+    Error::Data(format!(
+        "{source}: tensor '{name}' holds {value}, in {bad} of its {of} elements: these weights are of a training that \
+         diverged, or damaged"
+    ))
 }
 
 /// The variables with a tensor of their name and shape, and a report of all others. Of the file, only names and

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use artifact::{Artifact, ParamError, Result};
+use artifact::{Artifact, ParamError, Result, part_of_file};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Log, Read};
@@ -64,7 +64,7 @@ impl Init {
         }
     }
 
-    /// Checks that a file is named if, and only if, it is used.
+    /// Checks that a file is named if, and only if, it is used, and that it is there.
     pub fn check(self, weights: &str) -> Result<(), ParamError> {
         match (self, weights.is_empty()) {
             (Self::Weights, true) => {
@@ -72,6 +72,11 @@ impl Init {
             }
             (Self::Random | Self::TrainCam, false) => {
                 Err(ParamError::new("weights", "a file is named, but init does not use it; set init = \"weights\""))
+            }
+            (Self::Weights, false) if !part_of_file(Path::new(weights)).0.exists() => {
+                let fetched = if weights.starts_with(".weights/") { "; `make weights` fetches it" } else { "" };
+                let reason = format!("there is no file '{weights}'{fetched} (the path is relative to where you run)");
+                Err(ParamError::new("weights", reason))
             }
             _ => Ok(()),
         }

@@ -1,16 +1,20 @@
 //! A machine for the pickles that `torch.save` makes of a state dict. It executes nothing.
 //!
 //! A pickle is a program for a stack machine that may import and call anything. This one knows the opcodes and the few
-//! names of [`Global`] that a state dict needs, turns each of them into a value of its own, and refuses all others by
-//! name. Values live in tables and refer to one another by index: no nesting is too deep, no circle keeps memory.
+//! names of [`Global`] that a state dict needs, and turns each of them into a value of its own. Any other name, and
+//! whatever is called or built with it (a namespace of arguments, a counter, a number of NumPy), is one value that
+//! means nothing. Names of functions that run programs are refused. Values live in tables and refer to one another by
+//! index: no nesting is too deep, no circle keeps memory.
 //!
 //! ```text
 //! opcode   the instructions, read from the file
 //! value    what stands on the stack and in the tables
 //! numpy    numbers, texts and arrays of NumPy
+//! object   what names, calls and references make
 //! ```
 
 mod numpy;
+mod object;
 mod opcode;
 mod value;
 
@@ -19,7 +23,7 @@ use std::collections::HashMap;
 use super::cursor::{Cursor, Result, text};
 pub use numpy::{Array, ElementType, Numpy};
 use opcode::{Op, Width};
-pub use value::{Global, Made, StorageRef, TensorRef, Value};
+pub use value::{Foreign, Global, Made, StorageRef, TensorRef, Value};
 
 /// What a pickle is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +120,7 @@ impl<'a> Machine<'a> {
                 let items = self.above_mark()?;
                 self.set_items(&items)
             }
+            Op::AddItems => self.above_mark().map(drop),
             Op::Put(width) => {
                 let index = self.index(width)?;
                 self.remember(index)
@@ -168,6 +173,15 @@ impl<'a> Machine<'a> {
                 let (arguments, function) = (self.pop()?, self.pop()?);
                 self.call(function, arguments)?
             }
+            Op::ReduceNamed => {
+                let (_named, arguments, function) = (self.pop()?, self.pop()?, self.pop()?);
+                self.call(function, arguments)?
+            }
+            Op::EmptySet => Value::Opaque,
+            Op::FrozenSet => {
+                self.above_mark()?;
+                Value::Opaque
+            }
             Op::PersistentId => {
                 let id = self.pop()?;
                 self.storage(id)?
@@ -209,6 +223,10 @@ impl<'a> Machine<'a> {
             Op::Text(width) => {
                 let length = width.read(cursor, "a text's length")?;
                 Value::Text(text(cursor.take(length, "a text")?, "a text")?)
+            }
+            Op::Text2(width) => {
+                let length = width.read(cursor, "a text's length")?;
+                std::str::from_utf8(cursor.take(length, "a text")?).map_or(Value::Opaque, Value::Text)
             }
             Op::Bytes(width) => {
                 let length = width.read(cursor, "the length of bytes")?;
@@ -255,16 +273,22 @@ impl<'a> Machine<'a> {
     }
 
     fn append(&mut self, items: Vec<Value<'a>>) -> Result<()> {
-        let Value::List(list) = self.top()? else { return Err(format!("append at byte {} to no list", self.at)) };
-        self.made.sequences[list].extend(items);
+        match self.top()? {
+            Value::List(list) => self.made.sequences[list].extend(items),
+            Value::Foreign(_) => {}
+            _ => return Err(format!("append at byte {} to no list", self.at)),
+        }
         Ok(())
     }
 
     fn set_items(&mut self, items: &[Value<'a>]) -> Result<()> {
-        let (Value::Dict(dict), (pairs, [])) = (self.top()?, items.as_chunks()) else {
-            return Err(format!("items set at byte {} are not pairs for a dict", self.at));
-        };
-        self.made.dicts[dict].extend(pairs.iter().map(|[key, value]| (*key, *value)));
+        match (self.top()?, items.as_chunks()) {
+            (Value::Dict(dict), (pairs, [])) => {
+                self.made.dicts[dict].extend(pairs.iter().map(|[key, value]| (*key, *value)));
+            }
+            (Value::Foreign(_), (_, [])) => {}
+            _ => return Err(format!("items set at byte {} are not pairs for a dict", self.at)),
+        }
         Ok(())
     }
 
@@ -276,110 +300,6 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         self.memo.insert(index, top);
         Ok(())
-    }
-
-    fn global(&self, module: &str, name: &str) -> Result<Value<'a>> {
-        if self.purpose == Purpose::Labels {
-            let known = Numpy::find(module, name).map(|name| Value::Global(Global::Numpy(name)));
-            return known.ok_or_else(|| {
-                format!("the pickle names {module}.{name} at byte {}, which no labels need; nothing was run", self.at)
-            });
-        }
-        Global::find(module, name).map(Value::Global).ok_or_else(|| {
-            format!(
-                "the pickle names {module}.{name} at byte {}, which no state dict needs; nothing was run. Save the \
-                 weights alone: torch.save(net.state_dict(), …)",
-                self.at
-            )
-        })
-    }
-
-    /// REDUCE: what the call of a known function would give.
-    fn call(&mut self, function: Value<'a>, arguments: Value<'a>) -> Result<Value<'a>> {
-        let at = self.at;
-        let wrong = || format!("the call at byte {at} is none that makes a state dict");
-        let (Value::Global(function), Value::Tuple(arguments)) = (function, arguments) else { return Err(wrong()) };
-        match (function, self.made.sequences[arguments].as_slice()) {
-            (Global::OrderedDict, []) => Ok(self.dict(Vec::new())),
-            // Python 2 gives the items as a list of pairs.
-            (Global::OrderedDict, &[Value::List(list)]) => {
-                self.spend(self.made.sequences[list].len())?;
-                let pair = |item: &Value| match *item {
-                    Value::Tuple(pair) | Value::List(pair) => match *self.made.sequences[pair] {
-                        [key, value] => Some((key, value)),
-                        _ => None,
-                    },
-                    _ => None,
-                };
-                let items: Option<Vec<_>> = self.made.sequences[list].iter().map(pair).collect();
-                items.map(|items| self.dict(items)).ok_or_else(wrong)
-            }
-            // Then follow requires_grad, hooks and metadata, which hold nothing of the values.
-            (
-                Global::RebuildTensor,
-                &[Value::Storage(storage), Value::Int(offset), Value::Tuple(shape), Value::Tuple(strides), ..],
-            ) => {
-                self.spend(self.made.sequences[shape].len() + self.made.sequences[strides].len())?;
-                let offset = usize::try_from(offset).map_err(|_| wrong())?;
-                let shape = self.sizes(shape).ok_or_else(wrong)?;
-                let strides = self.sizes(strides).ok_or_else(wrong)?;
-                self.made.tensors.push(TensorRef { storage, offset, shape, strides });
-                Ok(Value::Tensor(self.made.tensors.len() - 1))
-            }
-            (Global::RebuildParameter, &[tensor @ Value::Tensor(_), ..]) => Ok(tensor),
-            (Global::Numpy(function), _) => Ok(self.call_numpy(function, arguments)),
-            (Global::Size, &[Value::Tuple(sizes) | Value::List(sizes)]) => Ok(Value::Tuple(sizes)),
-            _ => Err(wrong()),
-        }
-    }
-
-    fn sizes(&self, sequence: usize) -> Option<Vec<usize>> {
-        let size = |value: &Value| if let Value::Int(size) = *value { usize::try_from(size).ok() } else { None };
-        self.made.sequences[sequence].iter().map(size).collect()
-    }
-
-    /// BUILD sets attributes of an object. A state dict has one, `_metadata`, which is not needed.
-    fn build(&mut self) -> Result<()> {
-        let state = self.pop()?;
-        match (self.top()?, state) {
-            (Value::Dict(_), Value::Dict(_)) => Ok(()),
-            (of @ (Value::Array(_) | Value::Dtype(_) | Value::Opaque), state) if self.purpose == Purpose::Labels => {
-                self.build_numpy(of, state);
-                Ok(())
-            }
-            _ => Err(format!("BUILD at byte {} sets the state of an object that is no dict", self.at)),
-        }
-    }
-
-    /// BINPERSID: `("storage", type, key, location, count)` and, in the layout of 2018, `None` or
-    /// `(key, offset, count)`.
-    fn storage(&mut self, id: Value<'a>) -> Result<Value<'a>> {
-        let at = self.at;
-        let wrong = || format!("the reference at byte {at} is to no storage of a tensor");
-        let Value::Tuple(id) = id else { return Err(wrong()) };
-        let [
-            Value::Text("storage"),
-            Value::Global(Global::Storage(dtype)),
-            Value::Text(key),
-            _,
-            Value::Int(count),
-            ref rest @ ..,
-        ] = *self.made.sequences[id]
-        else {
-            return Err(wrong());
-        };
-        let size = |n: i64| usize::try_from(n).map_err(|_| wrong());
-        let part = match *rest {
-            [] | [Value::None] => None,
-            [Value::Tuple(part)] => match *self.made.sequences[part] {
-                [_, Value::Int(offset), Value::Int(count)] => Some((size(offset)?, size(count)?)),
-                _ => return Err(wrong()),
-            },
-            _ => return Err(wrong()),
-        };
-        let count = size(count)?;
-        self.made.storages.push(StorageRef { dtype, key, count, part });
-        Ok(Value::Storage(self.made.storages.len() - 1))
     }
 }
 

@@ -15,8 +15,10 @@ pub enum Value<'a> {
     /// A text of NumPy, in UTF-32.
     Wide(&'a [u8]),
     Bytes(&'a [u8]),
-    /// A float, of which no state dict makes use.
+    /// A float or a set, of which no state dict makes use.
     Opaque,
+    /// A name that no state dict needs, or whatever a call of it would have made.
+    Foreign(Foreign<'a>),
     Tuple(usize),
     List(usize),
     Dict(usize),
@@ -25,6 +27,74 @@ pub enum Value<'a> {
     Tensor(usize),
     Array(usize),
     Dtype(usize),
+}
+
+/// A name that means nothing here: nothing is imported and nothing is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign<'a> {
+    pub module: &'a str,
+    pub name: &'a str,
+    /// The byte at which the pickle names it.
+    pub at: usize,
+}
+
+/// Modules of functions that start programs or run code, which no checkpoint has a use for.
+const COMMANDS: [&str; 16] = [
+    "builtins",
+    "__builtin__",
+    "os",
+    "posix",
+    "nt",
+    "subprocess",
+    "sys",
+    "runpy",
+    "importlib",
+    "pty",
+    "socket",
+    "ctypes",
+    "shutil",
+    "commands",
+    "code",
+    "pickle",
+];
+/// What of the first two, Python's own, is only a type.
+const TYPES: [&str; 18] = [
+    "bool",
+    "bytearray",
+    "bytes",
+    "complex",
+    "dict",
+    "float",
+    "frozenset",
+    "int",
+    "list",
+    "long",
+    "object",
+    "range",
+    "set",
+    "slice",
+    "str",
+    "tuple",
+    "unicode",
+    "xrange",
+];
+
+impl Foreign<'_> {
+    /// Is it there to do harm where someone runs the pickle?
+    pub fn is_command(&self) -> bool {
+        let module = self.module.split('.').next().unwrap_or_default();
+        let type_of_python = ["builtins", "__builtin__"].contains(&self.module) && TYPES.contains(&self.name);
+        COMMANDS.contains(&module) && !type_of_python
+    }
+
+    /// Why a file is refused in which it stands for the weights.
+    pub fn refusal(&self) -> String {
+        let Self { module, name, at } = self;
+        format!(
+            "the pickle names {module}.{name} at byte {at}, which no state dict needs; nothing was run. Save the \
+             weights alone: torch.save(net.state_dict(), …)"
+        )
+    }
 }
 
 /// What a program may name.
