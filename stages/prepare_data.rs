@@ -39,6 +39,7 @@ struct Params {
     labels: Option<PathBuf>,
     segmentations: Option<Segmentations>,
     val_share: Option<f64>,
+    max_side: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -89,6 +90,7 @@ impl Params {
             labels: self.labels.clone().filter(|file| !file.as_os_str().is_empty()),
             segmentations: self.segmentations.unwrap_or_default(),
             val_share: self.val_share.unwrap_or_default(),
+            max_side: self.max_side.unwrap_or_default(),
         })
     }
 }
@@ -112,6 +114,7 @@ impl Stage for PrepareData {
             "labels",
             "segmentations",
             "val_share",
+            "max_side",
         ];
         let of_files = [Source::Voc, Source::Csv, Source::Folders, Source::Coco];
         Description {

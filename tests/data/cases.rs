@@ -406,3 +406,18 @@ fn images_that_nobody_labelled_are_not_compared() {
     assert_eq!(imported.notes, Vec::<String>::new());
     assert!(imported.records[4..].iter().all(|record| record.labels.is_empty() && record.mask.is_some()));
 }
+
+#[test]
+fn long_pictures_are_made_shorter_with_their_masks() {
+    let mut f = Fixture::new(&["a", "b"]);
+    f.write("JPEGImages/b.jpg", &encode_jpeg(&gradient(10, 20), 90));
+    f.write("SegmentationClass/b.png", &encode_mask(&Mask { height: 10, width: 20, classes: vec![2; 200] }));
+    f.source.max_side = 10;
+    let imported = f.import().unwrap();
+    let sizes: Vec<_> = imported.records.iter().map(|record| (record.height, record.width)).collect();
+    assert_eq!(sizes, [(8, 8), (5, 10)]);
+    assert!(imported.notes[0].starts_with("1 pictures are made 10 pixels long"), "{:?}", imported.notes);
+    let record = &imported.records[1];
+    let (picture, mask) = (decode_image(&record.image).unwrap(), decode_mask(record.mask.as_ref().unwrap()).unwrap());
+    assert_eq!((picture.height, picture.width, mask.height, mask.width), (5, 10, 5, 10));
+}

@@ -9,3 +9,4 @@ mod label_files;
 mod loader;
 mod readers;
 mod shapes;
+mod survey;

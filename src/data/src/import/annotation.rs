@@ -76,6 +76,19 @@ fn parse(source: &Source, xml: &text::Xml, fault: impl Fn(String) -> Fault) -> R
     if faults.is_empty() { Ok(labels) } else { Err(faults) }
 }
 
+/// Names of the objects of an annotation, whatever they are; none if it is no annotation.
+pub(super) fn names(root: &std::path::Path, file: &str) -> Vec<String> {
+    let Ok(bytes) = read_file(root, file) else { return vec![] };
+    let xml = text::xml(&bytes[..bytes.len().min(MAX_BYTES)]);
+    let Ok(tree) = roxmltree::Document::parse(&xml.text) else { return vec![] };
+    let objects = tree.root_element().children().filter(|node| node.has_tag_name("object"));
+    let name = |object: roxmltree::Node| {
+        let name = object.children().find(|node| node.has_tag_name("name"))?;
+        Some(super::tree::compose(name.text()?.trim()))
+    };
+    objects.filter_map(name).collect()
+}
+
 /// The class of this name; none if it is one that the source ignores.
 pub(super) fn class(source: &Source, name: &str) -> Result<Option<ClassId>, String> {
     let same = |class: &String| super::tree::compose(class) == super::tree::compose(name);

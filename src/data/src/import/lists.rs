@@ -113,6 +113,26 @@ pub(super) fn find_list(tree: &Tree, list: &str, ending: &str) -> Result<String,
     }))
 }
 
+/// Does each of the first lines of a text file name a picture?
+pub(super) fn is_list(root: &std::path::Path, tree: &Tree, file: &str) -> bool {
+    let lines = lines_of(root, file);
+    !lines.is_empty() && lines.iter().take(SHOWN).all(|line| parse(tree, line).is_ok())
+}
+
+/// The pictures of a list, or of a folder.
+pub(super) fn names(root: &std::path::Path, tree: &Tree, list: &str) -> Vec<String> {
+    if root.join(list).is_dir() {
+        let inside = format!("{}/", list.trim_matches('/'));
+        return tree.pictures().filter(|file| file.starts_with(&inside)).map(str::to_owned).collect();
+    }
+    lines_of(root, list).iter().filter_map(|line| parse(tree, line).ok()).map(|line| line.image).collect()
+}
+
+fn lines_of(root: &std::path::Path, file: &str) -> Vec<String> {
+    let text = read_file(root, file).ok().and_then(|bytes| text::decode(&bytes)).unwrap_or_default();
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
 /// What a line means. A name may hold spaces, so that every way to read the line is tried: those that lead to files
 /// count.
 fn parse(tree: &Tree, line: &str) -> Result<Line, String> {

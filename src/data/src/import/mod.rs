@@ -23,6 +23,8 @@
 //! paint        which class the paint of a mask means
 //! upright      masks of pictures with an orientation tag
 //! compare      masks beside image-level labels
+//! shrink       pictures that are longer than they need be
+//! survey       what a folder holds of which nothing is known
 //! fault        what is wrong, as one error
 //! ```
 
@@ -42,7 +44,9 @@ mod paint;
 mod picture;
 mod places;
 mod root;
+mod shrink;
 mod source;
+mod survey;
 mod text;
 mod tree;
 mod upright;
@@ -56,11 +60,12 @@ use rayon::prelude::*;
 use artifact::{ClassId, ImageId, Result};
 
 pub use source::{Layout, MaskCheck, OrientationRule, Segmentations, Source, Unknown, WithoutAnnotation};
-pub use tree::Tree;
+pub use survey::{Survey, survey};
 
 use fault::{Fault, report};
 use listing::Listing;
 use picture::Opened;
+use tree::Tree;
 
 /// Image ids that a note names; the log names all.
 const NAMED: usize = 20;
@@ -135,6 +140,7 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
         compare::check(&source, &images, &records, &mut faults, &mut notes);
     }
     whole(faults)?;
+    notes.extend(shrink::apply(&mut records, source.max_side));
     notes.extend(counts(&images));
     notes.extend(missing_masks(&records));
     Ok(Imported { records, notes, metadata })

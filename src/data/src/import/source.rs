@@ -42,6 +42,8 @@ pub struct Source {
     pub segmentations: Segmentations,
     /// The share of `train` that is held out as `val`, where no split `val` is given; 0: none.
     pub val_share: f64,
+    /// Pictures longer than so many pixels are made that long; 0: none is.
+    pub max_side: u32,
 }
 
 /// How a data set is laid out.
@@ -146,6 +148,7 @@ impl Source {
             labels: None,
             segmentations: Segmentations::Masks,
             val_share: 0.0,
+            max_side: 0,
         }
     }
 

@@ -14,7 +14,7 @@ const OTHER_PICTURES: [&str; 7] = ["bmp", "gif", "heic", "jfif", "tif", "tiff", 
 
 /// All files below a root; paths are relative to it, with `/`.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(super) struct Tree {
     files: Vec<String>,
     /// By folded path.
     by_path: HashMap<String, Vec<usize>>,
@@ -28,7 +28,7 @@ pub struct Tree {
 
 impl Tree {
     /// Lists everything below `root`. What lies in the directory `masks`, or in one that VOC has for masks, is no picture.
-    pub fn scan(root: &Path, masks: Option<&str>) -> Self {
+    pub(super) fn scan(root: &Path, masks: Option<&str>) -> Self {
         let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_map(Result::ok);
         let files = entries.filter(|entry| !entry.file_type().is_dir());
         let relative = |path: &Path| Some(path.strip_prefix(root).ok()?.to_str()?.replace('\\', "/"));
@@ -62,7 +62,7 @@ impl Tree {
     }
 
     /// Every file.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         self.files.iter().map(String::as_str)
     }
 

@@ -14,6 +14,7 @@ mod drawing;
 mod raster;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use artifact::ClassId;
 
@@ -59,6 +60,15 @@ pub(super) fn read(source: &Source, tree: &Tree) -> Listing {
         listing.metadata.insert("mask.annotations".to_owned(), digests);
     }
     listing
+}
+
+/// Names of the categories that a file annotates; none if it is no instances JSON.
+pub(super) fn class_names(root: &Path, file: &str) -> Option<Vec<String>> {
+    let text = text::decode(&read_file(root, file).ok()?)?;
+    let document: Document = serde_json::from_str(&text).ok()?;
+    let used: HashSet<&Id> = document.annotations.iter().flatten().map(|annotation| &annotation.category_id).collect();
+    let named = document.categories.iter().filter(|category| used.contains(&category.id));
+    Some(named.map(|category| category.name.clone()).collect())
 }
 
 fn open(source: &Source, tree: &Tree, file: &str) -> Result<(String, Document, String), Fault> {

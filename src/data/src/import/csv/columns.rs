@@ -6,7 +6,8 @@ use super::super::class_names::ClassNames;
 use super::super::fault::quoted;
 use super::super::tree::compose;
 use super::super::{Source, annotation};
-use super::sheet::Row;
+use super::Surveyed;
+use super::sheet::{Row, Sheet};
 
 /// What a column of paths is called, the surest name first; without regard to case, blanks and underscores.
 const PATHS: [&str; 16] = [
@@ -131,6 +132,40 @@ impl Columns {
     }
 }
 
+/// The class names of a table and the values of its column of splits, before any class is known.
+pub(super) fn survey(sheet: &Sheet, path: usize) -> Surveyed {
+    let header = sheet.header.as_ref().map(|header| header.fields.as_slice());
+    let called =
+        |names: &[&str], column: usize| header.is_some_and(|header| names.contains(&plain(&header[column]).as_str()));
+    let width = sheet.rows.first().map_or(0, |row| row.fields.len());
+    let others = || (0..width).filter(|column| *column != path && !header.is_some_and(|h| is_nameless(&h[*column])));
+    let split = others().find(|column| called(&SPLITS, *column));
+    let rest: Vec<usize> = others().filter(|column| Some(*column) != split).collect();
+    let values = |column: usize| sheet.rows.iter().map(move |row| row.fields[column].as_str());
+    let splits = split.into_iter().flat_map(values).map(str::to_owned).collect();
+    let flags = |column: &usize| values(*column).all(|value| matches!(value.parse(), Ok(0.0 | 1.0)));
+    let of_names = rest.iter().copied().find(|column| called(&LABELS, *column));
+    let classes = match (of_names, header) {
+        (Some(column), _) => values(column).flat_map(parts).collect(),
+        (None, Some(header)) if rest.len() > 1 || rest.iter().all(flags) => {
+            rest.iter().filter(|column| flags(column)).map(|column| header[*column].clone()).collect()
+        }
+        _ => rest.first().into_iter().flat_map(|column| values(*column)).flat_map(parts).collect(),
+    };
+    Surveyed { classes, splits }
+}
+
+/// The names in one field, which may be written as Python prints a list.
+fn parts(field: &str) -> Vec<String> {
+    let field = field.strip_prefix('[').and_then(|field| field.strip_suffix(']')).unwrap_or(field).trim();
+    let bare = |part: &str| part.trim().trim_matches(['\'', '"']).trim().to_owned();
+    let parts = match SEPARATORS.into_iter().find(|separator| field.contains(*separator)) {
+        Some(separator) => field.split(separator).map(bare).collect(),
+        None => vec![bare(field)],
+    };
+    parts.into_iter().filter(|part: &String| !part.is_empty()).collect()
+}
+
 /// The columns of classes; faults for those of no class, and for classes without a column.
 fn flags(
     header: &[String],
@@ -161,19 +196,9 @@ fn flags(
 
 /// The labels of one field.
 fn names(field: &str, classes: &mut ClassNames) -> Result<Vec<ClassId>, String> {
-    // As Python prints a list.
-    let field = field.strip_prefix('[').and_then(|field| field.strip_suffix(']')).unwrap_or(field).trim();
-    if field.is_empty() {
-        return Ok(vec![]);
-    }
-    let separator = SEPARATORS.into_iter().find(|separator| field.contains(*separator));
-    let parts: Vec<&str> = match separator {
-        Some(separator) if !classes.is_listed(field) => field.split(separator).collect(),
-        _ => vec![field],
-    };
-    let bare = |part: &str| part.trim().trim_matches(['\'', '"']).trim().to_owned();
+    let parts = if classes.is_listed(field) { vec![field.to_owned()] } else { parts(field) };
     let mut labels = vec![];
-    for part in parts.into_iter().map(bare).filter(|part| !part.is_empty()) {
+    for part in parts {
         let words: Vec<&str> = part.split_whitespace().collect();
         if !classes.is_listed(&part) && words.len() > 1 && words.iter().all(|word| classes.is_listed(word)) {
             for word in words {

@@ -9,6 +9,7 @@ mod columns;
 mod sheet;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::class_names::ClassNames;
 use super::fault::{Fault, quoted, take};
@@ -41,6 +42,24 @@ pub(super) fn read(source: &Source, tree: &Tree) -> Listing {
     }
     listing.notes.extend(classes.notes());
     listing
+}
+
+/// What a table holds, before any class is known.
+pub(super) struct Surveyed {
+    pub(super) classes: BTreeSet<String>,
+    /// Values of its column of splits.
+    pub(super) splits: BTreeSet<String>,
+}
+
+/// Looks at a table; none if no row of it names a picture.
+pub(super) fn survey(root: &Path, tree: &Tree, file: &str) -> Option<Surveyed> {
+    let text = text::decode(&read_file(root, file).ok()?)?;
+    let folders = [folder_of(file), ""];
+    let names_picture = |text: &str| matches!(places::find(tree, text, &folders), Ok(Some(_)));
+    let sheet = sheet::read(&text, &names_picture).ok()?;
+    let path = sheet.header.as_ref().and_then(|header| columns::path_column(&header.fields)).unwrap_or(0);
+    let any = sheet.rows.iter().any(|row| names_picture(&row.fields[path]));
+    any.then(|| columns::survey(&sheet, path))
 }
 
 /// One file.
