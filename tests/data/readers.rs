@@ -86,6 +86,10 @@ fn a_column_for_each_class() {
     );
     f.write("train/_classes.csv", b"filename,labels,cat\na.jpg,cat,0\n");
     one_fault(&f, "train/_classes.csv:1", "labels in the column 'labels' and in columns of classes, 'cat'");
+    f.source.unknown_classes = Unknown::Ignore;
+    f.write("train/_classes.csv", b"filename,cat,dog,sheep,width\na.jpg,1,0,0,640\n");
+    assert_eq!(labels(&f), expected([("train/a", &[1])]));
+    note(&f, "train/_classes.csv: not read: width");
     f.source.classes = vec!["cat".into()];
     f.write("train/_classes.csv", b"filename,cat\na.jpg,1\nb.jpg,0\n");
     assert_eq!(labels(&f), expected([("train/a", &[1]), ("train/b", &[])]), "one class is a column too");
@@ -144,6 +148,7 @@ fn faults_of_tables() {
     f.source.unknown_classes = Unknown::Ignore;
     note(&f, "labels that are not in classes are left out: 'zebra' (1)");
     f.source.splits = [("train".to_owned(), "none.csv".to_owned())].into();
+    f.source.val_share = 0.5;
     one_fault(&f, "none.csv", "beside it there is train.csv");
 }
 

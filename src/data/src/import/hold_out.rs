@@ -21,6 +21,10 @@ pub(super) fn apply(source: &Source, listing: &mut Listing) {
     let mut places: Vec<(f64, ImageId)> = in_train.map(|(id, _)| (place(id), id.clone())).collect();
     places.sort_by(|(a, first), (b, second)| a.total_cmp(b).then_with(|| first.cmp(second)));
     let all = places.len();
+    // Where lists are faulty, these are told alone.
+    if all < 2 && !listing.faults.is_empty() {
+        return;
+    }
     if all < 2 {
         let reason =
             format!("train has {all} images, of which none can be held out; give splits.val, or val_share = 0");

@@ -5,7 +5,7 @@ use artifact::ClassId;
 use super::super::class_names::ClassNames;
 use super::super::fault::quoted;
 use super::super::tree::compose;
-use super::super::{Source, annotation};
+use super::super::{Source, Unknown, annotation};
 use super::Surveyed;
 use super::sheet::{Row, Sheet};
 
@@ -97,8 +97,13 @@ impl Columns {
                 list(&names(several))
             )]),
             ([], ..) => {
-                let labels = flags(header, &rest, source, classes)?;
-                Ok(Self { path, split, labels: LabelColumns::Flags(labels), unread: vec![] })
+                let is_class =
+                    |column: &usize| classes.is_listed(&header[*column]) || classes.means_nothing(&header[*column]);
+                let ignores = source.unknown_classes == Unknown::Ignore;
+                let (wanted, unread): (Vec<usize>, Vec<usize>) =
+                    rest.iter().copied().partition(|column| !ignores || is_class(column));
+                let labels = flags(header, &wanted, source, classes)?;
+                Ok(Self { path, split, labels: LabelColumns::Flags(labels), unread: names(&unread) })
             }
             (labels, [], _) => {
                 Err(vec![format!("{} columns of labels, {}; keep one", labels.len(), list(&names(labels)))])
