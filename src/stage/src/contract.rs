@@ -103,7 +103,7 @@ impl Description {
         }
     }
 
-    /// The preimage of this stage under `plan`, with `inputs` what it reads of each input artifact by the name of its
+    /// The preimage of this stage under `plan`, its paths written out, with `inputs` what it reads of each input artifact by the name of its
     /// stage.
     pub fn preimage(
         &self,

@@ -50,7 +50,7 @@ pub use log::Log;
 pub use parts::{Shard, cores};
 pub use progress::Progress;
 pub use reads::{Around, Holders, Only, Read};
-pub use stop::Stop;
+pub use stop::{Stop, stop_signals};
 
 /// Looks whether a device is there, such as `cuda:0`, and makes it ready.
 pub type OpenDevice = fn(&str) -> Result<()>;
