@@ -76,7 +76,7 @@ pub trait Stage {
     }
 
     /// Checks against those of its inputs that are committed, by their records alone, for a stage whose description says
-    /// `checks_inputs`. The runner asks as soon as an input is known: what cannot be should not come after an hour of
+    /// in `checks` what it looks at. The runner asks as soon as an input is known: what cannot be should not come after an hour of
     /// training.
     fn check_inputs(_params: &Self::Params, _inputs: &[&Record]) -> Result<()> {
         Ok(())

@@ -72,7 +72,7 @@ pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mu
     };
     let unknown =
         if unknown > 0 { format!("; {unknown} of them never ran, their time is unknown") } else { String::new() };
-    let not_scored: String = not_scored.iter().map(|line| format!("{line}\n")).collect();
+    let not_scored: String = not_scored.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     text::emit(out, &format!("{table}\n{count} to run{estimate}{unknown}\n{not_scored}"))
 }
 
