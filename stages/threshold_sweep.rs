@@ -17,7 +17,7 @@ use data::score_maps::ScoreMaps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Contents, Context, Description, Outcome, Progress, Read, Stage};
+use stage::{Contents, Context, Description, Item, Outcome, Progress, Read, Stage};
 
 struct ThresholdSweep;
 
@@ -66,7 +66,7 @@ impl Stage for ThresholdSweep {
         Description {
             reads: vec![Read::table::<DatasetRow>(), Read::table::<MaskRow>().optional(), Read::table::<CamRow>()],
             writes: Contents::tables([SweepRow::TABLE, HistogramRow::TABLE]),
-            checks_inputs: true,
+            checks: vec![Item::table::<MaskRow>()],
             ..Description::new(
                 "threshold-sweep",
                 3,

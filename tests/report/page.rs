@@ -56,7 +56,7 @@ fn what_could_not_be_scored_is_said() {
     let dir = tempfile::tempdir().unwrap();
     store::write_unscored(dir.path());
     let html = report(dir.path(), &[]);
-    let said = "Not scored, as they have no mask: 1,200 images of test, 12 images of val.";
+    let said = "Not scored, as they have no mask: 1\u{2009}200 images of test, 12 images of val.";
     assert!(html.contains(said), "{html}");
     assert!(html.contains("Ground truth") && html.contains("train-deeplab") && !html.contains("table.scores>"));
 }

@@ -160,6 +160,18 @@ fn a_file_named_without_a_directory_is_written_where_one_is() {
 }
 
 #[test]
+fn a_copy_that_followed_the_links_gives_the_same_answers() {
+    let (dir, copy) = (made(), tempfile::tempdir().unwrap());
+    let to = copy.path().join("store");
+    assert!(Command::new("cp").arg("-rL").args([dir.path(), &to]).status().unwrap().success());
+    for options in [&[][..], &["--all"]] {
+        let args =
+            [options, &["--json", "select experiment, stage, miou, key from score order by miou, stage"]].concat();
+        assert_eq!(stdout(&run("query", &to, &args)), stdout(&run("query", dir.path(), &args)));
+    }
+}
+
+#[test]
 fn all_means_every_committed_artifact() {
     let dir = made();
     let count = |args: &[&str]| {
@@ -201,8 +213,11 @@ fn mistakes_are_told_with_what_would_be_right() {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
     };
-    fails("select miuo from score", 78, &["miuo", "table 'score' has the columns", "miou"]);
-    fails("select * from scores", 78, &["scores", "dataset, mask, cam, sweep"]);
+    fails("select miuo from score", 78, &["miuo", "did you mean 'miou'?", "table 'score' has the columns"]);
+    fails("select * from scores", 78, &["scores", "did you mean 'score'?", "dataset, mask, cam, sweep"]);
+    for sql in ["select miuo from score", "select * from scores", "selekt", "select sum(class) / 2 + from sweep"] {
+        assert_eq!(stderr(&run("query", dir.path(), &[sql])).lines().count(), 1, "{sql}");
+    }
     fails("selekt * from score", 78, &["selekt"]);
     fails("select sum(class) / 2 + from sweep", 78, &["table 'sweep' has the columns"]);
     fails("", 78, &["the store has the tables"]);

@@ -1,6 +1,7 @@
 //! Damage, failing stages, signals, kills, and parameters edited during a run.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -78,7 +79,7 @@ fn a_killed_stage_goes_on_where_it_was() {
 
 #[test]
 fn a_signal_reaches_the_stage_and_the_run_can_go_on() {
-    for kind in [Signal::TERM, Signal::INT, Signal::USR1] {
+    for kind in [Signal::TERM, Signal::INT, Signal::USR1, Signal::HUP] {
         let world = World::new();
         let run = world.start(&["run", "--set", "train-cam.steps=1000"]);
         world.wait_for("train-cam");
@@ -134,4 +135,33 @@ fn what_does_not_need_a_failed_stage_goes_on_and_the_end_names_the_rest() {
     world.camflow(&["run", "--set", "train-cam.fail=65", "--set", "train-cam.value=77"]).with(65);
     assert_eq!(world.ran(), ["train-cam baseline"], "both experiments share it");
     world.camflow(&["run"]).with(0);
+}
+
+#[test]
+fn a_hangup_that_is_ignored_from_the_start_stops_nothing() {
+    let world = World::new();
+    // As `nohup` does.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$CAMFLOW\" run --experiment full --set train-cam.steps=40"]);
+    shell.env("CAMFLOW", env!("CARGO_BIN_EXE_camflow")).env("CAMFLOW_BIN_DIR", world.bin());
+    let run = shell.current_dir(world.path(".")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stage = world.wait_for("train-cam");
+    signal(run.id().cast_signed(), Signal::HUP);
+    signal(stage, Signal::HUP);
+    end(run).with(0);
+}
+
+#[test]
+fn an_experiment_that_never_ran_is_not_compared_with_another() {
+    let world = World::new();
+    world.camflow(&["run", "--experiment", "baseline"]).with(0);
+    let full = ["--experiment", "full"];
+    let plan = world.camflow(&[&["plan"], &full[..]].concat()).with(0).stdout;
+    assert!(plan.contains("first run") && !plan.contains("->"), "{plan}");
+    let explained = world.camflow(&[&["explain", "extract-msinf-cam"], &full[..]].concat()).with(0).stdout;
+    assert!(explained.contains("first run") && !explained.contains("compared with"), "{explained}");
+    world.camflow(&[&["run"], &full[..]].concat()).with(0);
+    let set = ["--set", "extract-msinf-cam.value=4"];
+    let plan = world.camflow(&[&["plan"], &full[..], &set[..]].concat()).with(0).stdout;
+    assert!(plan.contains("params.value 2 -> 4"), "{plan}");
 }

@@ -29,6 +29,7 @@ mod crash;
 mod crash_stages;
 mod diff;
 mod disk;
+mod elsewhere;
 mod failure;
 mod gc;
 mod hand_over;

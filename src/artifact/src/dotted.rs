@@ -10,6 +10,11 @@ pub fn get<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     name.split('.').try_fold(value, |value, part| value.as_object()?.get(part))
 }
 
+/// The same to be changed.
+pub fn get_mut<'a>(value: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    name.split('.').try_fold(value, |value, part| value.as_object_mut()?.get_mut(part))
+}
+
 /// Removes and returns the value at a dotted name.
 pub fn take(value: &mut Value, name: &str) -> Option<Value> {
     match name.split_once('.') {

@@ -2,8 +2,8 @@
 //!
 //! `CAMFLOW_FAILPOINT=NAME[@PART-OF-PATH][#N]=ACTION`: at the N-th (from 1) passage of `NAME` with a path that holds
 //! `PART-OF-PATH`, the process is killed (`kill`: SIGKILL) or stands still until it is told to go on (`stop`:
-//! SIGSTOP), or the step fails as on a full (`enospc`), broken (`eio`) or read-only disk (`erofs`). Unset, a place
-//! costs one load.
+//! SIGSTOP), or the step fails as on a full (`enospc`), broken (`eio`) or read-only disk (`erofs`), or as between two
+//! file systems (`exdev`). Unset, a place costs one load.
 
 use std::io;
 use std::path::Path;
@@ -80,6 +80,7 @@ fn parse(text: &str) -> Option<Failpoint> {
         "enospc" => Action::Fail(Errno::NOSPC),
         "eio" => Action::Fail(Errno::IO),
         "erofs" => Action::Fail(Errno::ROFS),
+        "exdev" => Action::Fail(Errno::XDEV),
         _ => return None,
     };
     let (place, passage) =

@@ -7,6 +7,7 @@
 //! reading      what a stage reads of an input artifact, by digest
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
+//! units        sizes and times as people read and write them
 //! dotted       values of JSON by dotted names
 //! fingerprint  content digests of files from outside
 //! store        committed artifacts, and the work that becomes them
@@ -27,6 +28,7 @@ pub mod manifest;
 mod reading;
 pub mod store;
 pub mod table;
+pub mod units;
 
 pub use cell::CellValue;
 pub use error::{Error, ParamError, Result};

@@ -8,7 +8,7 @@
 //! output    an answer as table, CSV, JSON or Parquet
 //! paper     the paper's tables, with the runs of the store beside them
 //! page      the report: scores, curves, pictures, provenance
-//! text      numbers, sizes, times and tables as people read them
+//! text      numbers and tables as people read them
 //! ```
 //!
 //! The program `camflow-report` (`main`, with its command lines in `cli`) is `camflow query` and `camflow report`.

@@ -1,8 +1,5 @@
-//! Numbers, sizes, times and tables as people read them.
+//! Numbers and tables as people read them.
 
-use std::time::Duration;
-
-use bytesize::ByteSize;
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 /// Columns apart by blanks, the header underlined.
@@ -41,23 +38,6 @@ pub(crate) fn count(value: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// A size in bytes, in the unit that suits it: `3.4 MiB`.
-pub fn bytes(size: u64) -> String {
-    ByteSize::b(size).display().iec().to_string()
-}
-
-/// A time for people, as in `340ms`, `1m 40s`, `3h 25m`, `2days 4h`: rounded to a unit that leaves two to three digits.
-pub(crate) fn duration(seconds: f64) -> String {
-    let unit = match seconds {
-        seconds if seconds < 1.0 => 0.001,
-        seconds if seconds < 600.0 => 1.0,
-        seconds if seconds < 86_400.0 => 60.0,
-        _ => 3600.0,
-    };
-    let rounded = Duration::try_from_secs_f64((seconds / unit).round() * unit).unwrap_or_default();
-    humantime::format_duration(rounded).to_string()
 }
 
 /// A table for the terminal, one line a row; columns of numbers are aligned to the right.

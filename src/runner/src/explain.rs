@@ -92,7 +92,9 @@ fn explain_step(pipeline: &Pipeline, step: &Step) -> Explanation {
         upstream: Vec::new(),
         accepted: committed.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
     };
-    if matches!(step.state, State::Ready | State::Waiting { .. })
+    let first = step.reasons.contains(&Reason::FirstRun);
+    if !first
+        && matches!(step.state, State::Ready | State::Waiting { .. })
         && let Some(nearest) = reason::nearest(pipeline, &step.plan, &step.preimage)
     {
         let record = nearest.record();

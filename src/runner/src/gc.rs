@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use artifact::store::{Inventory, Remains, RemainsKind, Stored, Usage};
-use artifact::{Error, Key, Manifest, Result, Store};
+use artifact::{Error, Key, Manifest, Result, Store, units};
 use serde::Serialize;
 
 use crate::address;
@@ -222,24 +222,24 @@ impl fmt::Display for Gc {
         if !self.removed.is_empty() {
             let mut table = Table::new(&["what", "name", "experiment", "size", "age", "took"]);
             for Gone { what, name, experiment, bytes, age, seconds } in &self.removed {
-                let took = seconds.map(text::duration).unwrap_or_default();
-                table.row([*what, name, experiment, &text::bytes(*bytes), &text::duration(*age), &took]);
+                let took = seconds.map(units::duration).unwrap_or_default();
+                table.row([*what, name, experiment, &units::bytes(*bytes), &units::duration(*age), &took]);
             }
             writeln!(f, "{table}")?;
         }
         let would = if self.dry_run { "would be removed" } else { "removed" };
-        let (count, bytes, seconds) = (self.removed.len(), text::bytes(self.bytes), text::duration(self.seconds));
+        let (count, bytes, seconds) = (self.removed.len(), units::bytes(self.bytes), units::duration(self.seconds));
         writeln!(
             f,
             "{would}: {count}, {bytes}; to compute the artifacts among them again would take at least {seconds}"
         )?;
-        let (kept, left) = (self.kept, text::bytes(self.bytes_left));
+        let (kept, left) = (self.kept, units::bytes(self.bytes_left));
         writeln!(f, "kept: {kept} artifacts ({} needed, {} pinned), {left} in all", self.needed, self.pinned)?;
         match self.above_max_size {
             Some(most) => writeln!(
                 f,
                 "that is more than {}: the rest is needed, or younger than --older; `camflow gc --help`",
-                text::bytes(most)
+                units::bytes(most)
             ),
             None => Ok(()),
         }

@@ -16,7 +16,7 @@
 //! accept       "the same result" under a new version of a stage
 //! gc           what nobody needs any more, and pins
 //! show         status, dag, path, logs, metrics, verify
-//! text         what people read and write: tables, sizes, times
+//! text         what people read: tables, numbers, instants
 //! ```
 //!
 //! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
@@ -50,4 +50,4 @@ pub use process::Interrupt;
 pub use reason::Reason;
 pub use run::{OutcomeState, StepOutcome, Summary, run};
 pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, verify};
-pub use text::{emit, parse_duration, parse_size};
+pub use text::emit;

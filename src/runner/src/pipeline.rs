@@ -36,7 +36,7 @@ impl Pipeline {
                 source.experiments.iter().map(|name| manifest.select(name)).collect::<Result<Vec<_>>>()?.concat();
             names.retain(|name| asked.contains(name));
         }
-        let experiments = names.iter().map(|name| manifest.experiment(name)).collect::<Result<Vec<_>>>()?;
+        let mut experiments = names.iter().map(|name| manifest.experiment(name)).collect::<Result<Vec<_>>>()?;
         let root: PathBuf = source.store.clone().map_or_else(|| manifest.store(), Ok)?;
         let store = Store::open(&root)?;
         let stages: BTreeSet<_> = experiments.iter().flat_map(|e| &e.stages).map(|plan| plan.stage.clone()).collect();
@@ -47,6 +47,9 @@ impl Pipeline {
             let all = Programs::load(&all, source.bin_dir.as_deref(), &store).map_err(|_| error)?;
             check_needs(&programs, &experiments, Some(&all))
         })?;
+        for plan in experiments.iter_mut().flat_map(|experiment| &mut experiment.stages) {
+            plan.expand_paths(&programs.of(&plan.stage)?.description.path_params)?;
+        }
         let fingerprints = Fingerprints::open(&root);
         let history = History::default();
         Ok(Self { manifest, sets, store, experiments, programs, fingerprints, history })

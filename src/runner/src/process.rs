@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use artifact::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-use stage::runner_link;
+use stage::{runner_link, stop_signals};
 
 /// How often a running child is looked at: short against the shortest stage.
 const LOOK: Duration = Duration::from_millis(10);
@@ -25,10 +24,10 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Told by SIGINT, SIGTERM and SIGUSR1 (which Slurm sends before a job's time is up) from now on.
+    /// Told by SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which Slurm sends before a job's time is up) from now on.
     pub fn on_signals() -> Result<Self> {
         let interrupt = Self::default();
-        for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        for signal in stop_signals() {
             signal_hook::flag::register(signal, Arc::clone(&interrupt.0))
                 .map_err(|source| Error::Io { action: format!("cannot handle signal {signal}"), source })?;
         }

@@ -16,7 +16,7 @@ pub(crate) const PENDING: &str = "pending:";
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
-    /// The store has no artifact of this stage to compare with.
+    /// This stage of this experiment never ran.
     FirstRun,
     /// The command forces it.
     Forced,
@@ -96,13 +96,14 @@ pub(crate) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "(none)".to_owned(), Value::to_string)
 }
 
-/// Why a stage that is not committed has to run: how it differs from what this stage of this experiment last was, or
-/// from the newest of the stage.
+/// Why a stage that is not committed has to run: how it differs from what this stage of this experiment last was. What
+/// another experiment's was is no reason.
 pub(crate) fn of_absence(pipeline: &Pipeline, plan: &StagePlan, preimage: &Preimage) -> Vec<Reason> {
     let all = pipeline.history(&plan.stage);
     let linked = pipeline.store.latest_key(&plan.stage, plan.link());
     let linked = all.iter().find(|artifact| linked.as_deref() == Some(artifact.record().key.short()));
-    match linked.or(all.first()) {
+    let made_for_it = || all.iter().find(|artifact| artifact.record().provenance.experiment == plan.experiment);
+    match linked.or_else(made_for_it) {
         Some(old) => compare(pipeline, plan, preimage, &old.record().preimage),
         None => vec![Reason::FirstRun],
     }

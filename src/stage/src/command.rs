@@ -1,5 +1,6 @@
 //! The command line of a stage, what it refuses, and `main`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -76,7 +77,8 @@ fn start(description: &Description, body: &dyn Body) -> ExitCode {
     match runner_link::follow().and_then(|()| follow(&options, description, body)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}: {error}", description.name);
+            // The terminal may be gone.
+            let _ = writeln!(std::io::stderr(), "{}: {error}", description.name);
             ExitCode::from(error.exit_code())
         }
     }
@@ -109,10 +111,12 @@ impl<'a> Call<'a> {
         let sets: Vec<_> = options.set.iter().cloned().chain(device).collect();
         let manifest = Manifest::load(&options.manifest, &sets)?;
         let experiment = manifest.experiment(&options.experiment.clone().map_or_else(|| manifest.main(), Ok)?)?;
+        let mut plan = experiment.stage(&description.name)?.clone();
+        plan.expand_paths(&description.path_params)?;
         Ok(Self {
             options,
             description,
-            plan: experiment.stage(&description.name)?.clone(),
+            plan,
             experiment,
             store: options.store.clone().map_or_else(|| manifest.store(), Ok)?,
             shard: options.shard.as_deref().map_or(Ok(Shard::ALL), str::parse)?,

@@ -96,7 +96,12 @@ impl<'a> Job<'a> {
         work.computed_from(self.inputs.keys());
         let (key, experiment) = (self.preimage.key(), &self.call.experiment.name);
         let begin = json!({ "stage": self.stage(), "key": key.as_str(), "experiment": experiment });
-        Log::open(&work.file(LOG_FILE))?.event("start", &begin)?;
+        let mut log = Log::open(&work.file(LOG_FILE))?;
+        log.event("start", &begin)?;
+        if let Some(said) = self.store.copies(self.stage())? {
+            eprintln!("{}: {said}", self.stage());
+            log.event("copies", &json!({ "message": said }))?;
+        }
         Ok(work)
     }
 

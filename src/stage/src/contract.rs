@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use artifact::dotted::{get, take};
 use artifact::store::Contents;
-use artifact::{Error, Fingerprints, Preimage, Reading, Result, StagePlan};
+use artifact::{Error, Fingerprints, Item, Preimage, Reading, Result, StagePlan};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -32,9 +32,9 @@ pub struct Description {
     /// Does it work image by image, so that several processes may share it (`--shard I/N`)?
     #[serde(default)]
     pub sharded: bool,
-    /// Does it check the records of its inputs before it computes?
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub checks_inputs: bool,
+    /// What its check looks at of inputs: the records of those that hold it, as soon as they are there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Item>,
     /// Parameters that never change bytes, such as `workers`: not in the key. Dotted names.
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
@@ -96,14 +96,14 @@ impl Description {
             seeded: false,
             tensors: false,
             sharded: false,
-            checks_inputs: false,
+            checks: vec![],
             execution_params: vec![],
             path_params: vec![],
             unused_params: vec![],
         }
     }
 
-    /// The preimage of this stage under `plan`, with `inputs` what it reads of each input artifact by the name of its
+    /// The preimage of this stage under `plan`, its paths written out, with `inputs` what it reads of each input artifact by the name of its
     /// stage.
     pub fn preimage(
         &self,

@@ -50,7 +50,7 @@ pub use log::Log;
 pub use parts::{Shard, cores};
 pub use progress::Progress;
 pub use reads::{Around, Holders, Only, Read};
-pub use stop::Stop;
+pub use stop::{Stop, stop_signals};
 
 /// Looks whether a device is there, such as `cuda:0`, and makes it ready.
 pub type OpenDevice = fn(&str) -> Result<()>;
@@ -76,7 +76,7 @@ pub trait Stage {
     }
 
     /// Checks against those of its inputs that are committed, by their records alone, for a stage whose description says
-    /// `checks_inputs`. The runner asks as soon as an input is known: what cannot be should not come after an hour of
+    /// in `checks` what it looks at. The runner asks as soon as an input is known: what cannot be should not come after an hour of
     /// training.
     fn check_inputs(_params: &Self::Params, _inputs: &[&Record]) -> Result<()> {
         Ok(())

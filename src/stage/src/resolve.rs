@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StageId, StagePlan, Store, dotted};
+use artifact::{Artifact, Error, ExperimentPlan, Fingerprints, Preimage, Result, StageId, StagePlan, Store};
 use serde_json::Value;
 
 /// The input artifacts of `stage`, by stage name.
@@ -74,9 +74,9 @@ impl Resolver<'_> {
             return Ok(Some("device".into()));
         }
         for (name, digest) in &preimage.files {
-            let path = dotted::get(&plan.params, name).and_then(Value::as_str).unwrap_or_default();
-            if !self.fingerprints.digest(path.as_ref()).is_ok_and(|found| found == *digest) {
-                return Ok(Some(format!("{name} (content of '{path}')")));
+            let path = plan.path(name)?.unwrap_or_default();
+            if !self.fingerprints.digest(&path).is_ok_and(|found| found == *digest) {
+                return Ok(Some(format!("{name} (content of '{}')", path.display())));
             }
         }
         let needed: BTreeMap<_, _> = plan.needs.iter().map(|need| (&need.stage, need)).collect();

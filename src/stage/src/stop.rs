@@ -1,10 +1,23 @@
-//! SIGTERM, SIGINT and SIGUSR1 ask for a checkpoint and exit code 75.
+//! SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask for a checkpoint and exit code 75.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use artifact::{Error, Result};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+/// The signals that ask a stage or the runner to stop. SIGHUP is none of them where it was ignored from the start, as
+/// below `nohup`.
+pub fn stop_signals() -> impl Iterator<Item = i32> {
+    [SIGTERM, SIGINT, SIGUSR1].into_iter().chain((!hangup_is_ignored()).then_some(SIGHUP))
+}
+
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & 1 << (SIGHUP - 1) != 0
+}
 
 /// A flag that signals raise.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +27,9 @@ impl Stop {
     /// Installs the handlers. A second SIGINT or SIGTERM ends the process at once.
     pub fn on_signals() -> Result<Self> {
         let stop = Self::default();
-        for signal in [SIGTERM, SIGINT, SIGUSR1] {
-            let installed = if signal == SIGUSR1 {
+        for signal in stop_signals() {
+            // A terminal that closes may send SIGHUP twice.
+            let installed = if [SIGUSR1, SIGHUP].contains(&signal) {
                 Ok(())
             } else {
                 signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.0)).map(drop)

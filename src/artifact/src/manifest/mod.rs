@@ -4,6 +4,7 @@
 //! tree     TOML as a tree in which every value knows its file and line
 //! matrix   which experiments there are
 //! plan     one experiment with every value in place, its stages in an order in which they can run
+//! paths    paths with `~` and environment variables
 //! ```
 //!
 //! ```toml
@@ -21,16 +22,12 @@
 //!
 //! A need may be another experiment's: `needs = ["prepare-data", "train-cam@rcm"]`; among variants, `@rcm` is `rcm` at
 //! the same seed. `"${experiment}"` and `"${seed}"` stand for the experiment's name (of a variant without the seed) and
-//! seed. Relative paths are relative to where the program runs. `--set` wins over everything:
+//! seed. In a path `~`, `$NAME` and `${NAME}` are the home directory and environment variables; relative paths are
+//! relative to where the program runs. `--set` wins over everything:
 //! `--set train-cam.epochs=3`, `--set data.root=DIR`, `--set pipeline.seed=2`.
-//!
-//! ```text
-//! tree      values that know the line they come from
-//! matrix    which experiments there are, and what each lays over the stages
-//! plan      one experiment with every value in place, and the order of its stages
-//! ```
 
 mod matrix;
+mod paths;
 mod plan;
 mod tree;
 
@@ -120,7 +117,8 @@ impl Manifest {
 
     /// Directory of the artifact store.
     pub fn store(&self) -> Result<PathBuf> {
-        self.value("pipeline.store")
+        let name = "pipeline.store";
+        paths::expand(&self.value::<String>(name)?, &self.place(name)).map(PathBuf::from)
     }
 
     /// Names of the stages.

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use walkdir::WalkDir;
 
+use super::moving::move_to;
 use super::{Artifact, PREIMAGE_FILE, Record, Store, latest_name, remove, sync_dir, write_atomically};
 use crate::{Error, Key, Preimage, Reading, Result};
 
@@ -113,7 +114,8 @@ impl Store {
     /// Names of the stages of which anything was ever committed.
     pub fn stages(&self) -> Result<Vec<String>> {
         let entries = fs::read_dir(&self.root).map_err(Error::io("list", &self.root))?.flatten();
-        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        // A stage's directory may be a link to another disk.
+        let dirs = entries.filter(|entry| entry.path().is_dir());
         let mut stages: Vec<_> = dirs.filter_map(|dir| dir.file_name().into_string().ok()).collect();
         stages.retain(|name| name != "work" && !name.starts_with('.'));
         stages.sort();
@@ -268,7 +270,7 @@ impl Store {
         fs::create_dir_all(&trash).map_err(Error::io("make", &trash))?;
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let to = trash.join(format!("{name}.{}.{nanos}", std::process::id()));
-        match fs::rename(path, &to) {
+        match move_to(None, path, &to) {
             // Another gc was first.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other.map_err(Error::io("remove", path))?,

@@ -10,6 +10,7 @@
 //! scan     a whole store read through
 //! gc       what nobody needs any more, and its removal; pins
 //! files    files that are there whole or not at all
+//! moving   directories that change their place, also to another file system
 //! ```
 //!
 //! On disk it is
@@ -35,6 +36,7 @@ mod accept;
 mod files;
 mod gc;
 mod lease;
+mod moving;
 mod part;
 mod record;
 mod rows;
@@ -155,8 +157,7 @@ impl Store {
         let _ = fs::remove_file(&temporary);
         failpoint::pass("latest.link", &link).map_err(Error::io("link", &link))?;
         std::os::unix::fs::symlink(key.short(), &temporary).map_err(Error::io("link", &temporary))?;
-        let renamed = failpoint::pass("latest.rename", &link).and_then(|()| fs::rename(&temporary, &link));
-        renamed.map_err(Error::io("link", &link))
+        moving::move_link("latest.rename", &temporary, &link).map_err(Error::io("link", &link))
     }
 
     /// What `latest` or `latest@<experiment>` of a stage points at, by its own path: the link may soon lead elsewhere.
@@ -225,12 +226,12 @@ fn is_latest(name: &str) -> bool {
 }
 
 /// The directories of a stage's artifacts, in no order. A `latest` is none of them, be it a link or, in a copy that
-/// followed the links, a directory.
+/// followed the links, a directory; nor is what is still being copied.
 pub fn artifact_dirs(stage: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(stage)?.flatten();
     let is_artifact = |entry: &fs::DirEntry| {
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        is_dir && !entry.file_name().to_str().is_some_and(is_latest)
+        is_dir && !entry.file_name().to_str().is_some_and(|name| is_latest(name) || name.starts_with('.'))
     };
     Ok(entries.filter(is_artifact).map(|entry| entry.path()).collect())
 }

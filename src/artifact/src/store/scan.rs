@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::moving::move_to;
 use super::part::RowsDigest;
 use super::{Artifact, Rows, Store, artifact_dirs, latest_name};
 use crate::table::{Visitor, visit};
@@ -63,7 +64,7 @@ impl Store {
             number += 1;
             to = aside.join(format!("{stage}-{name}.{number}"));
         }
-        fs::rename(&from, &to).map_err(Error::io("set aside", &from))?;
+        move_to(None, &from, &to).map_err(Error::io("set aside", &from))?;
         Ok(to.display().to_string())
     }
 }

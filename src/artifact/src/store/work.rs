@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::lease::{Lease, hostname};
+use super::moving::move_to;
 use super::part::{RowsDigest, done_file};
 use super::record::FORMAT;
 use super::{
@@ -222,8 +223,7 @@ pub(super) fn move_into_place(store: &Store, work: &Path, record: Record) -> Res
         failpoint::pass("publish.set-aside", &dir).map_err(Error::io("set aside", &dir))?;
         store.set_aside(stage, &record.key)?;
     }
-    failpoint::pass("publish.rename", &dir).map_err(Error::io("publish", &dir))?;
-    fs::rename(work, &dir).map_err(Error::io("publish", &dir))?;
+    move_to(Some("publish.rename"), work, &dir).map_err(Error::io("publish", &dir))?;
     failpoint::pass("publish.renamed", &dir).map_err(Error::io("publish", &dir))?;
     sync_dir(&parent)?;
     sync_dir(&store.root().join("work"))?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use ::report::holdings::{Holdings, Scope};
 use ::report::output::save;
 use ::report::page::{self, Options};
-use ::report::{paper, text};
-use artifact::Result;
+use ::report::paper;
+use artifact::{Result, units};
 
 /// How messages begin.
 pub const NAME: &str = "camflow report";
@@ -54,7 +54,7 @@ impl Report {
         let title = self.title.or(named).unwrap_or_else(|| "camflow".to_owned());
         let html = page::build(&holdings, &Options { title, images: self.images })?;
         save(&self.out, html.as_bytes())?;
-        eprintln!("{NAME}: wrote {} ({})", self.out.display(), text::bytes(html.len() as u64));
+        eprintln!("{NAME}: wrote {} ({})", self.out.display(), units::bytes(html.len() as u64));
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use artifact::dotted::leaves;
 use artifact::store::Record;
+use artifact::units::{bytes, duration};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::Section;
 use super::experiments::{Shared, shared};
 use super::order::Order;
 use crate::holdings::Holdings;
-use crate::text::{bytes, count, duration};
+use crate::text::count;
 
 /// The section.
 pub(super) fn section(holdings: &Holdings, order: &Order) -> Section {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 
 use artifact::error::exit;
-use artifact::{Error, Result};
+use artifact::{Error, Result, units};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions};
 
@@ -157,10 +157,10 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
         /// Remove, the oldest first, until the store is no larger than this (500M, 20G)
-        #[arg(long, value_name = "SIZE", value_parser = runner::parse_size)]
+        #[arg(long, value_name = "SIZE", value_parser = units::parse_bytes)]
         max_size: Option<u64>,
         /// Remove only what is older than this (30m, 12h, 7d)
-        #[arg(long, value_name = "DURATION", value_parser = runner::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
         older: Option<std::time::Duration>,
         #[command(flatten)]
         pipeline: PipelineArgs,

@@ -5,6 +5,7 @@ use std::process::Output;
 use std::sync::Mutex;
 use std::thread;
 
+use artifact::store::Record;
 use artifact::{Error, Key, Result, StageId};
 
 use super::child::command;
@@ -48,9 +49,15 @@ pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
     }
 }
 
-/// Checks a stage once more that checks its inputs, as another of them has become known.
-pub(super) fn again(pipeline: &Pipeline, step: &Step, known: impl Fn(&StageId) -> Option<Key>) -> Result<()> {
-    if !pipeline.program(&step.stage)?.description.checks_inputs {
+/// Checks a stage once more if its check looks at an input that has become known.
+pub(super) fn again(
+    pipeline: &Pipeline,
+    step: &Step,
+    input: &Record,
+    known: impl Fn(&StageId) -> Option<Key>,
+) -> Result<()> {
+    let checks = &pipeline.program(&step.stage)?.description.checks;
+    if !checks.iter().any(|item| item.is_in(&input.contents())) {
         return Ok(());
     }
     let output = check(pipeline, step, &known)?;
@@ -65,7 +72,7 @@ pub(super) fn again(pipeline: &Pipeline, step: &Step, known: impl Fn(&StageId) -
 fn check(pipeline: &Pipeline, step: &Step, known: &impl Fn(&StageId) -> Option<Key>) -> Result<Output> {
     let mut command = command(pipeline, step)?;
     let program = pipeline.program(&step.stage)?;
-    if program.description.checks_inputs {
+    if !program.description.checks.is_empty() {
         let inputs = step.plan.needs.iter().filter_map(|need| Some((&need.stage, known(need)?)));
         for (stage, key) in inputs {
             command.args(["--input", &format!("{stage}={}", key.as_str())]);

@@ -115,7 +115,7 @@ struct Run<'a> {
     /// The stages that failed, in that order.
     failures: Vec<Failure>,
     /// What was not run because of these, as in `train-cam (rcm)`.
-    not_run: Vec<String>,
+    dropped: Vec<String>,
     /// What cannot be scored.
     not_scored: Vec<String>,
 }
@@ -143,8 +143,8 @@ impl RunError {
 
 impl<'a> Run<'a> {
     fn new(pipeline: &'a Pipeline, options: &'a RunOptions, out: &'a mut dyn Write) -> Self {
-        let (failures, not_run, not_scored) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pipeline, options, out, computed: BTreeMap::new(), announced: 0, failures, not_run, not_scored }
+        let (failures, dropped, not_scored) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pipeline, options, out, computed: BTreeMap::new(), announced: 0, failures, dropped, not_scored }
     }
 
     fn say(&mut self, line: &str) -> Result<()> {
@@ -184,7 +184,7 @@ impl Run<'_> {
             let artifact = self.pipeline.store.find(&outcome.stage, &outcome.key).ok()??;
             Some((outcome.experiment.clone(), artifact.record().metrics.clone()))
         });
-        let (failed, not_run, not_scored) = (self.failed(), self.not_run.clone(), self.not_scored.clone());
+        let (failed, not_run, not_scored) = (self.failed(), self.dropped.clone(), self.not_scored.clone());
         Summary { ran: self.computed.len(), metrics: metrics.collect(), outcomes, failed, not_run, not_scored }
     }
 }

@@ -54,7 +54,7 @@ type Ended = (usize, Result<(), RunError>);
 impl Run<'_> {
     pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<StepOutcome>, RunError> {
         let total = self.announced + plan.to_run().count();
-        self.not_run.clear();
+        self.dropped.clear();
         let steps = plan.steps;
         let mut board = Board::default();
         for (index, step) in steps.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Run<'_> {
     /// Has a step failed, or was it left out because of one that did?
     fn is_lost(&self, step: &Step) -> bool {
         let named = named(step);
-        self.failures.iter().any(|failure| failure.named == named) || self.not_run.contains(&named)
+        self.failures.iter().any(|failure| failure.named == named) || self.dropped.contains(&named)
     }
 
     /// Has this computation failed already, for this step or for that of another experiment?
@@ -104,7 +104,7 @@ impl Run<'_> {
         let (key, named) = (preimage.key(), named(step));
         let failed = self.failures.iter().any(|failure| failure.stage == step.stage && failure.key == key);
         if failed && self.failures.iter().all(|failure| failure.named != named) {
-            self.not_run.push(named);
+            self.dropped.push(named);
         }
         failed
     }
@@ -118,7 +118,7 @@ impl Run<'_> {
             self.say(&format!("{error}; {others} others do not need it and go on, Ctrl-C stops them too"))?;
         }
         self.failures.push(Failure { named: named(step), stage: step.stage.clone(), key, error });
-        self.not_run.extend(lost);
+        self.dropped.extend(lost);
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl Run<'_> {
         let first = self.failures.first()?;
         let failed: Vec<_> = self.failures.iter().skip(1).map(|failure| failure.named.as_str()).collect();
         let also = if failed.is_empty() { String::new() } else { format!("; {} failed too", failed.join(", ")) };
-        let left = self.not_run.join(", ");
+        let left = self.dropped.join(", ");
         let left = if left.is_empty() { left } else { format!("; not run because of that: {left}") };
         Some(Error::from_exit_code(Some(first.error.exit_code().into()), format!("{}{also}{left}", first.error)))
     }
@@ -162,7 +162,7 @@ impl Run<'_> {
             let preimage = self.preimage(step, &board.committed)?;
             if self.has_failed(step, &preimage) {
                 board.forget(index);
-                self.not_run.extend(board.lose(&step.plan.id(), steps));
+                self.dropped.extend(board.lose(&step.plan.id(), steps));
                 continue;
             }
             if board.running.values().any(|running| running.key == preimage.key()) {
@@ -277,10 +277,11 @@ impl Run<'_> {
     fn check_again(&mut self, steps: &[Step], index: usize, board: &Board) -> Result<()> {
         let known = |need: &StageId| board.committed.get(need).map(|artifact| artifact.record().key.clone());
         let id = steps[index].plan.id();
+        let Some(input) = board.committed.get(&id).map(Artifact::record) else { return Ok(()) };
         for step in board.open.iter().map(|open| &steps[*open]) {
             let waits = step.plan.needs.iter().any(|need| known(need).is_none());
             if waits && step.shared_with.is_none() && step.plan.needs.contains(&id) {
-                check::again(self.pipeline, step, known)?;
+                check::again(self.pipeline, step, input, known)?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@
 use std::io::Write;
 
 use artifact::store::Accepted;
-use artifact::{Artifact, Error, Key, Manifest, Result, StageId};
+use artifact::{Artifact, Error, Key, Manifest, Result, StageId, units};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -68,11 +68,11 @@ pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mu
     }
     let estimate = match count - unknown {
         0 => String::new(),
-        _ => format!("; about {}, as the nearest committed ones took", text::duration(seconds)),
+        _ => format!("; about {}, as the nearest committed ones took", units::duration(seconds)),
     };
     let unknown =
         if unknown > 0 { format!("; {unknown} of them never ran, their time is unknown") } else { String::new() };
-    let not_scored: String = not_scored.iter().map(|line| format!("{line}\n")).collect();
+    let not_scored: String = not_scored.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     text::emit(out, &format!("{table}\n{count} to run{estimate}{unknown}\n{not_scored}"))
 }
 
@@ -143,7 +143,7 @@ pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Resul
         }
         let key = line.key.as_ref().map(Key::short).unwrap_or_default();
         let finished = text::instant(line.finished.as_deref().unwrap_or_default());
-        let bytes = line.bytes.map(text::bytes).unwrap_or_default();
+        let bytes = line.bytes.map(units::bytes).unwrap_or_default();
         let seconds = line.seconds.map(text::seconds).unwrap_or_default();
         table.row([&line.experiment, &line.stage, &shown, key, &finished, &bytes, &seconds]);
         all.push(line);

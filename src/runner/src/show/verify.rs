@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write;
 
 use artifact::store::{Place, RemainsKind};
-use artifact::{Artifact, Error, Manifest, Result, Store};
+use artifact::{Artifact, Error, Manifest, Result, Store, units};
 use serde::Serialize;
 
 use crate::address;
@@ -153,7 +153,7 @@ impl fmt::Display for Verification {
         if !self.leftovers.is_empty() {
             let mut table = Table::new(&["leftover", "size", "path"]);
             for Leftover { what, path, bytes } in &self.leftovers {
-                table.row([*what, &text::bytes(*bytes), path]);
+                table.row([*what, &units::bytes(*bytes), path]);
             }
             writeln!(f, "{table}`camflow gc` removes what is old of these\n")?;
         }
