@@ -16,6 +16,7 @@ use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::infer::{CrfParams, Networks, cam_scores};
+use wsss::memory;
 use wsss::method::pseudo_label::{PseudoLabelOptions, pseudo_label};
 use wsss::method::random_walk::WalkOptions;
 use wsss::method::scores::winners;
@@ -84,7 +85,10 @@ impl Stage for RandomWalk {
             let label = if image.labels.is_empty() {
                 winners(&scores.classes, &scores.scores) // background all over
             } else {
-                pseudo_label(|photo| networks.forward(worker, photo), &photograph(image)?, &scores, &options)
+                let photo = photograph(image)?;
+                let size = [i64::from(image.height), i64::from(image.width)];
+                memory::within(|| pseudo_label(|photo| networks.forward(worker, photo), &photo, &scores, &options))
+                    .map_err(|exhausted| exhausted.at_picture(image, 1.0, size))?
             };
             Ok(vec![LabelRow {
                 image_id: image.image_id.clone(),

@@ -138,6 +138,7 @@ impl Stage for TrainCam {
             settings: context.params.r#loop.clone(),
             optimizer: context.params.optimizer.clone(),
             images: images.len(),
+            crop: context.params.augmentation.crop,
         };
         let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];

@@ -31,8 +31,8 @@ impl Scored {
         match self {
             Self::Cam | Self::Labels => &[],
             Self::CamCrf => &["cam_crf"],
-            Self::DeepLab => &["deeplab_scales", "deeplab_flip"],
-            Self::DeepLabCrf => &["deeplab_scales", "deeplab_flip", "deeplab_crf"],
+            Self::DeepLab => &["deeplab_scales", "deeplab_flip", "max_pixels"],
+            Self::DeepLabCrf => &["deeplab_scales", "deeplab_flip", "max_pixels", "deeplab_crf"],
         }
     }
 

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use wsss::device;
-use wsss::infer::CrfParams;
+use wsss::infer::{CrfParams, MaxPixels, log_shrunk};
 use wsss::method::crf::{Bilateral, Gaussian};
 use wsss::train::init::DEEPLAB;
 
@@ -57,6 +57,8 @@ struct Params {
     /// DeepLab's test-time scales and flip.
     deeplab_scales: Vec<f64>,
     deeplab_flip: bool,
+    /// At the largest of its scales; a larger picture is looked at smaller.
+    max_pixels: MaxPixels,
     /// The CRF of the row cam+crf, which has no threshold; without iterations there is no such row.
     cam_crf: CamCrfParams,
     /// The CRF of DeepLab's row with `+crf`; without iterations there is no such row.
@@ -110,6 +112,7 @@ impl Stage for Evaluate {
         if params.deeplab_scales.is_empty() || params.deeplab_scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
             return Err(ParamError::new("deeplab_scales", "give one or more from 0.1 to 4").into());
         }
+        params.max_pixels.check()?;
         params.cam_crf.crf().check().map_err(|error| error.below("cam_crf"))?;
         if !(params.cam_crf.alpha > 0.0 && params.cam_crf.alpha <= 1e3) {
             return Err(ParamError::new("cam_crf.alpha", "must be above 0, such as 4").into());
@@ -147,9 +150,14 @@ impl Stage for Evaluate {
             let name = &with_crf(name);
             score_predictions(context, &mut board, &Prediction { name, of: Scored::DeepLabCrf, splits, artifact })?;
         }
-        let Scoreboard { scores, class_scores, confusions, metrics, not_scored, .. } = board;
+        let Scoreboard { scores, class_scores, confusions, mut metrics, not_scored, .. } = board;
         if !not_scored.is_empty() {
             context.log.event("not_scored", &json!({ "images_without_mask": not_scored }))?;
+        }
+        if context.optional_holder_of(DEEPLAB)?.is_some() {
+            let Params { max_pixels, deeplab_scales, deeplab_splits, .. } = &context.params;
+            let images = dataset.splits(deeplab_splits)?;
+            metrics.extend(log_shrunk(&mut context.log, *max_pixels, deeplab_scales, images)?);
         }
         context.work.declare::<ScoreRow>(1, BTreeMap::new())?;
         context.work.write_all(scores)?;

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use artifact::table::{DatasetRow, LabelRow};
 use artifact::{Artifact, ClassId, Result};
+use data::codec::Rgb;
 use data::dataset::{Dataset, photograph};
+use data::resize::resize_bicubic;
 use data::score_maps::ScoreMaps;
 use stage::Context;
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::infer::{Networks, cam_crf};
+use wsss::memory;
+use wsss::method::cam::upsample;
 use wsss::method::crf::DenseCrf;
 use wsss::method::flip::Flip;
 use wsss::method::scores::{CamScores, winners};
@@ -91,13 +95,33 @@ impl Segmenter {
     /// The labels of an image, with their names: DeepLab's own, and those after the CRF if it has iterations.
     fn labels(&self, params: &Params, worker: usize, image: &DatasetRow) -> Result<Vec<(String, Vec<u8>)>> {
         let photo = photograph(image)?;
-        let scores = floats(&self.networks.forward(worker, &of_photo(&photo))); // [K + 1, H, W]
+        let scores = self.scores(params, worker, image, &photo)?;
         let mut labels = vec![(self.name.clone(), winners(&self.classes, &scores))];
         if let Some(crf) = params.deeplab_crf.options() {
             let smooth = DenseCrf::new(&photo, &crf).infer(&scores, crf.iterations);
             labels.push((with_crf(&self.name), winners(&self.classes, &smooth)));
         }
         Ok(labels)
+    }
+
+    /// DeepLab's probabilities, `[K + 1, H, W]`, row-major; of a picture that is too large they are those of a smaller
+    /// one, interpolated.
+    fn scores(&self, params: &Params, worker: usize, image: &DatasetRow, photo: &Rgb) -> Result<Vec<f32>> {
+        let size = [photo.height, photo.width];
+        let factor = params.max_pixels.factor(image, &params.deeplab_scales);
+        let [height, width] = size.map(|side| ((side as f64 * factor).round() as usize).max(1));
+        let seen = memory::within(|| {
+            if [height, width] == size {
+                return floats(&self.networks.forward(worker, &of_photo(photo)));
+            }
+            let small = of_photo(&resize_bicubic(photo, height, width));
+            let scores = self.networks.forward(worker, &small).unsqueeze(0); // [1, K + 1, height, width]
+            floats(&upsample(&scores, size.map(|side| side as i64)))
+        });
+        seen.map_err(|exhausted| {
+            let largest = params.deeplab_scales.iter().copied().fold(0.0, f64::max);
+            exhausted.at_picture(image, largest, [height, width].map(|side| (side as f64 * largest).round() as i64))
+        })
     }
 }
 

@@ -12,6 +12,7 @@ mod labels;
 mod libraries;
 mod made_up;
 mod masks;
+mod memory;
 mod readme;
 mod resume;
 mod variants;

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use runner::{Pipeline, Selection};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, nn};
 use wsss::model::{Backbone, BackboneConfig, BackboneName, Norm};
 
-use crate::world::assert_refused;
+use crate::world::{World, assert_refused};
 
 fn weights(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_camflow-weights")).args(arguments).output().unwrap()
@@ -72,4 +73,31 @@ fn what_cannot_be_read_is_named_with_its_exit_code() {
     assert_refused(&weights(&["absent.pth"]), 78, &["there is no file absent.pth"]);
     assert_refused(&weights(&["--frobnicate"]), 78, &["--frobnicate"]);
     assert_refused(&weights(&[]), 78, &["<FILE>"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named_with_its_line_before_anything_runs() {
+    let world = World::with_experiments("[stage.train-cam]\ninit = \"weights\"\nweights = \"absent.pth#teacher\"\n");
+    let output = world.finish("train-cam", &["--check"]);
+    assert_refused(&output, 78, &["pipeline.toml:4", "weights", "there is no file 'absent.pth#teacher'"]);
+    let pipeline = Pipeline::open(&world.source(&[], vec!["rcm+mam".to_owned()])).unwrap();
+    let Err(error) = pipeline.plan(&Selection::default()) else { panic!("it was planned") };
+    let why = error.to_string();
+    assert!(why.contains("pipeline.toml:4") && why.contains("cannot read 'absent.pth'"), "{why}");
+    // Of the file's two networks, the training goes on from the one that is named.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("two.safetensors");
+    let vs = nn::VarStore::new(Device::Cpu);
+    let config = BackboneConfig { name: BackboneName::ResNet38, width: 4, norm: Norm::Train };
+    let _net = Backbone::new(&vs.root(), &config, [0.0; 2]);
+    let of = |network: &str| {
+        vs.variables().into_iter().map(|(name, tensor)| (format!("{network}.{name}"), tensor)).collect::<Vec<_>>()
+    };
+    let both: Vec<_> = of("student").into_iter().chain(of("teacher")).collect();
+    Tensor::write_safetensors(&both, &path).unwrap();
+    let from = |part: &str| format!("train-cam.weights={}{part}", path.display());
+    world.commit("prepare-data", &[]);
+    let output = world.finish("train-cam", &["--set", &from("")]);
+    assert_refused(&output, 65, &["more than one network, 'student' and 'teacher'"]);
+    world.commit("train-cam", &["--set", &from("#teacher")]);
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! device   from the manifest's `cpu` or `cuda:N` to libtorch's
+//! memory   a tensor that finds no memory as an error
 //! tensor   photographs as tensors, tensors as plain numbers
 //! model    resnet38, resnet50, mobilenet_v2, efficientnet_lite, heads, affinity_net, deeplab; strict loading of
 //!          weights
@@ -12,6 +13,7 @@
 
 pub mod device;
 pub mod infer;
+pub mod memory;
 pub mod method;
 pub mod model;
 pub mod tensor;

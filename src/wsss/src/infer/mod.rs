@@ -4,12 +4,15 @@
 //! networks     one network, any number of workers
 //! crf_params   a CRF's table in the manifest
 //! cam_crf      CAMs with their background, also through the CRF
+//! shrink       pictures that are too large for a network
 //! ```
 
 mod cam_crf;
 mod crf_params;
 mod networks;
+mod shrink;
 
 pub use cam_crf::{cam_crf, cam_scores};
 pub use crf_params::CrfParams;
 pub use networks::Networks;
+pub use shrink::{MaxPixels, log_shrunk};

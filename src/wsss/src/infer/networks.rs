@@ -3,9 +3,10 @@
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use artifact::Result;
 use stage::cores;
 use tch::{Device, Tensor};
+
+use crate::memory::{self, Exhausted};
 
 /// What a network makes of an image, for any number of workers. Results do not depend on how it is done.
 ///
@@ -25,7 +26,7 @@ enum Service<N, F> {
 }
 
 /// An image, and where what the network makes of it goes.
-type Request = (Tensor, SyncSender<Tensor>);
+type Request = (Tensor, SyncSender<Result<Tensor, Exhausted>>);
 
 impl<N, F> Networks<N, F>
 where
@@ -33,18 +34,19 @@ where
     F: Fn(&N, &Tensor) -> Tensor + Send + 'static,
 {
     /// Makes them. `forward` gives the network's tensor of an image's, both on `device`.
-    pub fn new(device: Device, network: impl Fn() -> Result<N>, forward: F) -> Result<Self> {
+    pub fn new(device: Device, network: impl Fn() -> artifact::Result<N>, forward: F) -> artifact::Result<Self> {
         let service = if device.is_cuda() {
             Service::shared(network()?, forward)
         } else {
             tch::set_num_threads(1);
-            let networks = (0..cores()).map(|_| network().map(Mutex::new)).collect::<Result<_>>()?;
+            let networks = (0..cores()).map(|_| network().map(Mutex::new)).collect::<artifact::Result<_>>()?;
             Service::Own { networks, forward }
         };
         Ok(Self { device, service })
     }
 
-    /// What the network makes of `image` for one of [`cores`] workers, without gradient, on the device.
+    /// What the network makes of `image` for one of [`cores`] workers, without gradient, on the device. Where memory
+    /// ends it panics on the thread of the worker, for [`memory::within`].
     pub fn forward(&self, worker: usize, image: &Tensor) -> Tensor {
         self.service.forward(worker, image.to_device(self.device))
     }
@@ -61,7 +63,7 @@ where
         std::thread::spawn(move || {
             for (image, reply) in receive {
                 // A worker that waits no longer has panicked, and says so itself.
-                let _ = reply.send(tch::no_grad(|| forward(&network, &image)));
+                let _ = reply.send(memory::within(|| tch::no_grad(|| forward(&network, &image))));
             }
         });
         Self::Shared(send)
@@ -76,7 +78,8 @@ where
             Self::Shared(send) => {
                 let (reply, made) = sync_channel(1);
                 send.send((image, reply)).expect("the network's thread panicked");
-                made.recv().expect("the network's thread panicked")
+                let made = made.recv().expect("the network's thread panicked");
+                made.unwrap_or_else(|exhausted| exhausted.resume())
             }
         }
     }
@@ -102,6 +105,15 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn the_end_of_memory_reaches_the_worker_and_ends_no_thread() {
+        let forward = |(): &(), image: &Tensor| Tensor::empty([image.int64_value(&[0])], tch::kind::FLOAT_CPU);
+        let service = Service::shared((), forward);
+        let look = |size: i64| memory::within(|| service.forward(0, Tensor::from_slice(&[size])));
+        assert!(look(1 << 50).is_err());
+        assert_eq!(look(3).unwrap().size(), [3]);
     }
 
     #[test]

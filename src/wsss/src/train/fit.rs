@@ -16,6 +16,7 @@ use tch::{Tensor, nn};
 
 use super::loss_hash::LossHash;
 use super::{OptimizerParams, Sgd, checkpoint};
+use crate::memory;
 use crate::method::objective::Losses;
 
 /// The loop's part of a training stage's parameters.
@@ -90,6 +91,8 @@ pub struct Training {
     pub optimizer: OptimizerParams,
     /// Number of training images.
     pub images: usize,
+    /// Side of their crops in pixels.
+    pub crop: usize,
 }
 
 /// What a training leaves besides its networks.
@@ -131,7 +134,7 @@ pub fn fit<P, L: Learner>(
     sgd: &mut Sgd,
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
 ) -> Result<Curve> {
-    let Training { settings, optimizer, images } = training;
+    let Training { settings, optimizer, images, crop } = training;
     tch::set_num_threads(settings.threads);
     let length = Length::of(&settings, images)?;
     let names: Vec<_> = [vec!["loss"], learner.terms(), vec!["lr"]].concat();
@@ -154,7 +157,9 @@ pub fn fit<P, L: Learner>(
         for batch in Batches::new(plan, &make_batch) {
             tch::manual_seed(Rng::new(context.seed, at.step, "dropout").bits() as i64);
             let lr = optimizer.lr_at(at.step, length.steps);
-            let values = train_step(learner, sgd, &batch?, epoch as u32, lr, at.step + 1)?;
+            let batch = batch?;
+            let values = memory::within(|| train_step(learner, sgd, &batch, epoch as u32, lr, at.step + 1))
+                .map_err(|exhausted| exhausted.at_batch(at.step + 1, settings.batch_size, crop))??;
             at.step += 1;
             log_step(&mut context.log, at.step, epoch, &names, &values)?;
             progress.advance(1, || format!("epoch {epoch} loss {:.4}", values[0]));
