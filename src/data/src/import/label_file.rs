@@ -20,7 +20,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 #[derive(Debug, Default)]
 struct Entries {
     by_name: HashMap<String, Vec<f64>>,
-    /// Names that are written as numbers: 2007000032 is 2007_000032.
+    /// Names that are written as numbers: 2007000032 is `2007_000032`.
     by_number: HashMap<i64, Vec<f64>>,
 }
 

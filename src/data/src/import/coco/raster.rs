@@ -126,7 +126,7 @@ fn ends_of_columns(outline: &[(i64, i64)], height: usize, width: usize) -> Vec<u
             return None;
         }
         let x = ((if u1 < u0 { u1 } else { u1 - 1 }) as f64 + 0.5) / SCALE - 0.5;
-        if x.floor() != x || x < 0.0 || x > width as f64 - 1.0 {
+        if x.fract() != 0.0 || x < 0.0 || x > width as f64 - 1.0 {
             return None;
         }
         let y = ((v0.min(v1) as f64 + 0.5) / SCALE - 0.5).clamp(0.0, height as f64).ceil();

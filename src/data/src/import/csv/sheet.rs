@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Vec<Vec<String>> {
-        let sheet = read(text, &|name| name.ends_with(".jpg")).unwrap();
+        let sheet = read(text, &is_picture).unwrap();
         sheet.header.into_iter().chain(sheet.rows).map(|row| row.fields).collect()
     }
 
