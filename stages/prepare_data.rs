@@ -1,4 +1,4 @@
-//! prepare-data: turns a data set as users have it, or the embedded one, into the tables `dataset` and `mask`
+//! prepare-data: turns a data set, yours or the embedded one, into the tables `dataset` and `mask`
 //!
 //! The embedded `shapes` is written in VOC's layout and read as any other.
 
@@ -127,7 +127,7 @@ impl Stage for PrepareData {
             ..Description::new(
                 "prepare-data",
                 6,
-                "turns a data set as users have it, or the embedded one, into the tables `dataset` and `mask`",
+                "turns a data set, yours or the embedded one, into the tables `dataset` and `mask`",
             )
         }
     }

@@ -16,6 +16,7 @@
 //! failure        damage, failing stages, signals, kills, edits during a run
 //! together       several at once: stages, shards, runners, machines
 //! disk           a full disk and a read-only one
+//! elsewhere      a store partly on another disk, and paths with a home or a variable
 //! crash          kills at any instant, for any pipeline
 //! crash_stages   the same on fake stages, and at every step of publication
 //! scale          what a question reads of a large store

@@ -45,16 +45,17 @@ fn quietly<T>(run: impl FnOnce() -> PolarsResult<T>) -> Option<PolarsResult<T>> 
     result.ok()
 }
 
-/// One line: what is wrong, the nearest name, and the columns of the tables that the statement names, or else the tables.
+/// One line: what is wrong, the nearest name, and the columns of the tables that the statement names, or else the
+/// tables.
 fn mistake(holdings: &Holdings, sql: &str, what: &str) -> String {
     let words = words(sql);
     let (known, unwritten): (Vec<_>, Vec<_>) =
         declarations().into_iter().partition(|table| holdings.of_table(table.name).next().is_some());
     let columns = |table: &Declaration| tables::columns(table).into_iter().map(|column| column.name);
     let named: Vec<_> = known.iter().filter(|table| words.contains(table.name)).collect();
-    let mut parts = vec![what.to_owned()];
     let names = known.iter().map(|table| table.name.to_owned()).chain(named.iter().flat_map(|table| columns(table)));
-    parts.extend(nearest(&words, what, &names.collect()).map(|name| format!("did you mean '{name}'?")));
+    let near = nearest(&words, what, &names.collect()).map(|name| format!(" (did you mean '{name}'?)"));
+    let mut parts = vec![format!("{what}{}", near.unwrap_or_default())];
     if let Some(missing) = unwritten.iter().find(|table| words.contains(table.name)) {
         parts.push(format!("table '{}' has no rows yet: no committed stage has written it", missing.name));
     }

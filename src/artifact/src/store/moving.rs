@@ -80,7 +80,10 @@ impl Store {
         let apart = device(&work)? != device(&dir)?;
         let (work, dir) = (work.display(), dir.display());
         Ok(apart.then(|| {
-            format!("{work} and {dir} are on two file systems: results are copied when they are done, which takes room and time")
+            format!(
+                "{work} and {dir} are on two file systems: results are copied when they are done, which takes room and \
+                 time"
+            )
         }))
     }
 }
