@@ -27,7 +27,7 @@ fn checkpoint(networks: &[(&str, &[&str])]) -> Vec<u8> {
     let keys: Vec<String> = (0..count).map(|index| index.to_string()).collect();
     let values: Vec<[f32; 1]> = (0..count).map(|index| [index as f32]).collect();
     let storages: Vec<(&str, &[f32])> =
-        keys.iter().map(String::as_str).zip(values.iter().map(|value| value.as_slice())).collect();
+        keys.iter().map(String::as_str).zip(values.iter().map(<[f32; 1]>::as_slice)).collect();
     legacy(&object.text("epoch").raw(b"K\x03u").stop(), &storages)
 }
 

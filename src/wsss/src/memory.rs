@@ -76,8 +76,8 @@ impl Exhausted {
     pub fn at_picture(&self, image: &DatasetRow, scale: f64, size: [i64; 2]) -> Error {
         let (DatasetRow { image_id, height, width, .. }, [h, w]) = (image, size);
         Error::Failed(format!(
-            "picture '{image_id}' ({width} x {height} pixels) at scale {scale} ({w} x {h}): {}; lower max_pixels or the \
-             scales, or run fewer stages side by side",
+            "picture '{image_id}' ({width} x {height} pixels) at scale {scale} ({w} x {h}): {}; lower max_pixels or \
+             the scales, or run fewer stages side by side",
             self.want()
         ))
     }

@@ -1,8 +1,8 @@
 //! Which of the networks in a file is meant, and what its tensors are called without the names of wrappers before them.
 //!
-//! Training scripts keep a network under a name of theirs (`state_dict`, `model`, `net`), in a dict of its own or at the
-//! beginning of every tensor's name, and often a second one beside it: the average of the first, or a teacher. Where
-//! there is one, it is taken; where there are two, the file's path must say which.
+//! Training scripts keep a network under a name of theirs (`state_dict`, `model`, `net`), in a dict of its own or at
+//! the beginning of every tensor's name, and often a second one beside it: the average of the first, or a teacher.
+//! Where there is one, it is taken; where there are two, the file's path must say which.
 
 use std::collections::BTreeSet;
 

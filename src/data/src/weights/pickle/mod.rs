@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a stack machine that may import and call anything. This one knows the opcodes and the few
 //! names of [`Global`] that a state dict needs, and turns each of them into a value of its own. Any other name, and
-//! whatever is called or built with it (a namespace of arguments, a counter, a number of NumPy), is one value that
+//! whatever is called or built with it (a namespace of arguments, a counter, a number of `NumPy`), is one value that
 //! means nothing. Names of functions that run programs are refused. Values live in tables and refer to one another by
 //! index: no nesting is too deep, no circle keeps memory.
 //!
@@ -30,7 +30,7 @@ pub use value::{Foreign, Global, Made, StorageRef, TensorRef, Value};
 pub enum Purpose {
     /// Tensors by name.
     StateDict,
-    /// Arrays of NumPy by image: its names are known too.
+    /// Arrays of `NumPy` by image: its names are known too.
     Labels,
 }
 
@@ -102,7 +102,8 @@ impl<'a> Machine<'a> {
             }
             Op::Pop if self.marks.last() == Some(&self.stack.len()) => self.above_mark().map(drop),
             Op::Pop => self.pop().map(drop),
-            Op::PopMark => self.above_mark().map(drop),
+            // A set is of no use, and neither is what goes into it.
+            Op::PopMark | Op::AddItems => self.above_mark().map(drop),
             Op::Append => {
                 let item = self.pop()?;
                 self.append(vec![item])
@@ -120,7 +121,6 @@ impl<'a> Machine<'a> {
                 let items = self.above_mark()?;
                 self.set_items(&items)
             }
-            Op::AddItems => self.above_mark().map(drop),
             Op::Put(width) => {
                 let index = self.index(width)?;
                 self.remember(index)

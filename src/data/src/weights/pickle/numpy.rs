@@ -1,9 +1,9 @@
-//! Numbers, texts and arrays of NumPy, as `np.save` pickles them. What has any other form is a value that means
+//! Numbers, texts and arrays of `NumPy`, as `np.save` pickles them. What has any other form is a value that means
 //! nothing.
 
 use super::{Machine, Value};
 
-/// A name of NumPy that is known.
+/// A name of `NumPy` that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numpy {
     /// The function that begins an array.
@@ -33,7 +33,7 @@ pub struct Array<'a> {
 }
 
 impl Numpy {
-    /// The name that a pickle gives; NumPy 2 moved its functions.
+    /// The name that a pickle gives; `NumPy` 2 moved its functions.
     pub fn find(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::Reconstruct,
@@ -89,7 +89,7 @@ fn integer(code: &str, bytes: &[u8]) -> Option<i64> {
 }
 
 impl<'a> Machine<'a> {
-    /// What the call of one of NumPy's names makes.
+    /// What the call of one of `NumPy`'s names makes.
     pub(super) fn call_numpy(&mut self, function: Numpy, arguments: usize) -> Value<'a> {
         match (function, self.made.sequences[arguments].as_slice()) {
             (Numpy::Reconstruct, [Value::Global(super::Global::Numpy(Numpy::Array)), ..]) => {

@@ -12,7 +12,7 @@ pub enum Value<'a> {
     /// An integer of more than 64 bits, little-endian.
     Long(&'a [u8]),
     Text(&'a str),
-    /// A text of NumPy, in UTF-32.
+    /// A text of `NumPy`, in UTF-32.
     Wide(&'a [u8]),
     Bytes(&'a [u8]),
     /// A float or a set, of which no state dict makes use.
