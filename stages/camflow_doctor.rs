@@ -100,7 +100,8 @@ fn line(finding: &Finding) -> String {
         State::Fair => "note",
         State::Bad => "BAD ",
     };
-    let cure = if finding.cure.is_empty() { String::new() } else { format!("\n                cure: {}", finding.cure) };
+    let cure =
+        if finding.cure.is_empty() { String::new() } else { format!("\n                cure: {}", finding.cure) };
     format!("{mark}  {:9} {}{cure}\n", finding.what, finding.found)
 }
 
@@ -193,7 +194,8 @@ fn named_weights(manifest: &Path) -> Result<Vec<String>> {
     let manifest = Manifest::load(manifest, &[])?;
     let plan = manifest.experiment(&manifest.main()?)?;
     let of_stage = plan.stages.iter().filter(|stage| stage.params["init"] == "weights");
-    let mut files: Vec<String> = of_stage.filter_map(|stage| Some(stage.params["weights"].as_str()?.to_owned())).collect();
+    let mut files: Vec<String> =
+        of_stage.filter_map(|stage| Some(stage.params["weights"].as_str()?.to_owned())).collect();
     files.sort();
     files.dedup();
     Ok(files)
@@ -204,7 +206,8 @@ fn terminal() -> Finding {
     if !std::io::stderr().is_terminal() {
         return Finding::good("terminal", "none; progress is printed line by line");
     }
-    let language = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let language =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     match language {
         Some(language) if language.to_lowercase().replace('-', "").contains("utf8") => {
             Finding::good("terminal", format!("draws in {language}"))

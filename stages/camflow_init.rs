@@ -66,7 +66,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let dir = args.dir.canonicalize().map_err(Error::io("open", &args.dir))?;
     let folder = dir.file_name().and_then(|name| name.to_str()).unwrap_or("pictures");
-    let name: String = folder.chars().map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
+    let name: String =
+        folder.chars().map(|c| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' }).collect();
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.toml")));
     if output.exists() && !args.force {
         let reason = format!("{} is there already; name another with --output, or give --force", output.display());
@@ -157,7 +158,10 @@ fn base() -> Result<PathBuf> {
     let above = program.ancestors().skip(1).chain([Path::new(".")]);
     let found = above.map(|directory| directory.join(BASE)).find(|base| base.is_file());
     let base = found.ok_or_else(|| {
-        Error::Config(format!("{BASE} is in no directory above {}; keep the programs in the repository", program.display()))
+        Error::Config(format!(
+            "{BASE} is in no directory above {}; keep the programs in the repository",
+            program.display()
+        ))
     })?;
     base.canonicalize().map_err(Error::io("open", &base))
 }
@@ -204,7 +208,10 @@ fn manifest(draft: &Draft) -> String {
         None => _ = writeln!(text, "masks = \"\"                # none: nothing is scored"),
     }
     if source.without_annotation == WithoutAnnotation::Background {
-        let _ = writeln!(text, "without_annotation = \"background\"    # or \"refuse\", if none should lack its annotation");
+        let _ = writeln!(
+            text,
+            "without_annotation = \"background\"    # or \"refuse\", if none should lack its annotation"
+        );
     }
     if facts.sides[2] > LONGEST {
         let _ = writeln!(text, "max_side = {LONGEST}             # longer pictures are made so long");
