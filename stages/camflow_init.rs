@@ -152,16 +152,14 @@ fn found(source: &data::import::Source, facts: &Facts, notes: &[String]) -> Stri
     text
 }
 
-/// The manifest that is extended: beside the programs, or in the repository that they were built in.
+/// The manifest that is extended: in the repository in which the program lies, or was built.
 fn base() -> Result<PathBuf> {
     let program = std::env::current_exe().map_err(Error::io("find", Path::new("camflow-init")))?;
-    let above = program.ancestors().skip(1).chain([Path::new(".")]);
-    let found = above.map(|directory| directory.join(BASE)).find(|base| base.is_file());
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let found = program.ancestors().skip(1).chain(built).map(|above| above.join(BASE)).find(|base| base.is_file());
     let base = found.ok_or_else(|| {
-        Error::Config(format!(
-            "{BASE} is in no directory above {}; keep the programs in the repository",
-            program.display()
-        ))
+        let program = program.display();
+        Error::Config(format!("{BASE} is in no directory above {program}; keep the programs in the repository"))
     })?;
     base.canonicalize().map_err(Error::io("open", &base))
 }

@@ -8,6 +8,7 @@ mod crash;
 mod crash_stages;
 mod damage;
 mod finetune;
+mod init;
 mod labels;
 mod libraries;
 mod made_up;
