@@ -1,5 +1,5 @@
-//! `camflow doctor`: is this machine fit to run a pipeline, and what would mend it. Reads the machine; writes nothing but a
-//! temporary file in the store's directory.
+//! `camflow doctor`: is this machine fit to run a pipeline, and what would mend it. Reads the machine; writes nothing
+//! but a temporary file in the store's directory.
 
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
@@ -26,7 +26,8 @@ const WEIGHTS: &str = ".weights/efficientnet_lite0.pth";
     name = "camflow-doctor",
     bin_name = "camflow doctor",
     version,
-    after_help = "Exit codes: 0 nothing is in the way of a run on the CPU; 1 something is; 78 the command line is wrong."
+    after_help = "Exit codes: 0 nothing is in the way of a run on the CPU; 1 something is; 78 the command line is \
+                  wrong."
 )]
 struct Args {
     /// The store, whose disk is looked at.

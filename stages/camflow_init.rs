@@ -25,15 +25,15 @@ const MOST_EPOCHS: usize = 60;
 
 /// Looks at a folder of pictures and labels, says what it found, and writes the manifest that trains on it.
 ///
-/// Found are VOC's layout (also as CVAT and Roboflow export it), COCO's instances, tables of paths and labels (csv), and
-/// one folder a class. Masks are not needed. Nothing in the folder is changed.
+/// Found are VOC's layout (also as CVAT and Roboflow export it), COCO's instances, tables of paths and labels (csv),
+/// and one folder a class. Masks are not needed. Nothing in the folder is changed.
 #[derive(Parser)]
 #[command(
     name = "camflow-init",
     bin_name = "camflow init",
     version,
-    after_help = "Exit codes: 0 the manifest is written; 65 the folder cannot be read as a data set, and every fault is \
-                  named; 78 the command line is wrong; 1 anything else."
+    after_help = "Exit codes: 0 the manifest is written; 65 the folder cannot be read as a data set, and every fault \
+                  is named; 78 the command line is wrong; 1 anything else."
 )]
 struct Args {
     /// The folder.

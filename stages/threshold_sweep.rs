@@ -1,9 +1,9 @@
 //! threshold-sweep: scores CAMs at every threshold and marks the one that later stages use
 //!
-//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes `sweep`
-//! and `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A choice on a
-//! split is made on its ground truth; every row, and every table that uses the choice, says so. Images without a mask
-//! are left out and counted; a split without any has no rows, and a number can be chosen without one.
+//! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes
+//! `sweep` and `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A
+//! choice on a split is made on its ground truth; every row, and every table that uses the choice, says so. Images
+//! without a mask are left out and counted; a split without any has no rows, and a number can be chosen without one.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
 //! evaluate: scores CAMs, labels of any stage and DeepLab's predictions against ground truth
 //!
 //! Reads the tables `dataset`, `mask`, `cam`, `sweep` and `label` and the network `deeplab.safetensors`, as far as its
-//! `needs` hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`. CAMs are
-//! scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the stage
-//! that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF. Images without a
-//! mask are predicted and not scored; metrics `not_scored.SPLIT` count them.
+//! `needs` hold them. Writes `score`, `class_score`, per-image `confusion`, and what it predicts itself as `label`.
+//! CAMs are scored as `cam` at the threshold that threshold-sweep chose, and as `cam+crf`; labels under the name of the
+//! stage that made them; DeepLab under the name of the stage that trained it, and with `+crf` after a CRF. Images
+//! without a mask are predicted and not scored; metrics `not_scored.SPLIT` count them.
 //!
 //! ```text
 //! predict      the labels that it makes itself: CAMs after the CRF, DeepLab without and with it

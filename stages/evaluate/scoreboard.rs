@@ -54,7 +54,8 @@ impl<'a> Scoreboard<'a> {
         self.dataset.classes.len() + 1
     }
 
-    /// Scores every image of a split that has a mask, and counts the others; `matrix` compares one image with its ground truth.
+    /// Scores every image of a split that has a mask, and counts the others; `matrix` compares one image with its
+    /// ground truth.
     pub fn score(
         &mut self,
         line: &Line<'_>,

@@ -7,6 +7,7 @@ mod codec;
 mod import;
 mod label_files;
 mod loader;
+mod masks;
 mod readers;
 mod shapes;
 mod survey;

@@ -103,8 +103,8 @@ impl Description {
         }
     }
 
-    /// The preimage of this stage under `plan`, its paths written out, with `inputs` what it reads of each input artifact by the name of its
-    /// stage.
+    /// The preimage of this stage under `plan`, its paths written out, with `inputs` what it reads of each input
+    /// artifact by the name of its stage.
     pub fn preimage(
         &self,
         plan: &StagePlan,

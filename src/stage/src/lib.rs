@@ -75,9 +75,9 @@ pub trait Stage {
         Ok(())
     }
 
-    /// Checks against those of its inputs that are committed, by their records alone, for a stage whose description says
-    /// in `checks` what it looks at. The runner asks as soon as an input is known: what cannot be should not come after an hour of
-    /// training.
+    /// Checks against those of its inputs that are committed, by their records alone, for a stage whose description
+    /// says in `checks` what it looks at. The runner asks as soon as an input is known: what cannot be should not come
+    /// after an hour of training.
     fn check_inputs(_params: &Self::Params, _inputs: &[&Record]) -> Result<()> {
         Ok(())
     }

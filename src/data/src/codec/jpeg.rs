@@ -1,5 +1,5 @@
-//! JPEG bytes to pixels, as libjpeg reads them: bytes between two segments are passed over. A picture that ends early is
-//! refused.
+//! JPEG bytes to pixels, as libjpeg reads them: bytes between two segments are passed over. A picture that ends early
+//! is refused.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! Reads a data set as users have it, and says everything that is wrong with it at once.
 //!
-//! A reader lists the images with their splits, labels and masks; from there on all data sets are the same: pictures are
-//! opened, masks are read as what they are painted in, and compared with the image-level labels.
+//! A reader lists the images with their splits, labels and masks; from there on all data sets are the same: pictures
+//! are opened, masks are read as what they are painted in, and compared with the image-level labels.
 //!
 //! ```text
 //! source       what a manifest says of a data set

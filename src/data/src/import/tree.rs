@@ -1,5 +1,5 @@
-//! The files below a data set's root, found by names that lists, annotations and file systems write differently: another
-//! case of letters, composed or decomposed accents (NFC, NFD), backslashes, the path of another machine.
+//! The files below a data set's root, found by names that lists, annotations and file systems write differently:
+//! another case of letters, composed or decomposed accents (NFC, NFD), backslashes, the path of another machine.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,7 +27,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Lists everything below `root`. What lies in the directory `masks`, or in one that VOC has for masks, is no picture.
+    /// Lists everything below `root`. What lies in the directory `masks`, or in one that VOC has for masks, is no
+    /// picture.
     pub(super) fn scan(root: &Path, masks: Option<&str>) -> Self {
         let entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_map(Result::ok);
         let files = entries.filter(|entry| !entry.file_type().is_dir());

@@ -261,8 +261,8 @@ fn hand_over(words: &[OsString]) -> Result<()> {
         let known: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
         let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
         return Err(Error::Config(format!(
-            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, init, doctor, query, report, \
-             weights",
+            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, init, doctor, \
+             query, report, weights",
             known.join(", ")
         )));
     };
