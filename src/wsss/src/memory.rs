@@ -120,7 +120,7 @@ mod tests {
         let exhausted = within(endless).unwrap_err();
         assert_eq!(
             exhausted.at_batch(3, 16, 128).to_string(),
-            "step 3, a batch of 16 crops of 128 x 128 pixels: no memory for a tensor of 4503599627370.5 MB; lower \
+            "step 3, a batch of 16 crops of 128 x 128 pixels: no memory for a tensor of 4503599627.4 MB; lower \
              loop.batch_size or augmentation.crop, or run fewer stages side by side"
         );
         // A second time, and a thread that handed the panic on.
