@@ -186,8 +186,8 @@ fn manifest(draft: &Draft) -> String {
     let mut text = format!(
         "# Written by `camflow init`. Change what you like: `camflow run` computes anew exactly what depends on it.\n\
          # What stands here is laid over the manifest below, which has every other parameter.\n\
-         extends = {}\n\n[pipeline]\nname = {name:?}\nstore = \"artifacts-{name}\"\ndevice = \"cpu\"            # or cuda\n\n\
-         [data]\nsource = {layout}\nroot = {}\nclasses = {}\n",
+         extends = {}\n\n[pipeline]\nname = {name:?}\nstore = \"artifacts-{name}\"\n\
+         device = \"cpu\"            # or cuda\n\n[data]\nsource = {layout}\nroot = {}\nclasses = {}\n",
         quoted(&base.display().to_string()),
         quoted(&source.root.display().to_string()),
         list(&source.classes),

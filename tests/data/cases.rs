@@ -1,8 +1,8 @@
 //! Data sets as tools and people leave them: each is read as it is meant, or refused with what to do.
 
 use artifact::ClassId;
-use data::codec::{Mask, Paint, decode_image, decode_mask, decode_painted, encode_jpeg, encode_mask, voc_colour};
-use data::import::{MaskCheck, OrientationRule, WithoutAnnotation};
+use data::codec::{Mask, decode_image, decode_mask, encode_jpeg, encode_mask};
+use data::import::{OrientationRule, WithoutAnnotation};
 
 use crate::codec::{gradient, png};
 use crate::import::{Fixture, annotation, ids};

@@ -110,7 +110,9 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
     let tree = Tree::scan(&source.root, source.masks.as_deref());
     let Listing { images, mut faults, mut notes, metadata } = list(&source, &tree);
     notes.splice(0..0, moved);
-    if let Some(masks) = source.masks.as_ref().filter(|masks| !tree.has_folder(masks)) {
+    if let Some(masks) =
+        source.masks.as_ref().filter(|masks| !tree.has_folder(masks) && !source.root.join(masks).is_dir())
+    {
         faults.push(Fault::new(masks, "no such directory of masks; correct its name or leave masks out"));
     }
     let (done, total) = (AtomicUsize::new(0), images.len());
