@@ -3,7 +3,8 @@
 //! Reads the tables `dataset`, `mask` and `cam`, the CAMs once for all thresholds (METHOD.md, section 4); writes
 //! `sweep` and `histogram`. The threshold that it marks is the best on a split, or a number that the manifest gives. A
 //! choice on a split is made on its ground truth; every row, and every table that uses the choice, says so. Images
-//! without a mask are left out and counted; a split without any has no rows, and a number can be chosen without one.
+//! without a mask are left out and counted; a split without any has no rows. Without masks on the split that should
+//! choose none is chosen, and that is said; a number needs no mask.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -87,9 +88,24 @@ impl Stage for ThresholdSweep {
     }
 
     fn check_inputs(params: &Params, inputs: &[&Record]) -> Result<()> {
-        let ChooseOn::Split(split) = &params.choose_on else { return Ok(()) };
-        let masks = inputs.iter().find_map(|record| record.metrics.get(&format!("masks.{split}"))?.as_u64());
-        if masks == Some(0) { Err(no_masks(split).into()) } else { Ok(()) }
+        // Only prepare-data counts images by split.
+        let counts = inputs.iter().flat_map(|record| record.metrics.keys());
+        let known: Vec<&str> = counts.filter_map(|name| name.strip_prefix("images.")).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let given = match &params.choose_on {
+            ChooseOn::Split(split) => vec![("split", &params.split), ("choose_on", split)],
+            ChooseOn::Threshold(_) => vec![("split", &params.split)],
+        };
+        match given.into_iter().find(|(_, split)| !known.contains(&split.as_str())) {
+            None => Ok(()),
+            Some((name, split)) => {
+                let known = known.join(", ");
+                let reason = format!("the data set has no image in split '{split}'; it has {known}");
+                Err(ParamError::new(name, reason).into())
+            }
+        }
     }
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
@@ -105,14 +121,23 @@ impl Stage for ThresholdSweep {
         let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &masks, &cams, split));
         let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
         let (index, chosen_on) = match (&params.choose_on, &sweeps[sweeps.len() - 1]) {
-            (ChooseOn::Threshold(threshold), _) => (params.index_of(*threshold)?, None),
-            (ChooseOn::Split(split), Sweep { images: 0, .. }) => return Err(no_masks(split).into()),
-            (ChooseOn::Split(split), sweep) => (best(&sweep.matrices), Some(split.as_str())),
+            (ChooseOn::Threshold(threshold), _) => (Some(params.index_of(*threshold)?), None),
+            (ChooseOn::Split(_), Sweep { images: 0, .. }) => (None, None),
+            (ChooseOn::Split(split), sweep) => (Some(best(&sweep.matrices)), Some(split.as_str())),
         };
-        let mut metrics = BTreeMap::from([
-            ("threshold".to_owned(), json!(params.threshold(index))),
-            ("chosen_on_ground_truth".to_owned(), json!(chosen_on.is_some())),
-        ]);
+        let mut metrics = BTreeMap::from([("chosen_on_ground_truth".to_owned(), json!(chosen_on.is_some()))]);
+        match (index, &params.choose_on) {
+            (Some(index), _) => drop(metrics.insert("threshold".to_owned(), json!(params.threshold(index)))),
+            (None, ChooseOn::Split(split)) => {
+                let note = format!(
+                    "no image of '{split}' has a mask, so no threshold is chosen on it and CAMs are not scored; give \
+                     one, as in choose_on = 0.3, or a split with masks"
+                );
+                eprintln!("{}: {note}", context.name);
+                context.log.event("note", &json!({ "note": note }))?;
+            }
+            (None, ChooseOn::Threshold(_)) => {}
+        }
         let (mut rows, mut cells) = (Vec::new(), Vec::new());
         for sweep in &sweeps {
             if sweep.without_mask > 0 {
@@ -121,7 +146,9 @@ impl Stage for ThresholdSweep {
             if sweep.images == 0 {
                 continue;
             }
-            metrics.insert(format!("{}.miou", sweep.split), json!(sweep.matrices[index].miou()));
+            if let Some(index) = index {
+                metrics.insert(format!("{}.miou", sweep.split), json!(sweep.matrices[index].miou()));
+            }
             rows.extend(sweep.rows(params, &dataset, index, chosen_on.is_some()));
             cells.extend(sweep.cells());
         }
@@ -131,15 +158,6 @@ impl Stage for ThresholdSweep {
         context.work.write_all(cells)?;
         Ok(Outcome::tables(metrics))
     }
-}
-
-/// The refusal of a choice on a split of which no image has a mask.
-fn no_masks(split: &str) -> ParamError {
-    let reason = format!(
-        "no image of split '{split}' has a mask, so no threshold can be chosen on it; give one, as in choose_on = 0.3, \
-         or a split with masks"
-    );
-    ParamError::new("choose_on", reason)
 }
 
 /// One split at every threshold.
@@ -184,7 +202,7 @@ impl<'a> Sweep<'a> {
         Ok(Self { split, images, without_mask, matrices: histogram.matrices(), histogram })
     }
 
-    fn rows(&self, params: &Params, dataset: &Dataset, chosen: usize, on_ground_truth: bool) -> Vec<SweepRow> {
+    fn rows(&self, params: &Params, dataset: &Dataset, chosen: Option<usize>, on_ground_truth: bool) -> Vec<SweepRow> {
         let mut rows = Vec::new();
         for (index, matrix) in self.matrices.iter().enumerate() {
             let miou = matrix.miou();
@@ -202,7 +220,7 @@ impl<'a> Sweep<'a> {
                     precision: matrix.precision(class),
                     recall: matrix.recall(class),
                     miou,
-                    chosen: index == chosen,
+                    chosen: Some(index) == chosen,
                     chosen_on_ground_truth: on_ground_truth,
                 });
             }

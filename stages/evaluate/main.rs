@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{CamRow, ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, MaskRow, ScoreRow, SweepRow};
-use artifact::{Artifact, Error, ExperimentPlan, ImageId, ParamError, Result, Row as _};
+use artifact::{Artifact, ExperimentPlan, ImageId, ParamError, Result, Row as _};
 use data::codec::Mask;
 use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::{Dataset, Masks};
@@ -196,7 +196,7 @@ fn score_cams(
         .optional_table::<SweepRow>()?
         .ok_or_else(|| ParamError::new("needs", "CAMs are scored at a threshold; add threshold-sweep"))?;
     let chosen_on: Value = sweep.param("choose_on")?;
-    let threshold = chosen_threshold(sweep, &chosen_on)?;
+    let Some(threshold) = chosen_threshold(sweep, &chosen_on)? else { return Ok(()) };
     let mut upstream = context.upstream(artifact)?;
     upstream.extend(context.upstream(sweep)?);
     let chosen = chosen(Scored::Cam, &upstream, &context.params.chosen_on_ground_truth, chosen_on.as_str());
@@ -269,12 +269,12 @@ fn score_predictions(context: &Context<Params>, board: &mut Scoreboard<'_>, what
     Ok(())
 }
 
-/// The threshold that later stages use: what the sweep marks, or, without masks and so without rows, the number.
-fn chosen_threshold(sweep: &Artifact, chosen_on: &Value) -> Result<f64> {
+/// The threshold that later stages use: what the sweep marks, or, without masks and so without rows, the number. None
+/// if it should have been chosen on a split without masks.
+fn chosen_threshold(sweep: &Artifact, chosen_on: &Value) -> Result<Option<f64>> {
     let mut rows = sweep.rows::<SweepRow>(&[])?;
     let chosen = rows.find(|row| row.as_ref().map_or(true, |row| row.chosen)).transpose()?;
-    let missing = || Error::NotCommitted(format!("{}: no threshold is chosen", sweep.dir().display()));
-    chosen.map(|row| row.threshold).or(chosen_on.as_f64()).ok_or_else(missing)
+    Ok(chosen.map(|row| row.threshold).or(chosen_on.as_f64()))
 }
 
 fn main() -> ExitCode {

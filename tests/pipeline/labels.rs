@@ -52,9 +52,31 @@ fn without_any_mask_there_are_pseudo_labels_and_a_deeplab_and_no_score() {
 }
 
 #[test]
-fn a_threshold_cannot_be_chosen_without_masks_and_that_is_said_before_anything_learns() {
+fn a_threshold_that_should_be_chosen_on_masks_that_are_not_there_is_not_chosen() {
     let world = World::new();
-    let sets = data_set(&world.path().join("voc"), "");
+    let root = world.path().join("voc");
+    let sets = data_set(&root, "SegmentationClass");
+    // Masks on val alone.
+    for entry in fs::read_dir(root.join("SegmentationClass")).unwrap() {
+        let file = entry.unwrap().path();
+        if !["shapes_000011.png", "shapes_000012.png"].iter().any(|name| file.ends_with(name)) {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    world.run_experiment(EXPERIMENT, &sets.iter().map(String::as_str).collect::<Vec<_>>());
+    let swept = world.latest("threshold-sweep");
+    assert!(!swept.record().metrics.contains_key("threshold"));
+    let log = fs::read_to_string(swept.file("log.jsonl")).unwrap();
+    assert!(log.contains("no image of 'train' has a mask") && log.contains("choose_on = 0.3"), "{log}");
+    let scored: Vec<_> = rows::<ScoreRow>(&world.latest("evaluate")).into_iter().map(|row| row.stage).collect();
+    assert!(!scored.contains(&"cam".to_owned()) && scored.contains(&"train-deeplab".to_owned()), "{scored:?}");
+}
+
+#[test]
+fn a_split_that_is_not_there_is_said_before_anything_learns() {
+    let world = World::new();
+    let mut sets = data_set(&world.path().join("voc"), "");
+    sets.push("threshold-sweep.choose_on=tarin".to_owned());
     let sets: Vec<_> = sets.iter().map(String::as_str).collect();
     // The first time the data set is imported and nothing else is begun, the second time nothing at all.
     for begun in ["nothing more was started", "nothing was started"] {
@@ -75,11 +97,7 @@ fn a_threshold_cannot_be_chosen_without_masks_and_that_is_said_before_anything_l
     let key = world.latest("prepare-data").record().key.as_str().to_owned();
     let input = format!("prepare-data={key}");
     let output = world.finish("threshold-sweep", &[&arguments[..], &["--check", "--input", &input]].concat());
-    crate::world::assert_refused(
-        &output,
-        78,
-        &["choose_on", "no image of split 'train' has a mask", "choose_on = 0.3"],
-    );
+    crate::world::assert_refused(&output, 78, &["choose_on", "no image in split 'tarin'", "it has train, val"]);
 }
 
 #[test]
