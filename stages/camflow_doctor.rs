@@ -108,17 +108,12 @@ fn line(finding: &Finding) -> String {
 
 /// Does libtorch compute?
 fn libtorch() -> Finding {
-    let sum = Tensor::f_ones([64, 64], (Kind::Float, Device::Cpu)).and_then(|ones| ones.f_matmul(&ones));
-    match sum.and_then(|product| product.f_sum(Kind::Float)) {
-        Ok(sum) if sum.double_value(&[]) == f64::from(64 * 64 * 64) => {
-            Finding::good("libtorch", format!("computes on {} threads", tch::get_num_threads()))
-        }
-        Ok(sum) => Finding::bad(
-            "libtorch",
-            format!("a product of ones has the sum {}", sum.double_value(&[])),
-            "fetch it again: rm -r .libtorch; make libtorch",
-        ),
-        Err(error) => Finding::bad("libtorch", error.to_string(), "fetch it again: rm -r .libtorch; make libtorch"),
+    let cure = "fetch it again: rm -r .libtorch; make libtorch";
+    let product = Tensor::f_ones([64, 64], (Kind::Float, Device::Cpu)).and_then(|ones| ones.f_matmul(&ones));
+    match product.and_then(|product| product.f_sum(Kind::Float)).and_then(|sum| sum.f_int64_value(&[])) {
+        Ok(262_144) => Finding::good("libtorch", format!("computes on {} threads", tch::get_num_threads())),
+        Ok(sum) => Finding::bad("libtorch", format!("a product of ones has the sum {sum}"), cure),
+        Err(error) => Finding::bad("libtorch", error.to_string(), cure),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `camflow init` and `camflow doctor`: from a folder without a single mask to a segmentation model.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -44,7 +45,7 @@ fn folder(root: &Path) {
         let xml = fs::read_to_string(voc.join("Annotations").join(name.replace(".jpg", ".xml"))).unwrap();
         let labels: Vec<_> = CLASSES.iter().filter(|class| xml.contains(&format!("<name>{class}</name>"))).collect();
         let labels = labels.into_iter().copied().collect::<Vec<_>>().join(";");
-        table += &format!("photos/{name},{labels}\n");
+        writeln!(table, "photos/{name},{labels}").unwrap();
     }
     fs::write(pets.join("labels.csv"), table).unwrap();
     fs::remove_dir_all(voc).unwrap();

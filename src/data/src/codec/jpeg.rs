@@ -50,20 +50,18 @@ pub(super) fn segments(bytes: &[u8]) -> impl Iterator<Item = Segment> {
 
 /// The file without what stands between its segments, before the first scan.
 fn without_junk(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let mut kept = vec![0..2_usize.min(bytes.len())];
-    let mut end = kept[0].end;
+    let (mut kept, mut end) = (bytes[..2].to_vec(), 2);
+    let mut junk = false;
     for segment in segments(bytes) {
+        junk |= segment.range.start != end;
         end = segment.range.end;
-        match kept.last_mut() {
-            Some(last) if last.end == segment.range.start => last.end = end,
-            _ => kept.push(segment.range),
-        }
+        kept.extend_from_slice(&bytes[segment.range]);
     }
-    if kept.len() == 1 {
+    if !junk {
         return Cow::Borrowed(bytes);
     }
-    kept.push(end..bytes.len());
-    Cow::Owned(kept.into_iter().flat_map(|range| &bytes[range]).copied().collect())
+    kept.extend_from_slice(&bytes[end..]);
+    Cow::Owned(kept)
 }
 
 /// A file that lacks its end marker is whole if its picture does not depend on what would follow. That is asked of one

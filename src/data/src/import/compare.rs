@@ -39,7 +39,7 @@ pub(super) fn check(
     let apart: Vec<&str> = compared.iter().filter(|image| image.labels != image.masked).map(|i| i.image).collect();
     let all = compared.len();
     let counts: Vec<Counts> = (0..source.classes.len()).map(|index| Counts::of(&compared, index)).collect();
-    let wrong = counts.iter().any(|class| class.contradict()) || (apart.len() >= ENOUGH && apart.len() * 2 > all);
+    let wrong = counts.iter().any(Counts::contradict) || (apart.len() >= ENOUGH && apart.len() * 2 > all);
     let few = apart.len() <= FEW.max((all as f64 * FEW_OF_ALL) as usize);
     if !wrong && few {
         return;

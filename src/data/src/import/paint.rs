@@ -232,7 +232,7 @@ fn voc_colours(source: &Source) -> Colours {
     let known = source.classes_of_masks().len();
     let meaning = |index: u8| match meaning_of_index(source, index) {
         Meaning::Unlisted(_) => (voc_colour(index), Meaning::Unlisted(format!("class {index} of {known}"))),
-        listed => (voc_colour(index), listed),
+        listed @ Meaning::Class(_) => (voc_colour(index), listed),
     };
     Colours { meanings: (0..=255).map(meaning).collect(), from: "VOC's colour map", given: false }
 }

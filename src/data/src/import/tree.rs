@@ -111,12 +111,9 @@ impl Tree {
 
     /// The names in a folder, files and folders, each once.
     pub(super) fn names_in(&self, folder: &str) -> Vec<&str> {
-        let below = |file: &'_ str| {
-            let rest = if folder.is_empty() { Some(file) } else { file.strip_prefix(folder)?.strip_prefix('/') };
-            rest.map(|rest| rest.len())
-        };
-        let mut names: Vec<&str> = self.files().filter_map(|file| Some(&file[file.len() - below(file)?..])).collect();
-        names.iter_mut().for_each(|name| *name = name.split('/').next().unwrap_or_default());
+        let below =
+            |file| if folder.is_empty() { Some(file) } else { str::strip_prefix(file, folder)?.strip_prefix('/') };
+        let mut names: Vec<&str> = self.files().filter_map(below).filter_map(|rest| rest.split('/').next()).collect();
         names.dedup();
         names
     }
