@@ -167,6 +167,7 @@ fn two_lists_may_not_name_two_masks() {
 #[test]
 fn a_mask_may_be_missing_unless_a_list_names_it() {
     let f = Fixture::new(&["a"]);
+    f.write("JPEGImages/b.jpg", &encode_jpeg(&gradient(8, 8), 90));
     f.mask("SegmentationClass/b.png", 8, 1);
     f.remove("SegmentationClass/a.png");
     assert_eq!(f.read().unwrap()[0].mask, None);

@@ -148,3 +148,14 @@ fn images_that_nobody_labelled_are_not_compared() {
     assert_eq!(imported.notes, Vec::<String>::new());
     assert!(imported.records[4..].iter().all(|record| record.labels.is_empty() && record.mask.is_some()));
 }
+
+#[test]
+fn masks_that_are_called_otherwise_are_not_taken_for_none() {
+    let f = animals();
+    for id in ["c1", "c2", "d1", "d2"] {
+        f.remove(&format!("SegmentationClass/{id}.png"));
+        f.write(&format!("SegmentationClass/{id}_mask.png"), &half(1));
+    }
+    let fault = "SegmentationClass: no file here is the mask of an image; it holds 4 files, such as c1_mask.png";
+    assert!(f.faults()[0].starts_with(fault), "{:?}", f.faults());
+}

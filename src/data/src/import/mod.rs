@@ -131,6 +131,9 @@ pub fn read(source: &Source, progress: &(dyn Fn(usize, usize) + Sync)) -> Result
             Err(of_image) => faults.extend(of_image),
         }
     }
+    if faults.is_empty() && images.iter().all(|opened| opened.mask.is_none()) {
+        faults.extend(strange_masks(&source, &tree));
+    }
     notes.extend(upright::decide(&mut images, &mut faults));
     let mut records = Vec::with_capacity(total);
     if let Some(painted) = fault::take(&mut faults, paint::decide(&source, &tree, &images)) {
@@ -164,6 +167,22 @@ fn list(source: &Source, tree: &Tree) -> Listing {
     }
     hold_out::apply(source, &mut listing);
     listing
+}
+
+/// A directory of masks that holds files, of which none is called as any picture.
+fn strange_masks(source: &Source, tree: &Tree) -> Option<Fault> {
+    let masks = source.masks.as_ref()?;
+    let there = tree.names_in(masks.trim_matches('/'));
+    let example = there.first()?;
+    if there.iter().any(|name| !tree.pictures_called(tree::split_ending(name).0).is_empty()) {
+        return None;
+    }
+    let reason = format!(
+        "no file here is the mask of an image; it holds {} files, such as {example}: a mask is a PNG that is called as \
+         its image",
+        there.len()
+    );
+    Some(Fault::new(masks, reason))
 }
 
 /// How many images were taken for background because they have no annotation.

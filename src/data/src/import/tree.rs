@@ -8,9 +8,9 @@ use unicode_normalization::UnicodeNormalization as _;
 use walkdir::WalkDir;
 
 /// Endings of pictures that can be read.
-pub(super) const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
+pub(super) const PICTURES: [&str; 5] = ["jpg", "jpeg", "png", "jpe", "jfif"];
 /// Endings of pictures that cannot, which a message should name.
-const OTHER_PICTURES: [&str; 7] = ["bmp", "gif", "heic", "jfif", "tif", "tiff", "webp"];
+const OTHER_PICTURES: [&str; 6] = ["bmp", "gif", "heic", "tif", "tiff", "webp"];
 
 /// All files below a root; paths are relative to it, with `/`.
 #[derive(Debug, Default)]
