@@ -1,7 +1,8 @@
 //! `camflow doctor`: is this machine fit to run a pipeline, and what would mend it. Reads the machine; writes nothing
 //! but a temporary file in the store's directory.
 
-use std::fs;
+mod machine;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -128,16 +129,12 @@ fn cuda() -> Finding {
 }
 
 fn cores() -> Finding {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     Finding::good("cores", format!("{cores}; a training uses `threads` of them, `camflow run --jobs N` shares them"))
 }
 
-/// What the kernel says of memory, in bytes.
 fn memory() -> Finding {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    match kilobytes.map(|kilobytes| kilobytes * 1024) {
+    match machine::free_memory() {
         None => Finding::good("memory", "this system does not say"),
         Some(free) if free < ENOUGH_MEMORY => Finding::fair(
             "memory",
