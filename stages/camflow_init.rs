@@ -79,11 +79,12 @@ fn run(args: &Args) -> Result<()> {
         return Err(Error::Config(reason));
     }
     let progress = Progress::new("camflow init", "images", 0, 0);
-    let Survey { source, imported } = survey(&dir, &|done, total| progress.set(done, total))?;
+    let Survey { source, imported, mut notes } = survey(&dir, &|done, total| progress.set(done, total))?;
     progress.finish();
     let imported = imported?;
+    notes.extend(imported.notes);
     let facts = Facts::of(&imported.records);
-    print!("{}", found(&source, &facts, &imported.notes));
+    print!("{}", found(&source, &facts, &notes));
     let base = base()?;
     let text = manifest(&Draft {
         name: &name,
@@ -214,6 +215,9 @@ fn manifest(draft: &Draft) -> String {
     match &source.masks {
         Some(masks) => _ = writeln!(text, "masks = {}    # for scores alone: no training reads them", quoted(masks)),
         None => _ = writeln!(text, "masks = \"\"                # none: nothing is scored"),
+    }
+    if let Some(classes) = &source.mask_classes {
+        let _ = writeln!(text, "mask_classes = {}", list(classes));
     }
     if source.without_annotation == WithoutAnnotation::Background {
         let _ = writeln!(

@@ -142,3 +142,27 @@ fn what_is_no_data_set_is_told_with_what_is_there() {
     assert_eq!(error.exit_code(), 65);
     assert!(error.to_string().contains("no labels were found. It holds a.jpg"), "{error}");
 }
+
+#[test]
+fn a_folder_in_a_folder_and_masks_of_all_of_vocs_classes() {
+    let f = Folder::new();
+    for (id, class, index) in [("a", "cat", 8), ("b", "dog", 12), ("c", "dog", 12)] {
+        f.pictures(&[&format!("VOCdevkit/VOC2012/JPEGImages/{id}.jpg")]);
+        f.write(&format!("VOCdevkit/VOC2012/Annotations/{id}.xml"), annotation(&[class]));
+        let mask = Mask { height: 8, width: 8, classes: vec![index; 64] };
+        f.write(&format!("VOCdevkit/VOC2012/SegmentationClass/{id}.png"), encode_mask(&mask));
+    }
+    let found = f.survey();
+    assert!(found.source.root.ends_with("VOCdevkit/VOC2012"));
+    assert_eq!(found.source.mask_classes.as_ref().map(Vec::len), Some(20));
+    assert!(found.notes[0].contains("mask_classes"), "{:?}", found.notes);
+    assert!(found.imported.unwrap().records.iter().all(|record| record.mask.is_some()));
+
+    // Masks that fit nothing are left out, as nothing but scores needs them.
+    let wrong = Mask { height: 9, width: 9, classes: vec![8; 81] };
+    f.write("VOCdevkit/VOC2012/SegmentationClass/a.png", encode_mask(&wrong));
+    let found = f.survey();
+    assert_eq!(found.source.masks, None);
+    assert!(found.notes[0].contains("a.png: the mask has 9 x 9 pixels"), "{:?}", found.notes);
+    assert!(found.imported.is_ok());
+}
