@@ -102,7 +102,7 @@ corpus: build ## 2,000 damaged files through the real programs (CAMFLOW_CORPUS=N
 
 # A finding stays in target/fuzz, and is named. The sancov flags are those of cargo-fuzz, without a sanitizer: there is no unsafe code here.
 FUZZ_SECONDS ?= 120
-FUZZ_READERS ?= image mask annotation list manifest weights part record
+FUZZ_READERS ?= image mask annotation list table instances labels manifest weights part record
 FUZZ_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 fuzz: libtorch ## coverage-guided fuzzing of every reader of foreign bytes (FUZZ_SECONDS each, FUZZ_READERS)
 	RUSTFLAGS="-Cpasses=sancov-module --cfg fuzzing -Cllvm-args=-sanitizer-coverage-level=4 \

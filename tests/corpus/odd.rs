@@ -155,7 +155,9 @@ fn lists_that_are_refused() {
     // A megabyte of one name is not said back.
     let mut voc = Voc::new(1);
     voc.list_bytes("train", "x".repeat(1 << 20).as_bytes());
-    refused(&voc, &["no picture is called", "…'"]);
+    refused(&voc, &["train.txt:1: a line of 1048576 bytes", "…'", "names no picture"]);
+    voc.list_bytes("train", [" x".repeat(1 << 19), ".png".to_owned()].concat().as_bytes());
+    refused(&voc, &["train.txt:1: a line of", "names no picture"]);
 }
 
 #[test]

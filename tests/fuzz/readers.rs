@@ -8,9 +8,9 @@ use artifact::table::DatasetRow;
 use artifact::{Artifact, Error, Manifest};
 use tempfile::TempDir;
 
-use data::codec::{decode_image, decode_mask};
-use data::import::{self, Imported, Source, Unknown};
 use crate::seeds;
+use data::codec::{decode_image, decode_mask};
+use data::import::{self, Imported, Layout, Source, Unknown};
 use data::weights::Weights;
 
 /// No message may be longer: it is for a person, whatever the file holds.
@@ -38,12 +38,13 @@ impl Reader {
             "weights" => weights,
             "part" => part,
             "record" => record,
-            other => panic!(
-                "CAMFLOW_FUZZ='{other}': name one of image, mask, annotation, list, manifest, weights, part, record"
-            ),
+            "table" => table,
+            "instances" => instances,
+            "labels" => labels,
+            other => panic!("CAMFLOW_FUZZ='{other}': the Makefile's FUZZ_READERS names them all"),
         };
         match name {
-            "annotation" | "list" => seeds::data_set(directory.path()),
+            "annotation" | "list" | "table" | "instances" | "labels" => seeds::data_set(directory.path()),
             "part" | "record" => drop(seeds::committed(directory.path())),
             _ => {}
         }
@@ -79,6 +80,34 @@ fn source(root: &Path, unknown_classes: Unknown) -> Source {
     let splits = BTreeMap::from([("train".to_owned(), "train.txt".to_owned())]);
     let classes = ["cat", "dog", "sheep"].map(String::from).to_vec();
     Source { unknown_classes, ..Source::voc(root.to_owned(), classes, splits) }
+}
+
+/// The answer to a file of labels: classes that there are, or a refusal.
+fn answered(source: &Source) {
+    match import::read(source, &|_, _| {}) {
+        Ok(Imported { records, .. }) => {
+            assert!(records.iter().flat_map(|record| &record.labels).all(|class| (1..=3).contains(&class.0)));
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+fn table(root: &Path, bytes: &[u8]) {
+    fs::write(root.join("labels.csv"), bytes).expect("a temporary file");
+    let splits = BTreeMap::from([("train".to_owned(), "labels.csv".to_owned())]);
+    answered(&Source { layout: Layout::Csv, splits, ..source(root, Unknown::Ignore) });
+}
+
+fn instances(root: &Path, bytes: &[u8]) {
+    fs::write(root.join("instances.json"), bytes).expect("a temporary file");
+    let splits = BTreeMap::from([("train".to_owned(), "instances.json".to_owned())]);
+    answered(&Source { layout: Layout::Coco, splits, ..source(root, Unknown::Ignore) });
+}
+
+fn labels(root: &Path, bytes: &[u8]) {
+    let file = root.join("labels.npy");
+    fs::write(&file, bytes).expect("a temporary file");
+    answered(&Source { labels: Some(file), ..source(root, Unknown::Refuse) });
 }
 
 fn annotation(root: &Path, bytes: &[u8]) {

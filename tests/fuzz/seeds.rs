@@ -23,6 +23,9 @@ pub fn write(reader: &str, directory: &Path) {
         "list" => lists(),
         "manifest" => manifests(),
         "weights" => files_of("tests/golden/weights"),
+        "labels" => files_of("tests/golden/labels"),
+        "table" => tables(),
+        "instances" => instances(),
         "part" | "record" => {
             let root = tempfile::tempdir().expect("a temporary directory");
             committed(root.path());
@@ -85,6 +88,34 @@ fn lists() -> Vec<Vec<u8>> {
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    [
+        "path,labels\na.png,cat;dog\nb.png,\n",
+        "file;split;cat;dog;sheep\r\na;train;1;0;0\r\nb;val;0;1;1\r\n",
+        "a.png\t\"['cat', 'dog']\"\n",
+        "sep=;\nname;class\nJPEGImages/a.png;cat|sheep\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+fn instances() -> Vec<Vec<u8>> {
+    let with = |segmentation: &str| {
+        format!(
+            "{{\"images\": [{{\"id\": 1, \"file_name\": \"a.png\", \"height\": 1, \"width\": 1}}], \"categories\": \
+             [{{\"id\": 7, \"name\": \"dog\"}}], \"annotations\": [{{\"id\": 1, \"image_id\": 1, \"category_id\": 7, \
+             \"iscrowd\": 0, \"segmentation\": {segmentation}}}]}}"
+        )
+    };
+    let shapes = [
+        "[[0, 0, 1, 0, 1, 1]]",
+        "{\"counts\": [0, 1], \"size\": [1, 1]}",
+        "{\"counts\": \"01\", \"size\": [1, 1]}",
+        "[]",
+    ];
+    shapes.map(|shape| with(shape).into_bytes()).into()
 }
 
 fn manifests() -> Vec<Vec<u8>> {

@@ -10,6 +10,8 @@ use super::listing::{Labels, Listed, Listing, MaskSource, id_of_file, inside_roo
 use super::tree::{Tree, is_picture, name, split_ending};
 use super::{Source, read_file, text};
 
+/// Bytes of a line: two paths as long as a file system allows.
+const LONGEST: usize = 2 * 4096;
 /// Names that a message shows.
 const SHOWN: usize = 8;
 
@@ -136,6 +138,9 @@ fn lines_of(root: &std::path::Path, file: &str) -> Vec<String> {
 /// What a line means. A name may hold spaces, so that every way to read the line is tried: those that lead to files
 /// count.
 fn parse(tree: &Tree, line: &str) -> Result<Line, String> {
+    if line.len() > LONGEST {
+        return Err(format!("a line of {} bytes, {}, names no picture", line.len(), quoted(line)));
+    }
     let mut ways = vec![];
     if let Some(image) = picture(tree, line)? {
         ways.push((image, MaskSource::Usual));
