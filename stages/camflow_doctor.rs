@@ -1,6 +1,12 @@
 //! `camflow doctor`: is this machine fit to run a pipeline, and what would mend it. Reads the machine; writes nothing
 //! but a temporary file in the store's directory.
+//!
+//! ```text
+//! command_line   the words of the command line, or how to end
+//! machine        cores and free memory
+//! ```
 
+mod command_line;
 mod machine;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -78,12 +84,9 @@ impl Finding {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match command_line::parse() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     let findings = [libtorch(), cuda(), cores(), memory(), disk(&args.store), weights(&args), terminal()];
     let text = if args.json {

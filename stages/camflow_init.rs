@@ -1,6 +1,12 @@
 //! `camflow init`: looks at a folder of pictures and labels, says what it found, and writes the manifest that trains on
 //! it. Reads that folder; writes the manifest alone.
+//!
+//! ```text
+//! command_line   the words of the command line, or how to end
+//! machine        cores and free memory
+//! ```
 
+mod command_line;
 mod machine;
 
 use std::collections::BTreeMap;
@@ -8,7 +14,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use artifact::error::exit;
 use artifact::{Error, Result};
 use clap::Parser;
 use data::import::{Record, Survey, WithoutAnnotation, survey};
@@ -52,12 +57,9 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match command_line::parse() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,17 @@
 //! `camflow weights`: what files of weights hold, and which backbones they fit. Reads those files; writes nothing.
+//!
+//! ```text
+//! command_line   the words of the command line, or how to end
+//! ```
+
+mod command_line;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use artifact::error::{exit, printable};
+use artifact::error::printable;
 use artifact::{Error, Result, part_of_file};
 use clap::Parser;
 use data::weights::{Stored, Weights, published};
@@ -79,12 +85,9 @@ struct Fit {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match command_line::parse() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     match run(&args) {
         Ok(code) => code,
