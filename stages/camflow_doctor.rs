@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::error::exit;
-use artifact::{Manifest, Result};
+use artifact::{Manifest, Result, units};
 use clap::Parser;
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
@@ -141,10 +141,10 @@ fn memory() -> Finding {
         None => Finding::good("memory", "this system does not say"),
         Some(free) if free < ENOUGH_MEMORY => Finding::fair(
             "memory",
-            format!("{} free", gibibytes(free)),
+            format!("{} free", units::bytes(free)),
             "end other programs, or train with a smaller loop.batch_size and augmentation.crop",
         ),
-        Some(free) => Finding::good("memory", format!("{} free", gibibytes(free))),
+        Some(free) => Finding::good("memory", format!("{} free", units::bytes(free))),
     }
 }
 
@@ -161,7 +161,7 @@ fn disk(store: &Path) -> Finding {
         Err(error) => Finding::fair("disk", format!("{shown}: {error}"), "see whether the disk is whole"),
         Ok(disk) => {
             let free = disk.f_bavail * disk.f_frsize;
-            let found = format!("{} free for the store at {}", gibibytes(free), store.display());
+            let found = format!("{} free for the store at {}", units::bytes(free), store.display());
             if free < ENOUGH_DISK {
                 Finding::fair("disk", found, "camflow gc removes what nothing needs; or give another pipeline.store")
             } else {
@@ -214,8 +214,4 @@ fn terminal() -> Finding {
             "export LC_ALL=C.UTF-8",
         ),
     }
-}
-
-fn gibibytes(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }

@@ -105,6 +105,21 @@ fn one_folder_a_class() {
 }
 
 #[test]
+fn a_class_that_is_called_as_a_split() {
+    let f = Folder::new();
+    f.pictures(&["train/1.jpg", "boat/1.jpg"]);
+    let found = f.survey();
+    assert_eq!(
+        (splits(&found), &found.source.classes[..]),
+        (vec![("train", ".")], &["boat".into(), "train".into()][..])
+    );
+    let f = Folder::new();
+    f.pictures(&["train/cat/1.jpg", "train/dog/1.jpg", "test/dog/2.jpg"]);
+    let found = f.survey();
+    assert_eq!((splits(&found)[1], &found.source.classes[..]), (("train", "train"), &["cat".into(), "dog".into()][..]));
+}
+
+#[test]
 fn instances_of_coco() {
     let f = Folder::new();
     f.pictures(&["train2017/1.jpg", "val2017/2.jpg"]);

@@ -118,7 +118,13 @@ fn of_tables(root: &Path, tree: &Tree) -> Option<Found> {
 fn of_folders(_: &Path, tree: &Tree) -> Option<Found> {
     let pictures: Vec<&str> = tree.pictures().collect();
     let top: BTreeSet<&str> = pictures.iter().filter_map(|file| Some(file.split_once('/')?.0)).collect();
-    let named: Vec<&str> = top.iter().copied().filter(|folder| split_of(folder).is_some()).collect();
+    // VOC has a class called train: a split holds folders, a class holds pictures.
+    let holds_folders = |folder: &str| {
+        let mut inside = pictures.iter().filter_map(|file| file.strip_prefix(folder)?.strip_prefix('/'));
+        inside.all(|rest| rest.contains('/'))
+    };
+    let is_split = |folder: &&str| split_of(folder).is_some() && holds_folders(folder);
+    let named: Vec<&str> = top.iter().copied().filter(is_split).collect();
     let splits = if named.is_empty() { [("train".to_owned(), ".".to_owned())].into() } else { by_split(&named) };
     let mut classes = BTreeSet::new();
     for folder in splits.values() {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::codec::{Paint, decode_painted};
 
-use super::super::tree::{Tree, name, split_ending};
+use super::super::places::folder_of;
+use super::super::tree::{Tree, is_picture, name, split_ending};
 
 /// More numbers than a mask has: a picture in grey has them.
 const MOST_CLASSES: usize = 64;
@@ -16,25 +17,15 @@ const NAMES: [&str; 5] = ["segmentation", "mask", "label", "annotation", "gt"];
 
 /// The folder with most masks; of equal ones that which is called as such.
 pub(super) fn folder(root: &Path, tree: &Tree) -> Option<String> {
-    let mut stems: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for file in tree.files() {
-        if let (stem, Some(ending)) = split_ending(file) {
-            let folder = stem.strip_suffix(name(stem)).unwrap_or_default().trim_end_matches('/');
-            let known = ["jpg", "jpeg", "png"].iter().any(|known| known.eq_ignore_ascii_case(ending));
-            if known {
-                stems.entry(folder).or_default().push(file);
-            }
-        }
+    let mut by_folder: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut folders_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for file in tree.files().filter(|file| is_picture(file)) {
+        by_folder.entry(folder_of(file)).or_default().push(file);
+        folders_of.entry(stem(file)).or_default().insert(folder_of(file));
     }
     let mut best: Option<(usize, bool, &str)> = None;
-    for (folder, files) in &stems {
-        let others: BTreeSet<&str> = stems
-            .iter()
-            .filter(|(other, _)| *other != folder)
-            .flat_map(|(_, files)| files)
-            .map(|file| stem(file))
-            .collect();
-        let paired = files.iter().filter(|file| others.contains(stem(file))).count();
+    for (folder, files) in &by_folder {
+        let paired = files.iter().filter(|file| folders_of[stem(file)].len() > 1).count();
         if folder.is_empty()
             || paired * 2 < files.len()
             || !files.iter().take(LOOKED_AT).all(|file| is_mask(root, file))
