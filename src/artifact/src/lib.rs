@@ -11,10 +11,12 @@
 //! dotted       values of JSON by dotted names
 //! fingerprint  content digests of files from outside
 //! store        committed artifacts, and the work that becomes them
+//! address      how a command names an artifact
 //! compare      the rows of two artifacts beside one another
 //! failpoint    where tests kill the process or make the disk refuse
 //! ```
 
+pub mod address;
 mod cell;
 pub mod compare;
 pub mod dotted;

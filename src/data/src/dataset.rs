@@ -21,10 +21,7 @@ impl Dataset {
     /// Loads the table `dataset`.
     pub fn load(artifact: &Artifact) -> Result<Self> {
         let images = artifact.rows::<DatasetRow>(&[])?.collect::<Result<_>>()?;
-        let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
-        let classes =
-            classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))?;
-        Ok(Self { classes, images })
+        Ok(Self { classes: classes(artifact)?, images })
     }
 
     /// The images of a split.
@@ -82,6 +79,12 @@ impl Masks {
         let bytes = self.0.get(image).ok_or_else(|| Error::Data(format!("image '{image}' has no mask")))?;
         decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{image}': {reason}")))
     }
+}
+
+/// Names of the foreground classes of a data set.
+pub fn classes(artifact: &Artifact) -> Result<Vec<String>> {
+    let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
+    classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))
 }
 
 /// The photograph of a row.

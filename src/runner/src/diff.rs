@@ -11,7 +11,6 @@ use artifact::{Artifact, Change, Item, Key, Result, Row as _};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::address;
 use crate::options::PipelineSource;
 use crate::reason::shown;
 use crate::text::{self, Table};
@@ -75,7 +74,8 @@ pub fn diff(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<Difference> {
-    let [a, b] = names.map(|name| address::find(source, name));
+    let place = source.place();
+    let [a, b] = names.map(|name| place.find(name));
     let difference = Difference::of(&a?, &b?, limit)?;
     if json {
         text::emit_json(out, &difference)?;

@@ -8,10 +8,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use artifact::store::{Inventory, Remains, RemainsKind, Stored, Usage};
-use artifact::{Error, Key, Manifest, Result, Store, units};
+use artifact::{Error, Key, Result, Store, units};
 use serde::Serialize;
 
-use crate::address;
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::text::{self, Table};
@@ -265,8 +264,8 @@ pub fn unpin(source: &PipelineSource, name: &str, json: bool, out: &mut dyn Writ
 }
 
 fn mark(source: &PipelineSource, name: &str, reason: Option<&str>, json: bool, out: &mut dyn Write) -> Result<()> {
-    let found = address::find(source, name)?;
-    let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
+    let place = source.place();
+    let (found, store) = (place.find(name)?, place.store()?);
     let (stage, key) = (found.record().preimage.stage.clone(), found.record().key.clone());
     if store.find(&stage, &key)?.is_none() {
         let (dir, root) = (found.dir().display(), store.root().display());

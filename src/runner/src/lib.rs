@@ -11,7 +11,6 @@
 //! process      a child, and signals passed on to it
 //! run          check all, run what is stale, look anew after each stage
 //! explain      one stage: what changed, where, and what upstream causes it
-//! address      how a command names an artifact
 //! diff         two artifacts beside one another
 //! accept       "the same result" under a new version of a stage
 //! gc           what nobody needs any more, and pins
@@ -23,7 +22,6 @@
 //! (or the command forces it); nothing outside the store is written.
 
 mod accept;
-mod address;
 mod diff;
 mod explain;
 mod gc;

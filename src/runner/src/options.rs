@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use artifact::Manifest;
+use artifact::address::Place;
 
 use crate::process::Interrupt;
 
@@ -69,5 +70,11 @@ impl PipelineSource {
     pub(crate) fn all_sets(&self) -> Vec<String> {
         let device = self.device.iter().map(|device| format!("pipeline.device={device}"));
         self.sets.iter().cloned().chain(device).collect()
+    }
+
+    /// Where the artifacts are that a command names.
+    pub(crate) fn place(&self) -> Place {
+        let Self { manifest, store, experiments, .. } = self.clone();
+        Place { manifest, sets: self.all_sets(), store, experiments }
     }
 }

@@ -9,9 +9,11 @@
 //! method   the paper: cam, rcm, mam, ema, objective, extraction, affinity, random_walk, crf, pseudo_label. Pure.
 //! train    optimiser, schedule, loop, checkpoints
 //! infer    networks at work on many images, CAMs through the CRF
+//! export   trained networks as files that are of use without a store
 //! ```
 
 pub mod device;
+pub mod export;
 pub mod infer;
 pub mod memory;
 pub mod method;

@@ -101,11 +101,13 @@ struct Content {
     tensors: Vec<(String, Stored)>,
     skipped: Vec<String>,
     beside: Vec<String>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl Content {
     fn new(format: Format) -> Self {
-        Self { format, tensors: Vec::new(), skipped: Vec::new(), beside: Vec::new() }
+        let (tensors, skipped, beside) = (Vec::new(), Vec::new(), Vec::new());
+        Self { format, tensors, skipped, beside, metadata: BTreeMap::new() }
     }
 }
 
@@ -118,6 +120,7 @@ pub struct Weights {
     tensors: BTreeMap<String, Stored>,
     skipped: Vec<String>,
     beside: Vec<String>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl Weights {
@@ -152,7 +155,7 @@ impl Weights {
 
     /// Of what the file holds, the network that is meant.
     fn of(bytes: Vec<u8>, content: Content, network: Option<&str>, source: &str) -> Result<Self> {
-        let Content { format, tensors: all, skipped, mut beside } = content;
+        let Content { format, tensors: all, skipped, mut beside, metadata } = content;
         let chosen = networks::choose(all, network).map_err(|why| refusal(source, &why))?;
         beside.extend(chosen.left_out);
         let mut tensors = BTreeMap::new();
@@ -162,7 +165,7 @@ impl Weights {
                 Entry::Occupied(there) => return Err(refusal(source, &format!("holds '{}' twice", there.key()))),
             };
         }
-        Ok(Self { source: source.to_owned(), bytes, format, tensors, skipped, beside })
+        Ok(Self { source: source.to_owned(), bytes, format, tensors, skipped, beside, metadata })
     }
 
     /// What errors call the file.
@@ -189,6 +192,11 @@ impl Weights {
     /// they stand for.
     pub fn beside(&self) -> &[String] {
         &self.beside
+    }
+
+    /// What a .safetensors file says of itself, by key.
+    pub const fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
     }
 
     /// The elements of one of [`Weights::tensors`] row by row, little-endian.

@@ -13,6 +13,7 @@ const LENGTH: usize = 8;
 pub fn read(bytes: &[u8]) -> Result<Content> {
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|why| why.to_string())?;
     let mut content = Content::new(Format::Safetensors);
+    content.metadata.extend(metadata.metadata().clone().unwrap_or_default());
     for (name, info) in metadata.tensors() {
         let dtype = match info.dtype {
             FileDtype::F64 => Dtype::F64,

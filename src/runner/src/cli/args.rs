@@ -21,14 +21,6 @@ pub fn after_help() -> String {
     format!("{OTHER_PROGRAMS}\n\n{}", exit::HELP)
 }
 
-/// Ends the help of the commands that take an artifact.
-pub const ARTIFACT_HELP: &str = "\
-An artifact is named by
-  STAGE             what the main experiment (or --experiment) last resolved to
-  STAGE@EXPERIMENT  what that experiment last resolved to
-  STAGE:KEY         any artifact of the store, by the first digits of its key
-  DIR               its directory, in whatever store";
-
 #[derive(Debug, Args)]
 pub struct PipelineArgs {
     /// The manifest with the stages and every parameter

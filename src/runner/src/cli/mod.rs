@@ -11,11 +11,11 @@ use std::path::Path;
 use std::process::{Command as Process, ExitCode};
 
 use artifact::error::exit;
-use artifact::{Error, Result, units};
+use artifact::{Error, Result, address, units};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions};
 
-use args::{ARTIFACT_HELP, OutputArgs, PipelineArgs, SelectArgs, after_help};
+use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
 
 mod args;
 
@@ -108,7 +108,7 @@ enum Command {
         output: OutputArgs,
     },
     /// Two artifacts beside one another: parameters, metrics, and rows, the worst first
-    #[command(after_help = ARTIFACT_HELP)]
+    #[command(after_help = address::HELP)]
     Diff {
         /// The first artifact, such as train-cam@baseline or extract-msinf-cam:3f2a
         #[arg(value_name = "A")]
@@ -168,7 +168,7 @@ enum Command {
         output: OutputArgs,
     },
     /// Keep an artifact, and what it was computed from, whatever gc removes
-    #[command(after_help = ARTIFACT_HELP)]
+    #[command(after_help = address::HELP)]
     Pin {
         /// The artifact
         artifact: String,
@@ -181,7 +181,7 @@ enum Command {
         output: OutputArgs,
     },
     /// Take a pin away
-    #[command(after_help = ARTIFACT_HELP)]
+    #[command(after_help = address::HELP)]
     Unpin {
         /// The artifact
         artifact: String,

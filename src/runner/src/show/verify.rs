@@ -5,10 +5,9 @@ use std::fmt;
 use std::io::Write;
 
 use artifact::store::{Place, RemainsKind};
-use artifact::{Artifact, Error, Manifest, Result, Store, units};
+use artifact::{Artifact, Error, Result, Store, units};
 use serde::Serialize;
 
-use crate::address;
 use crate::options::PipelineSource;
 use crate::text::{self, Table};
 
@@ -56,7 +55,7 @@ pub struct Leftover {
 
 /// Verifies what is needed, or (`deep`) everything, row by row.
 pub fn verify(source: &PipelineSource, deep: bool, json: bool, out: &mut dyn Write) -> Result<Verification> {
-    let store = address::store(source, &Manifest::load(&source.manifest, &source.all_sets())?)?;
+    let store = source.place().store()?;
     let mut found = Verification { deep, ..Default::default() };
     let artifacts = store.inventory(&BTreeSet::new())?.artifacts;
     let needed: Vec<_> = artifacts.iter().filter(|one| one.needed).map(|one| one.artifact.dir().to_owned()).collect();

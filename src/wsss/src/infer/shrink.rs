@@ -15,6 +15,9 @@ const LEAST: u64 = 1024;
 pub struct MaxPixels(u64);
 
 impl MaxPixels {
+    /// Enough for 4,000 x 4,000 pixels, as in the manifests.
+    pub const DEFAULT: Self = Self(16_000_000);
+
     /// Checks the range.
     pub fn check(self) -> Result<(), ParamError> {
         if self.0 >= LEAST {

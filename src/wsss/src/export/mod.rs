@@ -1,0 +1,13 @@
+//! Trained networks as files that are of use without a store. Reads artifacts and files of weights; writes where it is
+//! told to.
+//!
+//! ```text
+//! model_file   a network with all that its use takes, in one safetensors file
+//! inference    how a network looks at a picture
+//! ```
+
+mod inference;
+pub mod model_file;
+
+pub use inference::Inference;
+pub use model_file::{Model, Network};
