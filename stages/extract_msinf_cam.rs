@@ -3,7 +3,6 @@
 //! Reads the table `dataset` and a network of train-cam; writes the table `cam` (METHOD.md, section 3). Table 5 of the
 //! paper needs each scale alone too: `scales = [0.5]`.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,9 +15,8 @@ use serde_json::json;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
-use wsss::infer::{MaxPixels, Networks, log_shrunk};
-use wsss::memory;
-use wsss::method::extraction::{ClassCam, ExtractionOptions, extract_msinf};
+use wsss::infer::{Extractor, Look, MaxPixels, log_shrunk};
+use wsss::method::extraction::ClassCam;
 use wsss::method::flip::Flip;
 use wsss::method::term::Term as _;
 use wsss::method::terms::seam::Seam;
@@ -119,14 +117,15 @@ impl Stage for ExtractMsinfCam {
         let device = device::open(&context.device)?;
         let channels = refined_channels(trained, params)?;
         let network = || Network::load(&config, channels, &weights, device);
-        let networks = Networks::new(device, network, Network::maps)?;
+        let look = Look { scales: params.scales.clone(), flip: Flip::from(params.flip), max_pixels: params.max_pixels };
+        let extractor = Extractor::new(device, network, Network::maps, look)?;
         let shrunk = log_shrunk(&mut context.log, params.max_pixels, &params.scales, images.iter().copied())?;
         let metadata = [(ENCODING.to_owned(), params.encoding.name().to_owned())].into();
         let missing = context.for_each_image(&images, metadata, |params, worker, image| {
             if image.labels.is_empty() {
                 return Ok(Vec::new());
             }
-            let cams = cams(&networks, params, worker, image)?;
+            let cams = extractor.cams(worker, &photograph(image)?, &image.labels, image.image_id.as_str())?;
             Ok(cams.into_iter().map(|cam| row(cam, image, &dataset, params)).collect())
         })?;
         if missing > 0 {
@@ -136,28 +135,6 @@ impl Stage for ExtractMsinfCam {
         let counts = [("images".to_owned(), json!(images.len())), ("cams".to_owned(), json!(cams))];
         Ok(Outcome::tables(counts.into_iter().chain(shrunk).collect()))
     }
-}
-
-/// What the network sees in a picture that shows something.
-fn cams<F>(networks: &Networks<Network, F>, params: &Params, worker: usize, image: &DatasetRow) -> Result<Vec<ClassCam>>
-where
-    F: Fn(&Network, &Tensor) -> Tensor + Send + 'static,
-{
-    let photo = photograph(image)?;
-    let factor = params.max_pixels.factor(image, &params.scales);
-    let scales = params.scales.iter().map(|scale| scale * factor).collect();
-    let options = ExtractionOptions { scales, flip: Flip::from(params.flip) };
-    let seen = Cell::new([i64::from(image.height), i64::from(image.width)]);
-    let look = |images: &Tensor| {
-        let (_, _, h, w) = images.size4().expect("images are [B, 3, h, w]");
-        seen.set([h, w]);
-        networks.forward(worker, images)
-    };
-    let cams = memory::within(|| extract_msinf(look, &photo, &image.labels, &options));
-    cams.map_err(|exhausted| {
-        let scale = seen.get()[0] as f64 / f64::from(image.height);
-        exhausted.at_picture(image, (scale * 100.0).round() / 100.0, seen.get())
-    })
 }
 
 /// The channels of the pixel correlation module, where its maps are asked for.

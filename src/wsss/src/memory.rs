@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_h
 use std::sync::Once;
 
 use artifact::Error;
-use artifact::table::DatasetRow;
 
 /// What libtorch, cuBLAS, cuDNN and the C++ library say when memory ends.
 const EXHAUSTED: [&str; 8] = [
@@ -72,11 +71,11 @@ impl Exhausted {
         resume_unwind(Box::new(self.message))
     }
 
-    /// While a picture was looked at in `size` (height and width), at `scale`.
-    pub fn at_picture(&self, image: &DatasetRow, scale: f64, size: [i64; 2]) -> Error {
-        let (DatasetRow { image_id, height, width, .. }, [h, w]) = (image, size);
+    /// While the picture `name` of a height and width was looked at in the size `seen`, at `scale`.
+    pub fn at_picture(&self, name: &str, [height, width]: [usize; 2], scale: f64, seen: [i64; 2]) -> Error {
+        let [h, w] = seen;
         Error::Failed(format!(
-            "picture '{image_id}' ({width} x {height} pixels) at scale {scale} ({w} x {h}): {}; lower max_pixels or \
+            "picture '{name}' ({width} x {height} pixels) at scale {scale} ({w} x {h}): {}; lower max_pixels or \
              the scales, or run fewer stages side by side",
             self.want()
         ))

@@ -26,11 +26,11 @@ impl MaxPixels {
         Err(ParamError::new("max_pixels", format!("{} is too few; at least {LEAST}, such as 16000000", self.0)))
     }
 
-    /// The factor by which a picture is shrunk for every scale, so that the largest of `scales` keeps to the limit but
+    /// The factor by which a picture of a `[height, width]` is shrunk for every scale, so that the largest of `scales` keeps to the limit but
     /// for rounding: exactly 1 if it does anyhow.
-    pub fn factor(self, image: &DatasetRow, scales: &[f64]) -> f64 {
+    pub fn factor(self, [height, width]: [usize; 2], scales: &[f64]) -> f64 {
         let largest = scales.iter().copied().fold(0.0, f64::max);
-        let pixels = f64::from(image.height) * f64::from(image.width) * largest * largest;
+        let pixels = height as f64 * width as f64 * largest * largest;
         if pixels > self.0 as f64 { (self.0 as f64 / pixels).sqrt() } else { 1.0 }
     }
 }
@@ -42,7 +42,8 @@ pub fn log_shrunk<'a>(
     scales: &[f64],
     images: impl IntoIterator<Item = &'a DatasetRow>,
 ) -> Result<Option<(String, Value)>> {
-    let shrunk = images.into_iter().filter(|image| limit.factor(image, scales) < 1.0).count();
+    let size = |image: &DatasetRow| [image.height as usize, image.width as usize];
+    let shrunk = images.into_iter().filter(|image| limit.factor(size(image), scales) < 1.0).count();
     if shrunk == 0 {
         return Ok(None);
     }
