@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! codec        JPEG and PNG bytes <-> Rgb, Mask (palette indices); strict
+//! draw         masks and maps over photographs
 //! import       a data set as users have it -> records, or one error that lists every fault
 //! shapes       the embedded data set, drawn in that same layout
 //! weights      files of weights of every format that users have
@@ -19,6 +20,7 @@
 //! ```
 
 pub mod codec;
+pub mod draw;
 pub mod import;
 pub mod shapes;
 

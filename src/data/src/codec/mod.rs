@@ -48,6 +48,11 @@ impl Malformed {
     }
 }
 
+/// Do these bytes begin as a picture that [`decode_image`] reads?
+pub fn is_encoded(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xd8, ..] | [0x89, b'P', b'N', b'G', ..])
+}
+
 /// Decodes a JPEG (grey, colour, CMYK) or a PNG (any kind; 16 bits are cut to 8, alpha is dropped), as a viewer shows
 /// it: turned as its orientation tag says.
 pub fn decode_image(bytes: &[u8]) -> Result<Rgb, Malformed> {

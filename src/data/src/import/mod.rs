@@ -61,6 +61,7 @@ use artifact::{ClassId, ImageId, Result};
 
 pub use source::{Layout, MaskCheck, OrientationRule, Segmentations, Source, Unknown, WithoutAnnotation};
 pub use survey::{Survey, survey};
+pub use tree::is_picture;
 
 use fault::{Fault, report};
 use listing::Listing;

@@ -162,8 +162,8 @@ pub(super) fn split_ending(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Does a name end as a picture that can be read?
-pub(super) fn is_picture(path: &str) -> bool {
+/// Does the name of a file end as a picture that can be read?
+pub fn is_picture(path: &str) -> bool {
     split_ending(path).1.is_some_and(|ending| PICTURES.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 

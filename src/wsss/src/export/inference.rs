@@ -4,8 +4,9 @@ use artifact::{Artifact, ParamError, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::infer::{CrfParams, MaxPixels};
+use crate::infer::{CrfParams, Look, MaxPixels};
 use crate::method::crf::{Bilateral, Gaussian};
+use crate::method::flip::Flip;
 
 /// The scales, flip and limits at which a network looks at a picture, and the CRF that may follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Inference {
     pub scales: Vec<f64>,
     /// Is the mirror image looked at too?
     pub flip: bool,
+    /// The longest side of the pictures that the network learnt from: a longer one is looked at in this length. 0 is no
+    /// limit.
+    pub max_side: u32,
     /// How many pixels the picture has at most at the largest scale.
     pub max_pixels: MaxPixels,
     /// The CRF for whoever asks for one.
@@ -35,6 +39,7 @@ impl Inference {
         Self {
             scales: vec![1.0],
             flip: false,
+            max_side: 0,
             max_pixels: MaxPixels::DEFAULT,
             crf: CrfParams {
                 iterations: 10,
@@ -54,6 +59,7 @@ impl Inference {
         Ok(Self {
             scales: user.param(names.scales)?,
             flip: user.param(names.flip)?,
+            max_side: plain.max_side,
             max_pixels: user.param::<Option<MaxPixels>>("max_pixels")?.unwrap_or(plain.max_pixels),
             // Without iterations the stage had none.
             crf: if crf.iterations > 0 { crf } else { plain.crf },
@@ -68,5 +74,18 @@ impl Inference {
         }
         self.max_pixels.check()?;
         Ok(self.crf.check().map_err(|error| error.below("crf"))?)
+    }
+
+    /// The height and width in which a picture of a `[height, width]` is looked at, for scale 1.
+    pub fn size(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        let longest = height.max(width);
+        let limit = if self.max_side == 0 { longest } else { (self.max_side as usize).min(longest) };
+        let factor = (limit as f64 / longest as f64).min(self.max_pixels.factor([height, width], &self.scales));
+        [height, width].map(|side| ((side as f64 * factor).round() as usize).max(1))
+    }
+
+    /// How the networks of `infer` look at a picture of that size.
+    pub fn look(&self) -> Look {
+        Look { scales: self.scales.clone(), flip: Flip::from(self.flip), max_pixels: self.max_pixels }
     }
 }

@@ -138,7 +138,9 @@ impl Model {
                 artifact.dir().display()
             )));
         };
-        let classes = std::iter::once("background".to_owned()).chain(classes(artifact)?).collect::<Vec<_>>();
+        let trained_on = data_set(artifact)?;
+        let classes = dataset::classes(&trained_on)?;
+        let classes: Vec<_> = std::iter::once("background".to_owned()).chain(classes).collect();
         let about = About {
             version: VERSION,
             network,
@@ -147,7 +149,7 @@ impl Model {
             mean: MEAN,
             std: STD,
             stride: STRIDE,
-            inference: inference.unwrap_or_else(Inference::plain),
+            inference: Inference { max_side: longest_side(&trained_on)?, ..inference.unwrap_or_else(Inference::plain) },
             provenance: Provenance {
                 stage: record.preimage.stage.clone(),
                 key: record.key.clone(),
@@ -251,8 +253,14 @@ fn user(artifact: &Artifact, stage: &str) -> Result<Option<Artifact>> {
     Ok(store.artifacts(stage)?.into_iter().find(uses))
 }
 
-/// Names of the foreground classes: those of the data set that the network was trained on.
-fn classes(artifact: &Artifact) -> Result<Vec<String>> {
+/// The longest side of any picture of a data set.
+fn longest_side(dataset: &Artifact) -> Result<u32> {
+    let rows = dataset.rows::<DatasetRow>(&["image_id", "splits", "labels", "image"])?;
+    rows.map(|row| row.map(|row| row.width.max(row.height))).try_fold(0, |longest, side| Ok(longest.max(side?)))
+}
+
+/// The data set that a network was trained on.
+fn data_set(artifact: &Artifact) -> Result<Artifact> {
     let missing = || {
         Error::NotCommitted(format!(
             "{}: the data set on which it was trained, which names its classes, is not in its store",
@@ -263,7 +271,7 @@ fn classes(artifact: &Artifact) -> Result<Vec<String>> {
     for stage in artifact.record().preimage.inputs.keys() {
         let input = store.input(artifact.record(), stage)?;
         if let Some(input) = input.filter(|input| input.record().tables.contains_key(DatasetRow::TABLE)) {
-            return dataset::classes(&input);
+            return Ok(input);
         }
     }
     Err(missing())

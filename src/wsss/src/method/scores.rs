@@ -51,3 +51,52 @@ pub fn winners(classes: &[ClassId], scores: &[f32]) -> Vec<u8> {
     }
     labels
 }
+
+/// [`winners`] of scores interpolated to a larger size, as [`super::cam::upsample`] does it, row by row: the scores
+/// themselves would take hundreds of megabytes for a picture of a telephone.
+///
+/// # Shapes
+/// `scores [C, h, w]`, row-major, of `classes [C]` and `from` = [h, w]; to `[H, W]`.
+pub fn winners_at(classes: &[ClassId], scores: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    if from == to {
+        return winners(classes, scores);
+    }
+    let [rows, columns] = [0, 1].map(|axis| parents(from[axis], to[axis]));
+    let mix = |a: f32, b: f32, part: f32| a + (b - a) * part;
+    let (mut labels, mut row) = (Vec::with_capacity(to[0] * to[1]), vec![0.0; from[1]]);
+    for upper in rows {
+        let start = labels.len();
+        labels.resize(start + to[1], classes[0].0);
+        let mut best = vec![f32::NEG_INFINITY; to[1]];
+        for (class, map) in classes.iter().zip(scores.chunks_exact(from[0] * from[1])) {
+            let line = |index: usize| &map[index * from[1]..][..from[1]];
+            for ((value, a), b) in row.iter_mut().zip(line(upper.first)).zip(line(upper.second)) {
+                *value = mix(*a, *b, upper.part);
+            }
+            for ((label, best), left) in labels[start..].iter_mut().zip(&mut best).zip(&columns) {
+                let score = mix(row[left.first], row[left.second], left.part);
+                if score > *best {
+                    (*label, *best) = (class.0, score);
+                }
+            }
+        }
+    }
+    labels
+}
+
+/// The two cells that a position lies between, and how near it is to the second.
+struct Parents {
+    first: usize,
+    second: usize,
+    part: f32,
+}
+
+/// For each of `to` positions, corners not aligned.
+fn parents(from: usize, to: usize) -> Vec<Parents> {
+    let position = |index: usize| (((index as f32 + 0.5) * (from as f32 / to as f32)) - 0.5).max(0.0);
+    let between = |index: usize| {
+        let first = (position(index) as usize).min(from - 1);
+        Parents { first, second: (first + 1).min(from - 1), part: position(index) - first as f32 }
+    };
+    (0..to).map(between).collect()
+}

@@ -1,0 +1,233 @@
+//! `camflow predict`: masks, or activation maps, for any pictures. Reads a trained network, out of a store or out of one
+//! exported file, and the pictures; writes below --out alone.
+//!
+//! ```text
+//! command_line   the words of the command line, or how to end
+//! place          the options by which an artifact is found
+//! pictures       from the command line to pictures, each with the name of what is made of it
+//! file           the files written
+//! masks          what DeepLab makes of a picture
+//! cams           what a classifier makes of a picture
+//! ```
+
+mod cams;
+#[path = "../command_line.rs"]
+mod command_line;
+mod file;
+mod masks;
+mod pictures;
+#[path = "../place.rs"]
+mod place;
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
+
+use artifact::error::exit;
+use artifact::{Error, Result, address};
+use clap::Parser;
+use data::codec::{Rgb, decode_image};
+use serde_json::{Map, Value, json};
+use stage::{Progress, cores};
+use wsss::device;
+use wsss::export::{Inference, Model};
+
+use self::cams::Cams;
+use self::masks::Masks;
+use self::pictures::Picture;
+
+/// Makes masks for pictures with a trained DeepLab, or activation maps with a trained classifier (--cam).
+///
+/// Of each picture a mask goes to DIR, a PNG of the picture's size with class numbers in VOC's colours, and a line of
+/// JSON to the standard output: the classes and their shares of the pixels. Bad pictures are named, and the others done.
+#[derive(Debug, Parser)]
+#[command(
+    name = "camflow-predict",
+    bin_name = "camflow predict",
+    version,
+    after_help = format!("{}\n\n{}", address::HELP, exit::HELP)
+)]
+struct Args {
+    /// Pictures (JPEG or PNG), folders of them, patterns such as 'a/*.jpg', or - for the standard input: a picture, or
+    /// names one a line.
+    #[arg(required = true, value_name = "PICTURE|DIR|GLOB|-")]
+    pictures: Vec<PathBuf>,
+    /// The folder for what is made; pictures below a folder keep their place in it.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The network: a file of `camflow export model`, or an artifact [default: train-deeplab; train-cam with --cam].
+    #[arg(long, value_name = "FILE|ARTIFACT")]
+    model: Option<String>,
+    /// Draw the activation maps of a classifier over the picture, one file a class.
+    #[arg(long)]
+    cam: bool,
+    /// Classes whose maps are drawn [default: those that the classifier sees, else the likeliest].
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "cam")]
+    classes: Vec<String>,
+    /// Draw the mask over the picture too, as DIR/overlay/NAME.jpg.
+    #[arg(long, conflicts_with = "cam")]
+    overlay: bool,
+    /// Write the classes' probabilities too, as DIR/probabilities/NAME.npy: float16 [classes, height, width] in the
+    /// size at which the network saw the picture.
+    #[arg(long, conflicts_with = "cam")]
+    probabilities: bool,
+    /// Smooth by the dense CRF that the network was evaluated with.
+    #[arg(long, conflicts_with = "cam")]
+    crf: bool,
+    /// Scales at which the network looks, instead of those with which it was evaluated.
+    #[arg(long, value_name = "FACTOR,…", value_delimiter = ',')]
+    scales: Option<Vec<f64>>,
+    /// Look at the mirror image too, or not, instead of as it was evaluated.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    flip: Option<bool>,
+    /// Look at longer pictures in this length, instead of in that of the longest training picture; 0: as they are.
+    #[arg(long, value_name = "PIXELS")]
+    max_side: Option<u32>,
+    /// cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    #[command(flatten)]
+    place: place::PlaceArgs,
+}
+
+fn main() -> ExitCode {
+    let args: Args = match command_line::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match run(&args) {
+        Ok(code) => ExitCode::from(code),
+        // The reader, such as `head`, has seen enough.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("camflow predict: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// What a network makes of a picture: writes files, and gives what the picture's line of JSON says of it.
+type Make = Box<dyn Fn(usize, &Rgb, &Picture) -> Result<Map<String, Value>> + Sync>;
+
+fn run(args: &Args) -> Result<u8> {
+    let model = model(args)?;
+    let inference = inference(args, &model.about.inference)?;
+    let pictures = pictures::find(&args.pictures, &args.out)?;
+    let device = device::open(&args.device)?;
+    let make: Make = if args.cam {
+        let cams = Cams::new(&model, inference, device, &args.classes)?;
+        Box::new(move |worker, photo, picture| cams.draw(worker, photo, picture))
+    } else {
+        let extras = masks::Extras { overlay: args.overlay, probabilities: args.probabilities, crf: args.crf };
+        let masks = Masks::new(&model, inference, device, extras)?;
+        Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture))
+    };
+    std::fs::create_dir_all(&args.out).map_err(Error::io("make the folder", &args.out))?;
+    let started = Instant::now();
+    let code = all(&pictures, &make)?;
+    let (count, seconds) = (pictures.len(), started.elapsed().as_secs_f64());
+    eprintln!("camflow predict: {count} pictures in {seconds:.1} s, {:.1} a second", count as f64 / seconds);
+    Ok(code)
+}
+
+fn model(args: &Args) -> Result<Model> {
+    let Some(name) = &args.model else {
+        return Model::of(&args.place.place().find(if args.cam { "train-cam" } else { "train-deeplab" })?);
+    };
+    let path = Path::new(name);
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    match ending.as_str() {
+        "onnx" => Err(Error::Config(format!(
+            "{name}: this program reads .safetensors; the ONNX file of a network is for other programs"
+        ))),
+        "safetensors" if !path.exists() => Err(Error::Config(format!("--model: there is no file {name}"))),
+        _ if path.is_file() => Model::read(path),
+        _ => Model::of(&args.place.place().find(name)?),
+    }
+}
+
+/// How the network looks: as it was used, but for what the command line says.
+fn inference(args: &Args, used: &Inference) -> Result<Inference> {
+    let inference = Inference {
+        scales: args.scales.clone().unwrap_or_else(|| used.scales.clone()),
+        flip: args.flip.unwrap_or(used.flip),
+        max_side: args.max_side.unwrap_or(used.max_side),
+        ..used.clone()
+    };
+    inference.check().map_err(|error| Error::Config(format!("--{error}")))?;
+    Ok(inference)
+}
+
+/// Makes what is to be made of every picture, on all cores; says a line of each, in their order. The exit code is that
+/// of the first picture that failed.
+fn all(pictures: &[Picture], make: &Make) -> Result<u8> {
+    let watched = stderr().is_terminal() && !stdout().is_terminal();
+    let progress = watched.then(|| Progress::new("camflow predict", "pictures", 0, pictures.len()));
+    let next = AtomicUsize::new(0);
+    let (send, done) = channel();
+    let code = std::thread::scope(|scope| {
+        for worker in 0..cores() {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                while let Some((index, picture)) = at(pictures, next.fetch_add(1, Ordering::Relaxed)) {
+                    // Nobody listens any more once a line or a file could not be written.
+                    if send.send((index, one(worker, picture, make))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        say(pictures, done, progress.as_ref())
+    });
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    code
+}
+
+fn at(pictures: &[Picture], index: usize) -> Option<(usize, &Picture)> {
+    Some((index, pictures.get(index)?))
+}
+
+fn one(worker: usize, picture: &Picture, make: &Make) -> Result<Map<String, Value>> {
+    let photo = decode_image(&picture.bytes()?).map_err(|why| Error::Data(why.to_string()))?;
+    make(worker, &photo, picture)
+}
+
+/// Says what was made of each picture, in their order, as soon as that is known.
+fn say(
+    pictures: &[Picture],
+    done: Receiver<(usize, Result<Map<String, Value>>)>,
+    progress: Option<&Progress>,
+) -> Result<u8> {
+    let (mut waiting, mut next, mut code) = (BTreeMap::new(), 0, 0);
+    for (index, made) in done {
+        waiting.insert(index, made);
+        while let Some(made) = waiting.remove(&next) {
+            let name = pictures[next].name();
+            let mut line = Map::from_iter([("picture".to_owned(), json!(name))]);
+            match made {
+                Ok(facts) => line.extend(facts),
+                // A picture is bad alone; where nothing can be written, all are.
+                Err(error @ Error::Io { .. }) => return Err(error),
+                Err(error) => {
+                    eprintln!("camflow predict: {name}: {error}");
+                    code = if code == 0 { error.exit_code() } else { code };
+                    line.insert("error".to_owned(), json!(error.to_string()));
+                }
+            }
+            writeln!(stdout(), "{}", Value::Object(line))
+                .map_err(|source| Error::Io { action: "cannot write to the standard output".to_owned(), source })?;
+            next += 1;
+            if let Some(progress) = progress {
+                progress.advance(1, String::new);
+            }
+        }
+    }
+    Ok(code)
+}

@@ -1,0 +1,92 @@
+//! What DeepLab makes of a picture: its mask, and what else is asked for.
+
+use artifact::{ClassId, Result};
+use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
+use data::draw::mask_over;
+use data::resize::resize_bicubic;
+use serde_json::{Map, Value, json};
+use tch::Device;
+use wsss::export::{Inference, Model};
+use wsss::infer::Segmenter;
+use wsss::method::crf::{CrfOptions, DenseCrf};
+use wsss::method::scores::winners_at;
+
+use crate::file::{JPEG_QUALITY, npy, write};
+use crate::pictures::Picture;
+
+/// What is made besides the mask.
+#[derive(Clone, Copy, Debug)]
+pub struct Extras {
+    pub overlay: bool,
+    pub probabilities: bool,
+    /// Not a file: the mask and the probabilities go through the CRF.
+    pub crf: bool,
+}
+
+/// A DeepLab at work.
+pub struct Masks {
+    segmenter: Segmenter,
+    inference: Inference,
+    /// Of the background and the classes.
+    names: Vec<String>,
+    palette: Vec<[u8; 3]>,
+    crf: Option<CrfOptions>,
+    extras: Extras,
+}
+
+impl Masks {
+    pub fn new(model: &Model, inference: Inference, device: Device, extras: Extras) -> Result<Self> {
+        Ok(Self {
+            segmenter: Segmenter::new(device, || model.deeplab(device), inference.look())?,
+            crf: inference.crf.options().filter(|_| extras.crf),
+            inference,
+            names: model.about.classes.clone(),
+            palette: model.about.palette.clone(),
+            extras,
+        })
+    }
+
+    /// Writes the files of a picture; gives their names, and the classes with their shares of the pixels, the largest
+    /// first.
+    pub fn draw(&self, worker: usize, photo: &Rgb, picture: &Picture) -> Result<Map<String, Value>> {
+        let size = [photo.height, photo.width];
+        let [height, width] = self.inference.size(size);
+        let small = resize_bicubic(photo, height, width);
+        let mut scores = self.segmenter.scores(worker, &small, &picture.name())?;
+        if let Some(crf) = &self.crf {
+            scores = DenseCrf::new(&small, crf).infer(&scores, crf.iterations);
+        }
+        let classes: Vec<ClassId> = (0..self.names.len()).map(|class| ClassId(class as u8)).collect();
+        let winners = winners_at(&classes, &scores, [height, width], size);
+        let mask = Mask { height: photo.height, width: photo.width, classes: winners };
+        let file = picture.file("", ".png");
+        write(&file, &encode_mask(&mask))?;
+        let mut facts = Map::new();
+        facts.insert("mask".to_owned(), json!(file.to_string_lossy()));
+        facts.insert("width".to_owned(), json!(photo.width));
+        facts.insert("height".to_owned(), json!(photo.height));
+        facts.insert("classes".to_owned(), self.shares(&mask));
+        if self.extras.overlay {
+            let file = picture.file("overlay", ".jpg");
+            write(&file, &encode_jpeg(&mask_over(photo, &mask, &self.palette), JPEG_QUALITY))?;
+            facts.insert("overlay".to_owned(), json!(file.to_string_lossy()));
+        }
+        if self.extras.probabilities {
+            let file = picture.file("probabilities", ".npy");
+            write(&file, &npy(&scores, [self.names.len(), height, width]))?;
+            facts.insert("probabilities".to_owned(), json!(file.to_string_lossy()));
+        }
+        Ok(facts)
+    }
+
+    /// The classes that a mask shows, with their shares of its pixels.
+    fn shares(&self, mask: &Mask) -> Value {
+        let mut counts = vec![0_usize; self.names.len()];
+        for class in &mask.classes {
+            counts[usize::from(*class)] += 1;
+        }
+        let share = |count: usize| (count as f64 / mask.classes.len() as f64 * 1e6).round() / 1e6;
+        let shown = self.names.iter().zip(counts).filter(|(_, count)| *count > 0);
+        shown.map(|(name, count)| (name.clone(), json!(share(count)))).collect::<Map<_, _>>().into()
+    }
+}
