@@ -86,9 +86,11 @@ impl Stage for RandomWalk {
                 winners(&scores.classes, &scores.scores) // background all over
             } else {
                 let photo = photograph(image)?;
-                let size = [i64::from(image.height), i64::from(image.width)];
+                let size = [photo.height, photo.width];
                 memory::within(|| pseudo_label(|photo| networks.forward(worker, photo), &photo, &scores, &options))
-                    .map_err(|exhausted| exhausted.at_picture(image, 1.0, size))?
+                    .map_err(|exhausted| {
+                        exhausted.at_picture(image.image_id.as_str(), size, 1.0, size.map(|side| side as i64))
+                    })?
             };
             Ok(vec![LabelRow {
                 image_id: image.image_id.clone(),

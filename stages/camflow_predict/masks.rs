@@ -46,8 +46,7 @@ impl Masks {
         })
     }
 
-    /// Writes the files of a picture; gives their names, and the classes with their shares of the pixels, the largest
-    /// first.
+    /// Writes the files of a picture; gives their names, and the classes with their shares of the pixels.
     pub fn draw(&self, worker: usize, photo: &Rgb, picture: &Picture) -> Result<Map<String, Value>> {
         let size = [photo.height, photo.width];
         let [height, width] = self.inference.size(size);

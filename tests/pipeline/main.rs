@@ -14,6 +14,7 @@ mod libraries;
 mod made_up;
 mod masks;
 mod memory;
+mod predict;
 mod readme;
 mod resume;
 mod variants;

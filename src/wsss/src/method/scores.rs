@@ -100,3 +100,30 @@ fn parents(from: usize, to: usize) -> Vec<Parents> {
     };
     (0..to).map(between).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::method::cam::upsample;
+
+    #[test]
+    fn a_larger_size_has_the_winners_of_the_interpolated_scores() {
+        tch::manual_seed(1);
+        let classes = [0, 1, 2, 3].map(ClassId);
+        for (from, to) in [([5, 7], [33, 20]), ([9, 4], [9, 40]), ([1, 1], [3, 2]), ([8, 8], [8, 8])] {
+            let scores = Tensor::rand([1, 4, from[0], from[1]], (Kind::Float, tch::Device::Cpu));
+            let large = upsample(&scores, to);
+            let expected = winners(&classes, &floats(&large));
+            let found =
+                winners_at(&classes, &floats(&scores), from.map(|side| side as usize), to.map(|side| side as usize));
+            let (best, _) = large.squeeze_dim(0).topk(2, 0, true, true); // [2, H, W]
+            let clear = floats(&(best.get(0) - best.get(1)));
+            assert_eq!(found.len(), expected.len());
+            for ((found, expected), clear) in found.iter().zip(&expected).zip(clear) {
+                assert!(found == expected || clear < 1e-5, "{from:?} to {to:?}: {found}, not {expected}, by {clear}");
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `camflow predict`: the pipeline's own predictions for pictures outside it, out of a store and out of a file alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use artifact::table::{DatasetRow, LabelRow};
+use data::codec::{Rgb, decode_image, decode_mask, encode_jpeg, encode_png};
+use data::resize::resize_bicubic;
+use serde_json::Value;
+use wsss::export::Model;
+
+use crate::world::{World, assert_refused};
+
+/// A run pipeline, and its pictures of `val` in the folder `pictures`.
+fn world() -> World {
+    let world = World::new();
+    world.run_experiment("rcm+mam", &[]);
+    let folder = world.path().join("pictures/below");
+    fs::create_dir_all(&folder).unwrap();
+    for row in world.latest("prepare-data").rows::<DatasetRow>(&[]).unwrap().map(Result::unwrap) {
+        if row.splits.iter().any(|split| split == "val") {
+            fs::write(folder.join(format!("{}.jpg", row.image_id)), row.image).unwrap();
+        }
+    }
+    world
+}
+
+/// One pipeline serves them all: what takes time is its training.
+#[test]
+fn pictures_from_outside() {
+    let world = world();
+    masks_are_those_of_evaluate_and_a_file_is_as_good_as_the_store(&world);
+    a_large_picture_gets_a_mask_of_its_size_by_a_look_at_that_of_training(&world);
+    a_classifier_draws_the_maps_of_what_it_sees_or_of_what_it_is_asked_for(&world);
+    bad_pictures_are_named_and_the_others_done(&world);
+    nothing_is_overwritten_and_no_word_misread(&world);
+}
+
+fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_camflow-predict"));
+    command.current_dir(world.path()).args(arguments).arg("--manifest").arg(world.manifest());
+    command.arg("--store").arg(world.store());
+    command
+}
+
+fn predict(world: &World, arguments: &[&str]) -> Output {
+    command(world, arguments).output().unwrap()
+}
+
+/// The lines of JSON.
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Every file below a folder, by its path there.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
+    let found = entries.filter(|entry| entry.file_type().is_file());
+    found.map(|file| (file.path().strip_prefix(folder).unwrap().into(), fs::read(file.path()).unwrap())).collect()
+}
+
+fn masks_are_those_of_evaluate_and_a_file_is_as_good_as_the_store(world: &World) {
+    let said = lines(&predict(world, &["pictures", "--out", "masks", "--crf", "--overlay", "--probabilities"]));
+    let plain = lines(&predict(world, &["pictures/below/*.jpg", "--out", "plain"]));
+    assert_eq!((said.len(), plain.len()), (2, 2));
+    let mut seen = 0;
+    for row in world.latest("evaluate").rows::<LabelRow>(&[]).unwrap().map(Result::unwrap) {
+        let file = match row.source.as_str() {
+            "train-deeplab" => format!("plain/{}.png", row.image_id),
+            "train-deeplab+crf" => format!("masks/below/{}.png", row.image_id),
+            _ => continue,
+        };
+        let mask = decode_mask(&fs::read(world.path().join(&file)).unwrap()).unwrap();
+        assert_eq!((mask.height, mask.width), (row.height as usize, row.width as usize));
+        assert!(mask.classes == row.label, "{file} is another mask than evaluate's");
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
+    for line in &said {
+        let shares: f64 = line["classes"].as_object().unwrap().values().map(|share| share.as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-5, "{line}");
+        for kind in ["mask", "overlay", "probabilities"] {
+            assert!(world.path().join(line[kind].as_str().unwrap()).is_file(), "{line}");
+        }
+    }
+
+    // The same of one file, in a directory with neither manifest nor store.
+    let model = Model::of(&world.latest("train-deeplab")).unwrap();
+    model.write(&world.path().join("deeplab.safetensors"), &[]).unwrap();
+    let alone = Command::new(env!("CARGO_BIN_EXE_camflow-predict"))
+        .current_dir(world.path())
+        .args(["pictures", "--out", "alone", "--model", "deeplab.safetensors"])
+        .args(["--crf", "--overlay", "--probabilities"])
+        .output()
+        .unwrap();
+    assert_eq!(lines(&alone).len(), 2);
+    let [with_store, with_file] = ["masks", "alone"].map(|folder| files(&world.path().join(folder)));
+    assert_eq!(with_store.keys().collect::<Vec<_>>(), with_file.keys().collect::<Vec<_>>());
+    assert!(with_store == with_file, "a file of the two folders differs");
+}
+
+fn bad_pictures_are_named_and_the_others_done(world: &World) {
+    let pictures = world.path().join("pictures");
+    fs::write(pictures.join("a.jpg"), b"no picture").unwrap();
+    let good = fs::read_dir(pictures.join("below")).unwrap().next().unwrap().unwrap().path();
+    let mut short = fs::read(&good).unwrap();
+    short.truncate(short.len() / 2);
+    fs::write(pictures.join("z.jpeg"), short).unwrap();
+    fs::write(pictures.join("notes.txt"), "no picture either, and none is looked for here").unwrap();
+    let output = predict(world, &["pictures", "--out", "named"]);
+    assert_refused(&output, 65, &["pictures/a.jpg: neither a JPEG nor a PNG", "pictures/z.jpeg: a truncated JPEG"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let bad: Vec<bool> = said.iter().map(|line| line.get("error").is_some()).collect();
+    assert_eq!(bad, [true, false, false, true], "in the order of their names: {said:?}");
+    assert_eq!(files(&world.path().join("named")).len(), 2);
+
+    // A list on the standard input, one of whose names is no file.
+    let list = format!("{}\nnowhere.jpg\n", good.display());
+    let output = with_input(world, list.as_bytes(), &["-", "--out", "listed"]);
+    assert_refused(&output, 65, &["nowhere.jpg: cannot be read"]);
+    assert_eq!(files(&world.path().join("listed")).len(), 1);
+    // A picture there.
+    let output = with_input(world, &fs::read(&good).unwrap(), &["-", "--out", "piped"]);
+    assert_eq!(lines(&output)[0]["picture"], "-");
+    assert!(world.path().join("piped/stdin.png").is_file());
+}
+
+fn with_input(world: &World, input: &[u8], arguments: &[&str]) -> Output {
+    let mut child =
+        command(world, arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn nothing_is_overwritten_and_no_word_misread(world: &World) {
+    let pictures = world.path().join("pictures");
+    for file in ["a.jpg", "z.jpeg"] {
+        fs::remove_file(pictures.join(file)).unwrap();
+    }
+    fs::create_dir(pictures.join("other")).unwrap();
+    let photo = Rgb { height: 40, width: 30, pixels: vec![90; 3600] };
+    for name in ["other/a.png", "below/a.jpg"] {
+        fs::write(pictures.join(name), encode_png(&photo)).unwrap();
+    }
+    let refused = |arguments: &[&str], words: &[&str]| assert_refused(&predict(world, arguments), 78, words);
+    let both = ["pictures/other/a.png", "pictures/below/a.jpg"];
+    refused(&[both[0], both[1], "--out", "never"], &[both[0], both[1], "would both be made into never/a.png"]);
+    refused(&[both[0], "--out", "pictures/other"], &["a mask would take the place of pictures/other/a.png"]);
+    refused(&["pictures", "--out", "pictures"], &["--out: pictures is the folder of the pictures"]);
+    refused(&["pictures/*.gif", "--out", "never"], &["'pictures/*.gif': no file is called so"]);
+    refused(&["nowhere.jpg", "--out", "never"], &["there is no picture and no folder nowhere.jpg"]);
+    refused(&["pictures", "--out", "never", "--scales", "9"], &["--scales: [9.0]; give one or more from 0.1 to 4"]);
+    refused(&["pictures", "--out", "never", "--model", "a.safetensors"], &["--model: there is no file a.safetensors"]);
+    refused(&["pictures", "--out", "never", "--model", "train-cam"], &["holds a classifier", "add --cam"]);
+    refused(&["pictures", "--out", "never", "--cam", "--classes", "cat"], &["there is no class 'cat'; it knows"]);
+    assert!(!world.path().join("never").exists());
+    let bare = world.latest("train-deeplab").file("deeplab.safetensors");
+    let output = predict(world, &["pictures", "--out", "never", "--model", bare.to_str().unwrap()]);
+    assert_refused(&output, 65, &["does not say of which network and classes", "camflow export"]);
+    // What an earlier call made below the folder is no picture.
+    assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);
+    assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);
+}
+
+fn a_large_picture_gets_a_mask_of_its_size_by_a_look_at_that_of_training(world: &World) {
+    let small = fs::read_dir(world.path().join("pictures/below")).unwrap().next().unwrap().unwrap().path();
+    let small = decode_image(&fs::read(small).unwrap()).unwrap();
+    let large = resize_bicubic(&small, small.height * 8, small.width * 8);
+    fs::write(world.path().join("large.jpg"), encode_jpeg(&large, 95)).unwrap();
+    fs::write(world.path().join("small.png"), encode_png(&small)).unwrap();
+    let said = lines(&predict(world, &["large.jpg", "small.png", "--out", "sizes", "--probabilities"]));
+    let classes: Vec<BTreeMap<String, f64>> =
+        said.iter().map(|line| serde_json::from_value(line["classes"].clone()).unwrap()).collect();
+    let mask = decode_mask(&fs::read(world.path().join("sizes/large.png")).unwrap()).unwrap();
+    assert_eq!((mask.height, mask.width), (large.height, large.width));
+    for (class, share) in &classes[1] {
+        let found = classes[0].get(class).copied().unwrap_or(0.0);
+        assert!((found - share).abs() < 0.02, "{class}: {found} in the large picture, {share} in the small");
+    }
+    let header = fs::read(world.path().join("sizes/probabilities/large.npy")).unwrap();
+    let shape = format!("({}, {}, {})", 7, small.height, small.width);
+    assert!(String::from_utf8_lossy(&header[..128]).contains(&shape), "{shape}");
+}
+
+fn a_classifier_draws_the_maps_of_what_it_sees_or_of_what_it_is_asked_for(world: &World) {
+    let said = lines(&predict(world, &["pictures", "--out", "cams", "--cam"]));
+    for line in &said {
+        let probabilities = line["probabilities"].as_object().unwrap();
+        assert_eq!(probabilities.len(), 6);
+        let drawn = line["cams"].as_object().unwrap();
+        let seen = probabilities.iter().filter(|(_, likely)| likely.as_f64().unwrap() > 0.5).count();
+        assert_eq!(drawn.len(), seen.max(1), "{line}");
+        for file in drawn.values() {
+            let bytes = fs::read(world.path().join(file.as_str().unwrap())).unwrap();
+            let drawn = decode_image(&bytes).unwrap();
+            assert_eq!((drawn.height, drawn.width), (64, 64));
+        }
+    }
+    let said = lines(&predict(world, &["pictures", "--out", "asked", "--cam", "--classes", "ring,star"]));
+    assert_eq!(said[0]["cams"].as_object().unwrap().keys().collect::<Vec<_>>(), ["ring", "star"]);
+}
