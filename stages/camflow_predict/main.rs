@@ -1,5 +1,5 @@
-//! `camflow predict`: masks, or activation maps, for any pictures. Reads a trained network, out of a store or out of one
-//! exported file, and the pictures; writes below --out alone.
+//! `camflow predict`: masks, or activation maps, for any pictures. Reads a trained network, out of a store or out of
+//! one exported file, and the pictures; writes below --out alone.
 //!
 //! ```text
 //! command_line   the words of the command line, or how to end
@@ -43,7 +43,8 @@ use self::pictures::Picture;
 /// Makes masks for pictures with a trained DeepLab, or activation maps with a trained classifier (--cam).
 ///
 /// Of each picture a mask goes to DIR, a PNG of the picture's size with class numbers in VOC's colours, and a line of
-/// JSON to the standard output: the classes and their shares of the pixels. Bad pictures are named, and the others done.
+/// JSON to the standard output: the classes and their shares of the pixels. Bad pictures are named, and the others
+/// done.
 #[derive(Debug, Parser)]
 #[command(
     name = "camflow-predict",

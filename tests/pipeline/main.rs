@@ -17,6 +17,7 @@ mod memory;
 mod predict;
 mod readme;
 mod resume;
+mod show;
 mod variants;
 mod weights;
 mod whole;

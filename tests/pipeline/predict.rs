@@ -37,6 +37,7 @@ fn pictures_from_outside() {
     a_classifier_draws_the_maps_of_what_it_sees_or_of_what_it_is_asked_for(&world);
     bad_pictures_are_named_and_the_others_done(&world);
     nothing_is_overwritten_and_no_word_misread(&world);
+    crate::show::side_by_side(&world);
 }
 
 fn command(world: &World, arguments: &[&str]) -> Command {

@@ -26,8 +26,8 @@ impl MaxPixels {
         Err(ParamError::new("max_pixels", format!("{} is too few; at least {LEAST}, such as 16000000", self.0)))
     }
 
-    /// The factor by which a picture of a `[height, width]` is shrunk for every scale, so that the largest of `scales` keeps to the limit but
-    /// for rounding: exactly 1 if it does anyhow.
+    /// The factor by which a picture of a `[height, width]` is shrunk for every scale, so that the largest of `scales`
+    /// keeps to the limit but for rounding: exactly 1 if it does anyhow.
     pub fn factor(self, [height, width]: [usize; 2], scales: &[f64]) -> f64 {
         let largest = scales.iter().copied().fold(0.0, f64::max);
         let pixels = height as f64 * width as f64 * largest * largest;

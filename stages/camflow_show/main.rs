@@ -1,0 +1,123 @@
+//! `camflow show`: what the pipeline made of an image, side by side. Reads the store; writes one PNG, or shows it in the
+//! terminal.
+//!
+//! ```text
+//! command_line   the words of the command line, or how to end
+//! place          the options by which an artifact is found
+//! holdings       the artifacts of an experiment that have something to show
+//! panels         from their tables to pictures with titles and scores
+//! figure         the pictures in rows, with their text
+//! ```
+
+#[path = "../command_line.rs"]
+mod command_line;
+mod figure;
+mod holdings;
+mod panels;
+#[path = "../place.rs"]
+mod place;
+
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use artifact::error::exit;
+use artifact::store::write_atomically;
+use artifact::{Error, ImageId, Result};
+use clap::Parser;
+use data::codec::{Rgb, encode_png};
+use serde_json::json;
+
+use self::holdings::Holdings;
+use self::panels::Panel;
+
+/// Shows the picture of an image, its CAMs, pseudo-labels, predictions and ground truth side by side, with scores.
+///
+/// Where the terminal can show pictures (kitty, iTerm2, sixel) the figure appears there, else it goes to a PNG. Each
+/// image has a row. Below a label stands its IoU, the mean over the classes that it or the ground truth has in this
+/// picture; below a CAM the IoU of its class at the threshold of threshold-sweep.
+#[derive(Debug, Parser)]
+#[command(name = "camflow-show", bin_name = "camflow show", version, after_help = exit::HELP)]
+struct Args {
+    /// The images, by their names in the data set.
+    #[arg(required = true, value_name = "IMAGE_ID")]
+    images: Vec<String>,
+    /// The PNG to write, instead of showing it in the terminal [default elsewhere: after the first image].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print titles and IoUs as JSON, a line an image; the figure is drawn for --out alone.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: place::PlaceArgs,
+}
+
+fn main() -> ExitCode {
+    let args: Args = match command_line::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("camflow show: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    let images = args.images.iter().map(|image| ImageId::new(image)).collect::<Result<Vec<_>>>()?;
+    let holdings = Holdings::open(&args.place.place())?;
+    let rows = panels::rows(&holdings, &images)?;
+    if args.json {
+        say(&args.images, &rows)?;
+        if args.out.is_none() {
+            return Ok(());
+        }
+    }
+    let figure = figure::draw(&rows);
+    if args.out.is_none() && stdout().is_terminal() && is_graphical() {
+        return show(figure);
+    }
+    let file = args.out.clone().unwrap_or_else(|| {
+        let name = Path::new(&args.images[0]).file_name().unwrap_or("image".as_ref());
+        Path::new(name).with_added_extension("png")
+    });
+    write_atomically(&file, &encode_png(&figure))?;
+    if args.json { Ok(()) } else { print(&file.display().to_string()) }
+}
+
+/// Prints what stands in the figure as text.
+fn say(images: &[String], rows: &[Vec<Panel>]) -> Result<()> {
+    for (image, row) in images.iter().zip(rows) {
+        let panels: Vec<_> = row.iter().map(|panel| json!({"title": panel.title, "iou": panel.iou})).collect();
+        print(&json!({"image": image, "panels": panels}).to_string())?;
+    }
+    Ok(())
+}
+
+/// A line on the standard output. A reader that has gone has seen enough.
+fn print(line: &str) -> Result<()> {
+    match writeln!(stdout(), "{line}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "cannot write to the standard output".to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does the terminal say that it shows pictures?
+fn is_graphical() -> bool {
+    !matches!(viuer::get_kitty_support(), viuer::KittySupport::None)
+        || viuer::is_iterm_supported()
+        || viuer::is_sixel_supported()
+}
+
+fn show(figure: Rgb) -> Result<()> {
+    let Rgb { height, width, pixels } = figure;
+    let picture = image::RgbImage::from_raw(width as u32, height as u32, pixels).expect("a figure is full");
+    let here = viuer::Config { absolute_offset: false, ..viuer::Config::default() };
+    let shown = viuer::print(&image::DynamicImage::ImageRgb8(picture), &here);
+    shown.map(drop).map_err(|why| Error::Failed(format!("the terminal does not take the picture: {why}; give --out")))
+}
