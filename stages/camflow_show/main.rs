@@ -1,5 +1,5 @@
-//! `camflow show`: what the pipeline made of an image, side by side. Reads the store; writes one PNG, or shows it in the
-//! terminal.
+//! `camflow show`: what the pipeline made of an image, side by side. Reads the store; writes one PNG, or shows it in
+//! the terminal.
 //!
 //! ```text
 //! command_line   the words of the command line, or how to end

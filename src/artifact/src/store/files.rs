@@ -87,7 +87,19 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes the renames in a directory last through a loss of power.
+/// Makes the renames in a directory last through a loss of power. The directory of a bare file name is the current one.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_file_name_lies_in_the_current_directory() {
+        sync_dir(Path::new("artifact.json").parent().unwrap()).unwrap();
+        assert!(sync_dir(Path::new("no such directory")).is_err());
+    }
 }
