@@ -1,9 +1,10 @@
 //! The network that gives class activation maps: `MainNet` and `SupportNet` are two of it.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
+use super::map::Map;
 use super::{Backbone, BackboneConfig, Mode, Taps};
 
 /// Dropout of b6 and b7.
@@ -23,17 +24,17 @@ pub struct CamNetConfig {
 
 /// What one forward gives.
 #[derive(Debug)]
-pub struct CamOutput {
+pub struct CamOutput<M = Tensor> {
     /// X, after `ReLU`, `[B, D, h, w]`.
-    pub feature: Tensor,
+    pub feature: M,
     /// A, before `ReLU`, `[B, K, h, w]`.
-    pub cam: Tensor,
+    pub cam: M,
     /// The global average of A, `[B, K]`.
-    pub logits: Tensor,
+    pub logits: M,
     /// The backbone's shallowest tap, `[B, C4, h, w]`.
-    pub conv4: Tensor,
+    pub conv4: M,
     /// The backbone's middle tap, `[B, C5, h, w]`.
-    pub conv5: Tensor,
+    pub conv5: M,
 }
 
 /// Backbone, a 1x1 to D features, a 1x1 to K classes.
@@ -71,11 +72,11 @@ impl CamNet {
 
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> CamOutput {
+    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> CamOutput<M> {
         let Taps { conv4, conv5, conv6 } = self.backbone.forward(images, mode);
-        let feature = self.feature.forward(&conv6).relu_(); // [B, D, h, w]
+        let feature = self.feature.forward(&conv6).rectify(); // [B, D, h, w]
         let cam = self.classifier.forward(&feature); // [B, K, h, w]
-        let logits = cam.mean_dim([2, 3].as_slice(), false, Kind::Float); // [B, K]
+        let logits = cam.mean_of_pixels(); // [B, K]
         CamOutput { feature, cam, logits, conv4, conv5 }
     }
 }

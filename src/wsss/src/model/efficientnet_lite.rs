@@ -7,10 +7,11 @@
 //! original network's.
 
 use data::augment::{MEAN, STD};
-use tch::{Tensor, nn};
+use tch::nn;
 
 use super::inverted_residual::{Architecture, BlockPlaces, Names, Place, Stage, Style, Trunk};
 use super::layer::{NormConstants, Padding};
+use super::map::{Affine, Map};
 use super::{BackboneConfig, Mode, Taps, scaled};
 
 /// Channels of the real networks' first convolution, which no variant scales.
@@ -73,10 +74,8 @@ impl Names for Package<'_> {
 #[derive(Debug)]
 pub struct EfficientNetLite {
     trunk: Trunk,
-    /// The network's input is the pipeline's, channel by channel, times this …
-    factor: Tensor,
-    /// … plus this.
-    offset: Tensor,
+    /// From the pipeline's input to the network's.
+    input: Affine,
 }
 
 impl EfficientNetLite {
@@ -105,11 +104,13 @@ impl EfficientNetLite {
             taps: TAPS,
         };
         // The pipeline's x is (v / 255 - MEAN) / STD of a value v of 0 to 255, the network's input (v - 127) / 128.
-        let channel = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(path.device());
         Self {
             trunk: Trunk::new(&Package(path), &architecture),
-            factor: channel(STD.map(|deviation| 255.0 * deviation / INPUT_SPAN)),
-            offset: channel(MEAN.map(|mean| (255.0 * mean - INPUT_CENTRE) / INPUT_SPAN)),
+            input: Affine::new(
+                STD.map(|deviation| 255.0 * deviation / INPUT_SPAN),
+                MEAN.map(|mean| (255.0 * mean - INPUT_CENTRE) / INPUT_SPAN),
+                path.device(),
+            ),
         }
     }
 
@@ -119,8 +120,8 @@ impl EfficientNetLite {
     ///
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
-        let input = images * &self.factor + &self.offset; // [B, 3, H, W]
+    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+        let input = images.affine(&self.input); // [B, 3, H, W]
         self.trunk.forward(&input, mode)
     }
 

@@ -1,10 +1,11 @@
 //! Networks of inverted residuals, dilated to output stride 8: what `MobileNetV2` and `EfficientNet`-Lite share. Which
 //! names their variables have, and their tables of stages, stand in their own files.
 
-use tch::{Tensor, nn};
+use tch::nn;
 
 use super::layer::{BatchNorm, Conv, ConvSpec, NormConstants, Padding};
-use super::{Mode, Norm, Taps, phases};
+use super::map::Map;
+use super::{Mode, Norm, Taps};
 
 /// The stride at which the map stays, whatever strides are left in the table.
 const OUTPUT_STRIDE: i64 = 8;
@@ -75,16 +76,16 @@ impl ConvNorm {
         Self { conv: Conv::new(conv, spec), norm: BatchNorm::with(norm, spec.to, style.norm, style.constants) }
     }
 
-    fn linear(&self, x: &Tensor, mode: Mode) -> Tensor {
+    fn linear<M: Map>(&self, x: &M, mode: Mode) -> M {
         self.conv.forward_normalized(&self.norm, x, mode)
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        self.linear(x, mode).relu6_()
+    fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
+        self.linear(x, mode).rectify6()
     }
 
-    fn dilated(&self, x: &Tensor, dilation: i64, mode: Mode) -> Tensor {
-        self.conv.forward_dilated(&self.norm, x, dilation, mode).relu6_()
+    fn dilated<M: Map>(&self, x: &M, dilation: i64, mode: Mode) -> M {
+        self.conv.forward_dilated(&self.norm, x, dilation, mode).rectify6()
     }
 }
 
@@ -152,12 +153,12 @@ impl InvertedResidual {
         }
     }
 
-    /// `x` is the `halvings`-fold phases of the map (see [`phases`]), on which dilations are that much smaller.
-    fn forward(&self, x: &Tensor, halvings: u32, mode: Mode) -> Tensor {
-        let expanded = self.expand.as_ref().map_or_else(|| x.shallow_clone(), |e| e.forward(x, mode));
+    /// `x` is the `halvings`-fold phases of the map (see [`super::phases`]), on which dilations are that much smaller.
+    fn forward<M: Map>(&self, x: &M, halvings: u32, mode: Mode) -> M {
+        let expanded = self.expand.as_ref().map_or_else(|| x.share(), |e| e.forward(x, mode));
         let filtered = self.depthwise.dilated(&expanded, self.dilation >> halvings, mode); // [B, hidden, h, w]
         let projected = self.project.linear(&filtered, mode); // [B, to, h, w]
-        if self.residual { projected + x } else { projected }
+        if self.residual { projected.plus(x) } else { projected }
     }
 }
 
@@ -196,20 +197,22 @@ impl Trunk {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
+    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
         let mut x = self.stem.forward(images, mode); // [B, first, H / 2, W / 2]
         let (mut halvings, mut taps) = (0, Vec::new());
         for (index, block) in self.blocks.iter().enumerate() {
-            while block.dilation > 1 << halvings && phases::divides(&x) {
-                (x, halvings) = (phases::split(&x), halvings + 1);
+            while block.dilation > 1 << halvings
+                && let Some(phases) = x.phases()
+            {
+                (x, halvings) = (phases, halvings + 1);
             }
             x = block.forward(&x, halvings, mode);
             if self.taps.contains(&(index + 1)) {
-                taps.push(whole(&x, halvings)); // [B, conv4, h, w], then [B, conv5, h, w]
+                taps.push(x.whole(halvings)); // [B, conv4, h, w], then [B, conv5, h, w]
             }
         }
-        let conv6 = self.last.forward(&whole(&x, halvings), mode); // [B, last, h, w]
-        let [conv4, conv5] = taps.try_into().expect("two taps");
+        let conv6 = self.last.forward(&x.whole(halvings), mode); // [B, last, h, w]
+        let [conv4, conv5] = <[M; 2]>::try_from(taps).ok().expect("two taps");
         Taps { conv4, conv5, conv6 }
     }
 
@@ -217,9 +220,4 @@ impl Trunk {
     pub fn channels(&self) -> [i64; 3] {
         self.channels
     }
-}
-
-/// The map of which `x` is the `halvings`-fold phases.
-fn whole(x: &Tensor, halvings: u32) -> Tensor {
-    (0..halvings).fold(x.shallow_clone(), |x, _| phases::join(&x))
 }

@@ -2,9 +2,11 @@
 
 use std::borrow::Borrow;
 
+use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init};
 use tch::{Device, Kind, Tensor};
 
+use super::map::Map;
 use super::{Mode, Norm};
 
 /// The constants of batch normalisation.
@@ -24,7 +26,8 @@ impl NormConstants {
 }
 
 /// Where a convolution puts the zeros around its map. With stride 1 the two are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Padding {
     /// As many at every side, whatever the map's size: `PyTorch`'s networks.
     Centred,
@@ -87,6 +90,8 @@ pub struct Conv {
     weight: Tensor,
     bias: Option<Tensor>,
     spec: ConvSpec,
+    /// Where its variables lie, for whoever looks for them in a state dict.
+    place: String,
 }
 
 impl Conv {
@@ -95,7 +100,8 @@ impl Conv {
         let path = path.borrow();
         let size = [spec.to, spec.from / spec.groups, spec.kernel, spec.kernel];
         let weight = nn::init(spec.init, &size, path.device());
-        Self { weight: path.add("weight", weight, spec.norm == Norm::Train), bias: None, spec }
+        let place = path.components().collect::<Vec<_>>().join(".");
+        Self { weight: path.add("weight", weight, spec.norm == Norm::Train), bias: None, spec, place }
     }
 
     /// As [`Conv::new`], with a trained `bias` that starts at zero.
@@ -107,22 +113,42 @@ impl Conv {
 
     /// # Shapes
     /// `x [B, from, h, w]` to `[B, to, ceil(h / stride), ceil(w / stride)]`.
-    pub fn forward(&self, x: &Tensor) -> Tensor {
-        self.convolve(x, &self.weight, self.bias.as_ref(), self.spec.dilation)
+    pub fn forward<M: Map>(&self, x: &M) -> M {
+        x.convolve(self)
     }
 
     /// This convolution and `norm` after it.
-    ///
-    /// Where `norm` uses running statistics it scales and shifts each channel, so its scale is put into the weights and
-    /// its shift becomes the bias: exact but for rounding, and a pass over the map less in either direction.
-    pub fn forward_normalized(&self, norm: &BatchNorm, x: &Tensor, mode: Mode) -> Tensor {
+    pub fn forward_normalized<M: Map>(&self, norm: &BatchNorm, x: &M, mode: Mode) -> M {
         self.forward_dilated(norm, x, self.spec.dilation, mode)
     }
 
     /// [`Conv::forward_normalized`] with another dilation than its own.
-    pub fn forward_dilated(&self, norm: &BatchNorm, x: &Tensor, dilation: i64, mode: Mode) -> Tensor {
+    pub fn forward_dilated<M: Map>(&self, norm: &BatchNorm, x: &M, dilation: i64, mode: Mode) -> M {
+        x.convolve_normalized(self, norm, dilation, mode)
+    }
+
+    /// What [`Conv::new`] was asked for.
+    pub(super) fn spec(&self) -> ConvSpec {
+        self.spec
+    }
+
+    /// The names of `weight` and, if it has one, `bias` in a state dict.
+    pub(super) fn names(&self) -> (String, Option<String>) {
+        (variable(&self.place, "weight"), self.bias.as_ref().map(|_| variable(&self.place, "bias")))
+    }
+
+    /// [`Conv::forward`] of a tensor.
+    pub(super) fn of_tensor(&self, x: &Tensor) -> Tensor {
+        self.convolve(x, &self.weight, self.bias.as_ref(), self.spec.dilation)
+    }
+
+    /// [`Conv::forward_dilated`] of a tensor.
+    ///
+    /// Where `norm` uses running statistics it scales and shifts each channel, so its scale is put into the weights and
+    /// its shift becomes the bias: exact but for rounding, and a pass over the map less in either direction.
+    pub(super) fn normalized_of_tensor(&self, norm: &BatchNorm, x: &Tensor, dilation: i64, mode: Mode) -> Tensor {
         if norm.counts_batch(mode) {
-            return norm.forward(&self.convolve(x, &self.weight, None, dilation), mode);
+            return norm.of_tensor(&self.convolve(x, &self.weight, None, dilation), mode);
         }
         let scale = &norm.weight / (&norm.running_var + norm.constants.eps).sqrt(); // [to]
         let shift = &norm.bias - &norm.running_mean * &scale; // [to]
@@ -146,6 +172,11 @@ impl Conv {
     }
 }
 
+/// The name in a state dict of a variable of a layer.
+fn variable(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}
+
 /// How many zeros TensorFlow's `SAME` puts around a side, for kernels that reach over `reach` cells.
 fn same_padding(side: i64, stride: i64, reach: i64) -> i64 {
     let cells = (side + stride - 1) / stride;
@@ -161,6 +192,8 @@ pub struct BatchNorm {
     running_var: Tensor,
     norm: Norm,
     constants: NormConstants,
+    /// Where its variables lie, for whoever looks for them in a state dict.
+    place: String,
 }
 
 impl BatchNorm {
@@ -181,6 +214,7 @@ impl BatchNorm {
             running_var: path.ones_no_train("running_var", &[channels]),
             norm,
             constants,
+            place: path.components().collect::<Vec<_>>().join("."),
         }
     }
 
@@ -189,7 +223,24 @@ impl BatchNorm {
         self.norm == Norm::Train && mode == Mode::Train
     }
 
-    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+    /// # Shapes
+    /// `x [B, channels, h, w]` to the same.
+    pub fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
+        x.normalize(self, mode)
+    }
+
+    /// What is added to a variance before its root.
+    pub(super) fn eps(&self) -> f64 {
+        self.constants.eps
+    }
+
+    /// The names of its scale, shift, mean and variance in a state dict.
+    pub(super) fn names(&self) -> [String; 4] {
+        ["weight", "bias", "running_mean", "running_var"].map(|name| variable(&self.place, name))
+    }
+
+    /// [`BatchNorm::forward`] of a tensor.
+    pub(super) fn of_tensor(&self, x: &Tensor, mode: Mode) -> Tensor {
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),

@@ -4,6 +4,8 @@
 //! a state dict, so files from elsewhere load by name.
 //!
 //! ```text
+//! map             what layers work on: a tensor, or a value of a graph
+//! graph           a network's inference as data
 //! layer           convolution and batch normalisation with their training mode
 //! phases          dilated layers as undilated ones
 //! resnet38        Wu et al., model A1, dilated to stride 8
@@ -20,7 +22,10 @@
 
 mod inverted_residual;
 mod layer;
+mod map;
 mod phases;
+
+pub mod graph;
 
 pub mod efficientnet_lite;
 pub mod mobilenet_v2;
@@ -43,6 +48,8 @@ pub use affinity_net::AffinityNet;
 pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
 pub use efficientnet_lite::EfficientNetLite;
+pub use layer::Padding;
+pub use map::{Affine, Map, Pool};
 pub use mobilenet_v2::MobileNetV2;
 pub use pixel_correlation::PixelCorrelation;
 pub use resnet38::ResNet38;
@@ -132,13 +139,13 @@ fn scaled(channels: i64, width: i64, full: i64) -> i64 {
 
 /// Feature maps of a backbone, all at stride 8.
 #[derive(Debug)]
-pub struct Taps {
+pub struct Taps<M = Tensor> {
     /// The shallowest, `[B, channels()[0], h, w]`.
-    pub conv4: Tensor,
+    pub conv4: M,
     /// The middle one, `[B, channels()[1], h, w]`.
-    pub conv5: Tensor,
+    pub conv5: M,
     /// The last, which the heads use, `[B, channels()[2], h, w]`.
-    pub conv6: Tensor,
+    pub conv6: M,
 }
 
 /// A backbone of any architecture.
@@ -172,7 +179,7 @@ impl Backbone {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
+    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
         match self {
             Self::ResNet38(net) => net.forward(images, mode),
             Self::ResNet50(net) => net.forward(images, mode),

@@ -1,15 +1,19 @@
 //! `ResNet50` with torchvision's names, dilated to output stride 8 as torchvision's `replace_stride_with_dilation =
 //! [False, True, True]` does it.
 
-use tch::{Tensor, nn};
+use tch::nn;
 
 use super::layer::{BatchNorm, Conv, ConvSpec};
+use super::map::{Map, Pool};
 use super::{BackboneConfig, Mode, Norm, Taps};
 
 /// Channels of the real network's first convolution.
 const FULL_WIDTH: i64 = 64;
 /// Channels a block gives, over those of its 3x3 convolution.
 const EXPANSION: i64 = 4;
+
+/// What follows the first convolution.
+const POOL: Pool = Pool { kernel: 3, stride: 2, padding: 1 };
 
 /// One row of the architecture's table: `blocks` around 3x3 convolutions of `planes` channels. Only the first block has
 /// the `stride`, and the dilation that held before.
@@ -70,15 +74,15 @@ impl Bottleneck {
         }
     }
 
-    fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+    fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
         let skip = match &self.downsample {
             Some((conv, bn)) => conv.forward_normalized(bn, x, mode), // [B, to, h / stride, w / stride]
-            None => x.shallow_clone(),
+            None => x.share(),
         };
-        let y = self.conv1.forward_normalized(&self.bn1, x, mode).relu_(); // [B, planes, h, w]
-        let y = self.conv2.forward_normalized(&self.bn2, &y, mode).relu_(); // [B, planes, h / stride, w / stride]
+        let y = self.conv1.forward_normalized(&self.bn1, x, mode).rectify(); // [B, planes, h, w]
+        let y = self.conv2.forward_normalized(&self.bn2, &y, mode).rectify(); // [B, planes, h / stride, w / stride]
         let y = self.conv3.forward_normalized(&self.bn3, &y, mode); // [B, to, h / stride, w / stride]
-        (y + skip).relu_()
+        y.plus(&skip).rectify()
     }
 }
 
@@ -123,13 +127,13 @@ impl ResNet50 {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Taps {
-        let through = |x: Tensor, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
-        let x = self.conv1.forward_normalized(&self.bn1, images, mode).relu_(); // [B, 64, H / 2, W / 2]
-        let x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false); // [B, 64, H / 4, W / 4]
+    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+        let through = |x: M, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
+        let x = self.conv1.forward_normalized(&self.bn1, images, mode).rectify(); // [B, 64, H / 2, W / 2]
+        let x = x.pool_largest(POOL); // [B, 64, H / 4, W / 4]
         let conv4 = through(through(x, 0), 1); // [B, 512, h, w]
-        let conv5 = through(conv4.shallow_clone(), 2); // [B, 1024, h, w]
-        let conv6 = through(conv5.shallow_clone(), 3); // [B, 2048, h, w]
+        let conv5 = through(conv4.share(), 2); // [B, 1024, h, w]
+        let conv6 = through(conv5.share(), 3); // [B, 2048, h, w]
         Taps { conv4, conv5, conv6 }
     }
 

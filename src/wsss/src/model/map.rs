@@ -1,0 +1,120 @@
+//! What the networks' layers work on: a tensor, which they compute, or a value of a [`super::graph`], where they write
+//! down what they would compute. Each network's forward is written once for both, so that what leaves as a graph is
+//! what is computed here.
+
+use tch::{Device, Kind, Tensor};
+
+use super::layer::{BatchNorm, Conv};
+use super::{Mode, phases};
+
+/// A change of each of the three channels of a picture: times `factor`, plus `offset`.
+#[derive(Debug)]
+pub struct Affine {
+    /// What each channel is multiplied by, `[1, 3, 1, 1]`.
+    pub factor: Tensor,
+    /// What is added then, `[1, 3, 1, 1]`.
+    pub offset: Tensor,
+}
+
+impl Affine {
+    /// For pictures on `device`.
+    pub fn new(factor: [f32; 3], offset: [f32; 3], device: Device) -> Self {
+        let channel = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]).to_device(device);
+        Self { factor: channel(factor), offset: channel(offset) }
+    }
+}
+
+/// The largest of the values below a square window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The window's side.
+    pub kernel: i64,
+    /// Cells from one window to the next.
+    pub stride: i64,
+    /// Empty cells at every side.
+    pub padding: i64,
+}
+
+/// A map `[B, C, h, w]`. What takes it by value may overwrite it.
+pub trait Map: Sized {
+    /// The same map once more.
+    fn share(&self) -> Self;
+    /// [`Conv::forward`].
+    fn convolve(&self, conv: &Conv) -> Self;
+    /// [`Conv::forward_dilated`].
+    fn convolve_normalized(&self, conv: &Conv, norm: &BatchNorm, dilation: i64, mode: Mode) -> Self;
+    /// [`BatchNorm::forward`].
+    fn normalize(&self, norm: &BatchNorm, mode: Mode) -> Self;
+    /// `ReLU`.
+    fn rectify(self) -> Self;
+    /// `ReLU6`: `ReLU`, and 6 at most.
+    fn rectify6(self) -> Self;
+    /// Dropout of whole channels at `rate`, where `mode` drops.
+    fn drop_channels(self, rate: f64, mode: Mode) -> Self;
+    /// The sum of two maps of one size.
+    fn plus(self, other: &Self) -> Self;
+    /// The largest value of each window.
+    fn pool_largest(&self, pool: Pool) -> Self;
+    /// Each channel of a picture changed.
+    fn affine(&self, affine: &Affine) -> Self;
+    /// The mean of each channel, `[B, C]`.
+    fn mean_of_pixels(&self) -> Self;
+    /// The [`phases`] of the map; `None` where it has none of one size, or where they are nothing gained.
+    fn phases(&self) -> Option<Self>;
+    /// The map of which this is the `halvings`-fold phases.
+    fn whole(&self, halvings: u32) -> Self;
+}
+
+impl Map for Tensor {
+    fn share(&self) -> Self {
+        self.shallow_clone()
+    }
+
+    fn convolve(&self, conv: &Conv) -> Self {
+        conv.of_tensor(self)
+    }
+
+    fn convolve_normalized(&self, conv: &Conv, norm: &BatchNorm, dilation: i64, mode: Mode) -> Self {
+        conv.normalized_of_tensor(norm, self, dilation, mode)
+    }
+
+    fn normalize(&self, norm: &BatchNorm, mode: Mode) -> Self {
+        norm.of_tensor(self, mode)
+    }
+
+    fn rectify(mut self) -> Self {
+        self.relu_()
+    }
+
+    fn rectify6(mut self) -> Self {
+        self.relu6_()
+    }
+
+    fn drop_channels(self, rate: f64, mode: Mode) -> Self {
+        self.feature_dropout(rate, mode.drops())
+    }
+
+    fn plus(self, other: &Self) -> Self {
+        self + other
+    }
+
+    fn pool_largest(&self, Pool { kernel, stride, padding }: Pool) -> Self {
+        self.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], false)
+    }
+
+    fn affine(&self, Affine { factor, offset }: &Affine) -> Self {
+        self * factor + offset
+    }
+
+    fn mean_of_pixels(&self) -> Self {
+        self.mean_dim([2, 3].as_slice(), false, Kind::Float)
+    }
+
+    fn phases(&self) -> Option<Self> {
+        phases::divides(self).then(|| phases::split(self))
+    }
+
+    fn whole(&self, halvings: u32) -> Self {
+        (0..halvings).fold(self.shallow_clone(), |x, _| phases::join(&x))
+    }
+}
