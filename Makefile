@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights peers build pipeline ablation report test crash corpus fuzz golden lint bench clean
+.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -102,6 +102,10 @@ test: build peers ## run every test
 	# PYTHON runs what tests compare with, on the packages in .peers.
 	# A test compares what commands print with tests/*/snapshots; INSTA_UPDATE=no: it never writes one.
 	PYTHON=$(PYTHON) INSTA_UPDATE=no OMP_NUM_THREADS=1 cargo $(NEXTEST) --release --locked --workspace --no-fail-fast
+
+# PyTorch is too large for `make peers`: PYTHON names one that has torch, numpy and safetensors.
+peers-torch: libtorch ## what needs PyTorch: exported networks by deeplab.py (PYTHON: with torch, safetensors)
+	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test parity -- --ignored deeplab_py
 
 # A few of each stand in `make test`.
 crash: ROUNDS = 300

@@ -18,7 +18,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// The floors of wsss, each of which uses only those before it.
-const FLOORS: [&str; 6] = ["device", "tensor", "model", "method", "train", "infer"];
+const FLOORS: [&str; 7] = ["device", "tensor", "model", "method", "train", "infer", "export"];
 
 #[test]
 fn crates_use_only_what_lies_below_them() {

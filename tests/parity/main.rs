@@ -7,8 +7,11 @@ mod golden;
 mod loops;
 #[path = "../weights/mxnet.rs"]
 mod mxnet;
+#[path = "../peers/mod.rs"]
+mod peers;
 
 mod efficientnet_lite;
+mod exported;
 mod names;
 mod network;
 

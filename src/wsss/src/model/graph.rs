@@ -45,6 +45,23 @@ pub enum Operation {
     Upsample { x: usize },
 }
 
+impl Operation {
+    /// Is the value `number` looked at?
+    pub(crate) fn uses(&self, number: usize) -> bool {
+        match self {
+            Self::Add { x, y } => [*x, *y].contains(&number),
+            Self::Affine { x, .. }
+            | Self::Convolution { x, .. }
+            | Self::Normalization { x, .. }
+            | Self::Relu { x }
+            | Self::Relu6 { x }
+            | Self::MaxPool { x, .. }
+            | Self::Mean { x }
+            | Self::Upsample { x } => *x == number,
+        }
+    }
+}
+
 /// Operations, each of which uses only values before it. Value 0 is the input, value `n` the result of operation
 /// `n - 1`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
