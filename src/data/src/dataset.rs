@@ -20,7 +20,16 @@ pub struct Dataset {
 impl Dataset {
     /// Loads the table `dataset`.
     pub fn load(artifact: &Artifact) -> Result<Self> {
-        let images = artifact.rows::<DatasetRow>(&[])?.collect::<Result<_>>()?;
+        Self::load_without(artifact, &[])
+    }
+
+    /// Loads the table `dataset` without its photographs.
+    pub fn load_list(artifact: &Artifact) -> Result<Self> {
+        Self::load_without(artifact, &["image"])
+    }
+
+    fn load_without(artifact: &Artifact, columns: &[&str]) -> Result<Self> {
+        let images = artifact.rows::<DatasetRow>(columns)?.collect::<Result<_>>()?;
         Ok(Self { classes: classes(artifact)?, images })
     }
 

@@ -16,6 +16,7 @@
 //! dataset      the artifact of prepare-data in memory
 //! score_maps   maps by image and class in memory: CAMs, and what a CRF makes of them
 //! labels       pseudo-labels in memory
+//! numpy        dicts of arrays as NumPy saves them
 //! confusion    every threshold's confusion matrix in one pass; scores; the best threshold
 //! ```
 
@@ -36,6 +37,7 @@ pub mod loader;
 
 pub mod dataset;
 pub mod labels;
+pub mod numpy;
 pub mod score_maps;
 
 pub mod confusion;

@@ -60,7 +60,7 @@ use rayon::prelude::*;
 use artifact::{ClassId, ImageId, Result};
 
 pub use source::{Layout, MaskCheck, OrientationRule, Segmentations, Source, Unknown, WithoutAnnotation};
-pub use survey::{Survey, survey};
+pub use survey::{Survey, VOC_CLASSES, survey};
 pub use tree::is_picture;
 
 use fault::{Fault, report};

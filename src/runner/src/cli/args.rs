@@ -12,6 +12,7 @@ const OTHER_PROGRAMS: &str = "\
 Also, where these programs stand beside camflow:
   init     Look at a folder of pictures and labels and write its manifest (camflow-init)
   doctor   Look at this machine: libtorch, GPU, cores, disk, weights (camflow-doctor)
+  export   Write masks, activation maps, a submission or a network as files (camflow-export)
   query    Ask questions of the tables (camflow-report)
   report   Write the report (camflow-report)
   weights  Show what a file of weights holds and which backbones it fits (camflow-weights)";

@@ -262,7 +262,7 @@ fn hand_over(words: &[OsString]) -> Result<()> {
         let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
         return Err(Error::Config(format!(
             "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, init, doctor, \
-             query, report, weights",
+             export, query, report, weights",
             known.join(", ")
         )));
     };

@@ -1,5 +1,4 @@
-//! Trained networks as files that are of use without a store. Reads artifacts and files of weights; writes where it is
-//! told to.
+//! Trained networks as files that are of use without a store. Reads artifacts and files of weights; writes nothing.
 //!
 //! ```text
 //! model_file   a network with all that its use takes, in one safetensors file
@@ -14,4 +13,7 @@ pub mod model_file;
 pub mod onnx;
 
 pub use inference::Inference;
-pub use model_file::{Model, Network};
+pub use model_file::{Model, Network, data_set};
+
+/// A program that loads in `PyTorch` a file with a network's graph: `deeplab.py`.
+pub const PYTHON: &str = include_str!("deeplab.py");

@@ -3,9 +3,9 @@
 //! The file holds the network's tensors under the names of this crate, and as metadata under `camflow` one JSON object:
 //! [`About`]. `camflow predict` needs nothing else, and neither does another program.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use artifact::store::write_atomically;
 use artifact::table::DatasetRow;
 use artifact::{Artifact, Error, Key, Result, Row as _, Store};
 use data::augment::{MEAN, STD};
@@ -14,6 +14,7 @@ use data::dataset;
 use data::weights::Weights;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tch::{Device, nn};
 
 use super::inference::{Inference, Names};
@@ -161,8 +162,8 @@ impl Model {
         Ok(Self { about, weights: Weights::read(&artifact.file(file))? })
     }
 
-    /// Writes the file, with `more` metadata beside [`ABOUT`].
-    pub fn write(&self, path: &Path, more: &[(&str, String)]) -> Result<()> {
+    /// The file, with `more` metadata beside [`ABOUT`].
+    pub fn encode(&self, more: &[(&str, String)]) -> Result<Vec<u8>> {
         let about = serde_json::to_string(&self.about).expect("this object is JSON");
         let metadata = more.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
         let metadata = metadata.chain([(ABOUT.to_owned(), about)]).collect();
@@ -171,9 +172,9 @@ impl Model {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a tensor fills its shape");
             (*name, view)
         });
-        let file = serialize(views, Some(metadata))
-            .map_err(|why| Error::Failed(format!("cannot lay out {}: {why}", path.display())))?;
-        write_atomically(path, &file)
+        let file = serialize(views, Some(metadata));
+        let file = file.map_err(|why| Error::Failed(format!("cannot lay out a safetensors file: {why}")))?;
+        Ok(with_sorted_header(&file))
     }
 
     /// The network's tensors by name, each with its shape and its elements, row-major. What only a training needs is
@@ -239,6 +240,19 @@ fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
+/// A safetensors file, the entries of whose header are sorted: the library writes the metadata in an order that changes
+/// from one process to the next.
+fn with_sorted_header(file: &[u8]) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk::<8>().expect("a safetensors file has a length");
+    let (header, tensors) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let entries: BTreeMap<String, BTreeMap<String, Value>> =
+        serde_json::from_slice(header).expect("its header is an object of objects");
+    let mut header = serde_json::to_vec(&entries).expect("its header is JSON");
+    // Tensors begin at a multiple of 8 bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat()
+}
+
 /// The store that an artifact lies in.
 fn store_of(artifact: &Artifact) -> Result<Option<Store>> {
     let dir: PathBuf = artifact.dir().canonicalize().map_err(Error::io("read", artifact.dir()))?;
@@ -259,14 +273,17 @@ fn longest_side(dataset: &Artifact) -> Result<u32> {
     rows.map(|row| row.map(|row| row.width.max(row.height))).try_fold(0, |longest, side| Ok(longest.max(side?)))
 }
 
-/// The data set that a network was trained on.
-fn data_set(artifact: &Artifact) -> Result<Artifact> {
+/// The data set from which an artifact was computed, or which it is.
+pub fn data_set(artifact: &Artifact) -> Result<Artifact> {
     let missing = || {
         Error::NotCommitted(format!(
-            "{}: the data set on which it was trained, which names its classes, is not in its store",
+            "{}: the data set from which it was computed, which names its classes, is not in its store",
             artifact.dir().display()
         ))
     };
+    if artifact.record().tables.contains_key(DatasetRow::TABLE) {
+        return Ok(artifact.clone());
+    }
     let store = store_of(artifact)?.ok_or_else(missing)?;
     for stage in artifact.record().preimage.inputs.keys() {
         let input = store.input(artifact.record(), stage)?;

@@ -18,7 +18,7 @@ use super::tree::Tree;
 use super::{Imported, Source, WithoutAnnotation, read};
 
 /// The classes of PASCAL VOC 2012 in the order of its masks.
-const VOC_CLASSES: [&str; 20] = [
+pub const VOC_CLASSES: [&str; 20] = [
     "aeroplane",
     "bicycle",
     "bird",
