@@ -105,7 +105,7 @@ test: build peers ## run every test
 
 # PyTorch is too large for `make peers`: PYTHON names one that has torch, numpy and safetensors.
 peers-torch: libtorch ## what needs PyTorch: exported networks by deeplab.py (PYTHON: with torch, safetensors)
-	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test parity -- --ignored deeplab_py
+	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test parity --test pipeline -- --ignored deeplab_py
 
 # A few of each stand in `make test`.
 crash: ROUNDS = 300

@@ -57,7 +57,7 @@ impl<'a> Folder<'a> {
             )));
         }
         eprintln!(
-            "camflow export: images '{one}' and '{other}' differ in capitals alone; copied to a disk where these do not \
+            "camflow export: images '{one}' and '{other}' differ in capitals alone; on a disk where these do not \
              count, one file would take the place of the other"
         );
         Ok(())
@@ -79,8 +79,8 @@ impl<'a> Folder<'a> {
         let Some(first) = first else { return Ok(()) };
         let (root, first) = (self.root.display(), first.display());
         Err(Error::Config(format!(
-            "{root} holds {count} files that do not belong to this, such as {first}; name an empty folder, or --force to \
-             write among them"
+            "{root} holds {count} files that do not belong to this, such as {first}; name an empty folder, or --force \
+             to write among them"
         )))
     }
 

@@ -83,8 +83,8 @@ enum Command {
     },
     /// Masks for VOC's evaluation server: results/VOC2012/Segmentation/comp6_SPLIT_cls/IMAGE_ID.png in FILE.tar
     ///
-    /// The data set must have VOC's twenty classes in VOC's order, and every image of the split its mask. The archive is
-    /// read again and compared before it gets its name.
+    /// The data set must have VOC's twenty classes in VOC's order, and every image of the split its mask. The archive
+    /// is read again and compared before it gets its name.
     VocSubmission {
         /// The artifact, such as evaluate
         artifact: String,
@@ -102,9 +102,9 @@ enum Command {
     /// A trained network in one file: .safetensors for camflow predict and PyTorch, .onnx for other programs
     ///
     /// The input is `image`, float32 [batch, 3, height, width], RGB of 0 to 255 in any size. A DeepLab gives `logits`
-    /// [batch, classes, height, width]; a classifier gives `logits` [batch, classes] and `cam`, its activation maps at a
-    /// stride of 8. Classes and colours are in the file's metadata. Beside FILE.safetensors comes deeplab.py, which loads
-    /// it in PyTorch.
+    /// [batch, classes, height, width]; a classifier gives `logits` [batch, classes] and `cam`, its activation maps at
+    /// a stride of 8. Classes and colours are in the file's metadata. Beside FILE.safetensors comes deeplab.py, which
+    /// loads it in PyTorch.
     Model {
         /// The artifact, such as train-deeplab or train-cam
         artifact: String,

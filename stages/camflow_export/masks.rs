@@ -9,6 +9,9 @@ use data::codec::{Mask, decode_mask};
 use data::dataset::Dataset;
 use wsss::export::data_set;
 
+/// What the masks of a data set are called.
+const GROUND_TRUTH: &str = "the ground truth";
+
 /// Which masks of an artifact.
 #[derive(Debug, Default, Args)]
 pub struct Which {
@@ -100,7 +103,7 @@ fn names(artifact: &Artifact) -> Result<Vec<(ImageId, String)>> {
         rows.map(|row| row.map(|row| (row.image_id, row.source))).collect()
     } else if has_ground_truth(artifact) {
         let rows = artifact.rows::<MaskRow>(&["mask"])?;
-        rows.map(|row| row.map(|row| (row.image_id, MaskRow::TABLE.to_owned()))).collect()
+        rows.map(|row| row.map(|row| (row.image_id, GROUND_TRUTH.to_owned()))).collect()
     } else {
         Err(Error::Config(format!(
             "{}: has no masks; name an artifact of random-walk, evaluate or prepare-data",
@@ -117,7 +120,7 @@ fn all(artifact: &Artifact) -> Result<Rows> {
             let MaskRow { image_id, mask } = row?;
             let mask = decode_mask(&mask)
                 .map_err(|why| Error::NotCommitted(format!("{dir}: the mask of '{image_id}': {why}")))?;
-            Ok((image_id, MaskRow::TABLE.to_owned(), mask))
+            Ok((image_id, GROUND_TRUTH.to_owned(), mask))
         })));
     }
     let rows = artifact.rows::<LabelRow>(&[])?;

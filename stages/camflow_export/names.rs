@@ -1,7 +1,7 @@
 //! From the names of images to the names of files, of which no two meet and none leaves the folder.
 //!
-//! A name is a path: `/` tells folders apart. What a path cannot have is escaped as in addresses, `%2F` and `%2E`: empty
-//! folders, `.` and `..`.
+//! A name is a path: `/` tells folders apart. What a path cannot have is escaped as in addresses, `%2F` and `%2E`:
+//! empty folders, `.` and `..`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -49,8 +49,8 @@ fn file(id: &ImageId, ending: &str) -> Result<PathBuf> {
     let name = id.as_str().split('/').map(escaped).collect::<Vec<_>>().join("/") + ending;
     match name.split('/').map(str::len).max() {
         Some(length) if length > LONGEST => Err(Error::Data(format!(
-            "image '{id}' has a name of {length} bytes with {ending}, and file systems take {LONGEST}; shorten it in the \
-             data set"
+            "image '{id}' has a name of {length} bytes with {ending}, and file systems take {LONGEST}; shorten it in \
+             the data set"
         ))),
         _ => Ok(name.into()),
     }

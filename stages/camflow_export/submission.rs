@@ -1,4 +1,5 @@
-//! Masks as VOC's evaluation server takes them: an archive of `comp6`, segmentation with other training data than VOC's.
+//! Masks as VOC's evaluation server takes them: an archive of `comp6`, segmentation by methods that may have learned
+//! from other data than VOC's.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

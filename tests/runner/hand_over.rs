@@ -9,7 +9,7 @@ fn query_and_report_are_one_program_that_is_told_which() {
     let dir = tempfile::tempdir().unwrap();
     let camflow = dir.path().join("camflow");
     fs::copy(env!("CARGO_BIN_EXE_camflow"), &camflow).unwrap();
-    for name in ["camflow-report", "camflow-weights", "camflow-init"] {
+    for name in ["camflow-report", "camflow-weights", "camflow-init", "camflow-export"] {
         let program = dir.path().join(name);
         fs::write(&program, "#!/bin/sh\necho \"${0##*/}: $*\"\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -19,6 +19,7 @@ fn query_and_report_are_one_program_that_is_told_which() {
         (&["report", "--tables"], "camflow-report: report --tables\n"),
         (&["weights", "file.pth"], "camflow-weights: file.pth\n"),
         (&["init", "pets"], "camflow-init: pets\n"),
+        (&["export", "labels", "random-walk", "out"], "camflow-export: labels random-walk out\n"),
     ] {
         let output = Command::new(&camflow).args(words).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), started, "{}", String::from_utf8_lossy(&output.stderr));
