@@ -8,8 +8,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|dir| dir.join("tests/peers").is_dir()).unwrap().to_owned()
 }
 
-/// Runs a script of this directory, which finds `.peers` and the directories `beside`, below the project or absolute; `input` is
-/// its standard input. Returns its standard output.
+/// Runs a script of this directory, which finds `.peers` and the directories `beside`, below the project or absolute;
+/// `input` is its standard input. Returns its standard output.
 pub fn python(script: &str, beside: &[&str], input: &str) -> String {
     let peers = root().join(".peers");
     assert!(peers.is_dir(), "{} is not there; run `make peers`", peers.display());

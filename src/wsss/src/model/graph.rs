@@ -98,7 +98,7 @@ impl Value {
         Self { operations: Rc::clone(&self.operations), number: operations.len() }
     }
 
-    /// This map in the size of the graph's input, as [`crate::method::cam::upsample`] makes it.
+    /// This map in the size of the graph's input: bilinear, corners not aligned.
     #[must_use]
     pub fn upsample(&self) -> Self {
         self.then(Operation::Upsample { x: self.number })

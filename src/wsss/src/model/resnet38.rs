@@ -54,7 +54,8 @@ impl BasicBlock {
     fn forward<M: Map>(&self, x: &M, mode: Mode) -> BlockOutput<M> {
         let activated = self.bn_branch2a.forward(x, mode).rectify(); // [B, from, h, w]
         let skip = self.conv_branch1.as_ref().map_or_else(|| x.share(), |conv| conv.forward(&activated));
-        let y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode).rectify(); // [B, mid, h', w']
+        let y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode); // [B, mid, h', w']
+        let y = y.rectify();
         let y = self.conv_branch2b1.forward(&y); // [B, to, h', w'], h' = h / stride
         BlockOutput { activated, sum: y.plus(&skip) }
     }
