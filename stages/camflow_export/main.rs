@@ -48,7 +48,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Masks as PNGs in VOC's colours, 255 being void: DIR/IMAGE_ID.png
+    /// Masks as PNGs in VOC's colours, 255 being void: DIR/IMAGE.png
     ///
     /// Of pseudo-labels (random-walk), predictions (evaluate) or the ground truth (prepare-data). Folders in names of
     /// images become folders.
@@ -62,7 +62,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Activation maps as the repositories of psa, irn or SEAM read them: DIR/IMAGE_ID.npy
+    /// Activation maps as the repositories of psa, irn or SEAM read them: DIR/IMAGE.npy
     ///
     /// Each file is what `numpy.load(file, allow_pickle=True).item()` gives as a dict. psa and seam: the class, from 0
     /// without the background, to its map, float32 [height, width]. irn: `keys` (classes, int64), `high_res` (maps) and
@@ -81,8 +81,9 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Masks for VOC's evaluation server: results/VOC2012/Segmentation/comp6_SPLIT_cls/IMAGE_ID.png in FILE.tar
+    /// Masks for VOC's evaluation server: FILE.tar
     ///
+    /// It holds `results/VOC2012/Segmentation/comp6_SPLIT_cls/IMAGE.png`, 6 being segmentation with any training data.
     /// The data set must have VOC's twenty classes in VOC's order, and every image of the split its mask. The archive
     /// is read again and compared before it gets its name.
     VocSubmission {

@@ -38,7 +38,7 @@ struct Maps {
     height: usize,
     width: usize,
     /// Foreground class from 0 and its encoded map, ascending.
-    maps: Vec<(usize, Vec<u8>)>,
+    classes: Vec<(usize, Vec<u8>)>,
 }
 
 /// Fills a folder.
@@ -61,7 +61,7 @@ pub fn export(artifact: &Artifact, dir: &Path, layout: Layout, splits: &[String]
     tch::set_num_threads(1);
     let Filled { files, unchanged } = folder.fill(
         || rows(artifact, &images),
-        |Maps { height, width, maps }| {
+        |Maps { height, width, classes: maps }| {
             let classes: Vec<i64> = maps.iter().map(|(class, _)| *class as i64).collect();
             let values: Vec<f32> = maps.iter().flat_map(|(_, map)| encoding.decode(map)).collect();
             Ok(match layout {
@@ -100,12 +100,12 @@ fn rows<'a>(
         let damaged = || Error::NotCommitted(format!("{dir}: a map of '{image_id}' is of no foreground class"));
         let maps = maps.collect::<Option<Vec<_>>>().ok_or_else(damaged);
         let [height, width] = [height, width].map(|side| side as usize);
-        Some(maps.map(|maps| (image_id, Maps { height, width, maps })))
+        Some(maps.map(|maps| (image_id, Maps { height, width, classes: maps })))
     });
     let without = images.values().filter(|image| image.labels.is_empty());
     let without = without.map(|image| {
         let [height, width] = [image.height, image.width].map(|side| side as usize);
-        Ok((image.image_id.clone(), Maps { height, width, maps: Vec::new() }))
+        Ok((image.image_id.clone(), Maps { height, width, classes: Vec::new() }))
     });
     Ok(with_maps.chain(without))
 }

@@ -158,7 +158,7 @@ fn onnxruntime_gives_our_logits() {
 #[ignore = "needs PyTorch: make peers-torch PYTHON=…"]
 fn deeplab_py_gives_our_logits() {
     let python = |tasks: &str| peers::own_python("networks.py", &["src/wsss/src/export"], tasks);
-    compare("safetensors", python, |exported, path| exported.write_safetensors(path));
+    compare("safetensors", python, Exported::write_safetensors);
 }
 
 #[test]

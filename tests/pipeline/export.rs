@@ -113,8 +113,8 @@ fn publish_cams(shop: &Shop, ids: &[&str], encoding: CamEncoding) -> Artifact {
 }
 
 /// An entry of a dict as NumPy sees it.
-fn entry(key: Value, tensor: bool, dtype: &str, shape: &[usize], bytes: Vec<u8>) -> Value {
-    json!([key, { "tensor": tensor, "dtype": dtype, "shape": shape, "bytes": bytes }])
+fn entry(key: impl Into<Value>, tensor: bool, dtype: &str, shape: &[usize], bytes: &[u8]) -> Value {
+    json!([key.into(), { "tensor": tensor, "dtype": dtype, "shape": shape, "bytes": bytes }])
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {
@@ -138,9 +138,7 @@ fn numpy_reads_the_dicts_of_psa_seam_and_irn() {
         let shape = [HEIGHT, WIDTH];
         for style in ["psa", "seam"] {
             let of = |image: usize| {
-                json!(
-                    [1, 3].map(|class| { entry(json!(class - 1), false, "<f4", &shape, bytes(&stored(image, class))) })
-                )
+                json!([1, 3].map(|class| { entry(class - 1, false, "<f4", &shape, &bytes(&stored(image, class))) }))
             };
             assert_eq!(dicts(style), [of(0), of(1), json!([]), of(3)], "{style}");
         }
@@ -148,9 +146,9 @@ fn numpy_reads_the_dicts_of_psa_seam_and_irn() {
         for (image, dict) in irn.iter().enumerate() {
             let maps = if image == 2 { vec![] } else { vec![stored(image, 1), stored(image, 3)] };
             let (count, classes) = (maps.len(), if image == 2 { vec![] } else { vec![0_i64, 2] });
-            let keys = classes.iter().flat_map(|class| class.to_le_bytes()).collect();
-            assert_eq!(dict[0], entry(json!("keys"), false, "<i8", &[count], keys));
-            assert_eq!(dict[2], entry(json!("high_res"), false, "<f4", &[count, HEIGHT, WIDTH], bytes(&maps.concat())));
+            let keys: Vec<u8> = classes.iter().flat_map(|class| class.to_le_bytes()).collect();
+            assert_eq!(dict[0], entry("keys", false, "<i8", &[count], &keys));
+            assert_eq!(dict[2], entry("high_res", false, "<f4", &[count, HEIGHT, WIDTH], &bytes(&maps.concat())));
             let small: Vec<f32> = maps.iter().flat_map(|map| strided(map)).collect();
             assert_eq!((&dict[1][0], &dict[1][1]["shape"]), (&json!("cam"), &json!([count, 2, 2])));
             assert_eq!((&dict[1][1]["tensor"], &dict[1][1]["dtype"]), (&json!(true), &json!("<f4")));

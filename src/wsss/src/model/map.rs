@@ -36,6 +36,7 @@ pub struct Pool {
 }
 
 /// A map `[B, C, h, w]`. What takes it by value may overwrite it.
+#[expect(clippy::return_self_not_must_use, reason = "nobody computes a map and leaves it")]
 pub trait Map: Sized {
     /// The same map once more.
     fn share(&self) -> Self;

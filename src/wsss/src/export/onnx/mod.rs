@@ -159,7 +159,9 @@ impl Writer<'_> {
         if let Some(Normalization { scale, shift: added }) = norm {
             let filter = values.len() / scale.len();
             for (filter, scale) in values.chunks_exact_mut(filter).zip(scale) {
-                filter.iter_mut().for_each(|weight| *weight *= scale);
+                for weight in filter {
+                    *weight *= scale;
+                }
             }
             let own = shift.unwrap_or_else(|| vec![0.0; scale.len()]);
             shift = Some(own.iter().zip(scale).zip(added).map(|((own, scale), added)| own * scale + added).collect());
