@@ -15,7 +15,7 @@ use data::import::{
 use data::shapes::{self, ShapesConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stage::{Contents, Context, Description, Outcome, Progress, Stage, Unused};
+use stage::{Contents, Context, Description, Outcome, Stage, Unused, say};
 
 struct PrepareData;
 
@@ -149,11 +149,11 @@ impl Stage for PrepareData {
             }
             Some(layout) => context.params.files(layout)?,
         };
-        let progress = Progress::new(&context.name, "images", 0, 0);
+        let progress = context.progress("images", 0, 0);
         let Imported { records, notes, metadata } = import::read(&source, &|done, total| progress.set(done, total))?;
         progress.finish();
         for note in &notes {
-            eprintln!("{}: {note}", context.name);
+            say(&context.name, note);
             context.log.event("note", &json!({ "note": note }))?;
         }
         let metrics = metrics(&records, source.classes.len());

@@ -18,7 +18,7 @@ use data::score_maps::ScoreMaps;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Contents, Context, Description, Item, Outcome, Progress, Read, Stage};
+use stage::{Contents, Context, Description, Item, Outcome, Read, Stage, say};
 
 struct ThresholdSweep;
 
@@ -133,7 +133,7 @@ impl Stage for ThresholdSweep {
                     "no image of '{split}' has a mask, so no threshold is chosen on it and CAMs are not scored; give \
                      one, as in choose_on = 0.3, or a split with masks"
                 );
-                eprintln!("{}: {note}", context.name);
+                say(&context.name, &note);
                 context.log.event("note", &json!({ "note": note }))?;
             }
             (None, ChooseOn::Threshold(_)) => {}
@@ -183,7 +183,7 @@ impl<'a> Sweep<'a> {
         let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
         let all = dataset.split(split)?;
         let images = masks.scorable(&all);
-        let progress = Progress::new(&context.name, "images", 0, images.len());
+        let progress = context.progress("images", 0, images.len());
         let empty = || SweepHistogram::new(dataset.classes.len() + 1, &thresholds);
         let histogram = images
             .par_iter()

@@ -183,9 +183,11 @@ fn take_time(context: &mut Context<Params>) -> Result<()> {
     let checkpoint = context.work.file(CHECKPOINT);
     let mut step: u64 = fs::read_to_string(&checkpoint).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     context.log.event("going on", &json!({ "from": step }))?;
+    let progress = context.progress("steps", step as usize, context.params.steps as usize);
     while step < context.params.steps {
         std::thread::sleep(Duration::from_millis(10));
         step += 1;
+        progress.advance(1, || format!("loss {:.4}", 1.0 / step as f64));
         artifact::store::write_atomically(&checkpoint, step.to_string().as_bytes())?;
         if context.params.chatty {
             context.log.event("step", &json!({ "step": step }))?;
@@ -195,6 +197,7 @@ fn take_time(context: &mut Context<Params>) -> Result<()> {
             context.stop.check()?;
         }
     }
+    progress.finish();
     Ok(())
 }
 

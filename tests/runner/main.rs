@@ -7,6 +7,9 @@
 //! matrix         experiments that need one another, variants and seeds
 //! answers        explain, plan, status, path, dag, metrics, logs, and other programs
 //! logs           logs -f
+//! terminal       a command on a terminal, and what one sees there
+//! live           the table of a run that goes on
+//! watch          the same of a run elsewhere
 //! by_hand        a stage started by a person
 //! hand_over      camflow becomes camflow-report and camflow-weights
 //! diff           two artifacts beside one another
@@ -34,11 +37,14 @@ mod elsewhere;
 mod failure;
 mod gc;
 mod hand_over;
+mod live;
 mod logs;
 mod matrix;
 mod scale;
 mod selection;
 mod staleness;
+mod terminal;
 mod together;
 mod verify;
+mod watch;
 mod world;

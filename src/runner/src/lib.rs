@@ -9,6 +9,9 @@
 //! plan         the state of every stage of every experiment
 //! unscored     what cannot be scored, for want of masks
 //! process      a child, and signals passed on to it
+//! live         what a run shows of itself while it goes on
+//! watch        the same of a run elsewhere
+//! watch        the same of a run elsewhere
 //! run          check all, run what is stale, look anew after each stage
 //! explain      one stage: what changed, where, and what upstream causes it
 //! diff         two artifacts beside one another
@@ -26,6 +29,7 @@ mod diff;
 mod explain;
 mod gc;
 mod history;
+mod live;
 mod options;
 mod pipeline;
 mod plan;
@@ -36,6 +40,7 @@ mod run;
 mod show;
 mod text;
 mod unscored;
+mod watch;
 
 pub use accept::{Acceptance, accept};
 pub use diff::{Difference, MetricDifference, Side, diff};
@@ -47,5 +52,7 @@ pub use plan::{Plan, State, Step};
 pub use process::Interrupt;
 pub use reason::Reason;
 pub use run::{OutcomeState, StepOutcome, Summary, run};
+pub use live::{Picture, Row, RowState};
 pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, verify};
 pub use text::emit;
+pub use watch::{WatchOptions, watch};

@@ -45,11 +45,13 @@ impl Interrupt {
     }
 
     /// Runs a child to its end; a request to stop is passed on once.
-    pub(crate) fn run(&self, command: &mut Command) -> Result<ExitStatus> {
+    pub(crate) fn run(&self, mut command: Command) -> Result<ExitStatus> {
         let program = command.get_program().to_owned();
         let program = Path::new(&program);
-        runner_link::announce(command);
+        runner_link::announce(&mut command);
         let mut child = command.spawn().map_err(Error::io("start", program))?;
+        // It holds the ends of pipes that are the child's now.
+        drop(command);
         let mut told = false;
         loop {
             if let Some(status) = child.try_wait().map_err(Error::io("wait for", program))? {

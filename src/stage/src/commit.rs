@@ -11,7 +11,7 @@ use crate::body::{Body, Done, Site};
 use crate::command::Call;
 use crate::inputs::Inputs;
 use crate::reads::Around;
-use crate::{Log, Outcome};
+use crate::{Log, Outcome, say};
 
 /// Computes what a call asks for and commits it, unless it is committed already.
 pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
@@ -66,7 +66,7 @@ impl<'a> Job<'a> {
     fn is_committed(&self) -> Result<bool> {
         let (artifact, damage) = self.store.find_whole(self.stage(), &self.preimage.key())?;
         if let Some(damage) = damage {
-            eprintln!("{}: {damage}; it is computed anew", self.stage());
+            say(self.stage(), format_args!("{damage}; it is computed anew"));
         }
         Ok(artifact.is_some() && !self.call.options.force)
     }
@@ -80,7 +80,8 @@ impl<'a> Job<'a> {
         // Shards share a work directory, so they share the right to it.
         let claim = if self.call.shard.is_share() { Claim::Shared } else { Claim::Alone };
         let lease = self.store.lease(&self.preimage, claim, || {
-            eprintln!("{}: another process works on {}; waiting for it", self.stage(), self.preimage.key());
+            let key = self.preimage.key();
+            say(self.stage(), format_args!("another process works on {key}; waiting for it"));
         })?;
         if self.is_committed()? || lease.resume_publication()?.is_some() {
             return Ok(None);
@@ -99,7 +100,7 @@ impl<'a> Job<'a> {
         let mut log = Log::open(&work.file(LOG_FILE))?;
         log.event("start", &begin)?;
         if let Some(said) = self.store.copies(self.stage())? {
-            eprintln!("{}: {said}", self.stage());
+            say(self.stage(), &said);
             log.event("copies", &json!({ "message": said }))?;
         }
         Ok(work)
@@ -118,7 +119,7 @@ impl<'a> Job<'a> {
                 self.publish(work, &files, metrics)
             }
             Ok(Outcome::Partial { missing }) => {
-                eprintln!("{}: {}", self.stage(), what_is_left(missing));
+                say(self.stage(), what_is_left(missing));
                 Ok(())
             }
             Err(_) if self.another_shard_published()? => self.point_latest(),

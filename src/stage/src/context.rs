@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use artifact::{Artifact, Error, ExperimentPlan, Item, Result, Row, Work};
 
 use crate::inputs::Inputs;
-use crate::{Log, Read, Shard, Stop};
+use crate::reached::ReachedFile;
+use crate::{Log, Progress, Read, Shard, Stop};
 
 /// What a stage works with.
 pub struct Context<P> {
@@ -32,6 +33,12 @@ pub struct Context<P> {
 }
 
 impl<P> Context<P> {
+    /// Shows that `done` of `total` units of work, such as `images`, are done already, and from now on what is done
+    /// besides.
+    pub fn progress(&self, unit: &'static str, done: usize, total: usize) -> Progress {
+        Progress::new(&self.name, unit, done, total).kept(ReachedFile::new(self.work.dir(), self.shard))
+    }
+
     /// The input that holds the table of `R`.
     pub fn table<R: Row>(&self) -> Result<&Artifact> {
         self.one(&Item::table::<R>())

@@ -13,7 +13,9 @@
 //! inputs       the input artifacts: those that the runner names …
 //! resolve      … or those that the manifest describes
 //! parts        work that divides by image: shards, parts, workers
-//! progress     one live line a stage
+//! progress     one live line a stage …
+//! reached      … and a file that says the same to a runner
+//! say          lines for people
 //! log          log.jsonl, kept with the artifact
 //! stop         signals that ask for a checkpoint
 //! runner_link  a stage does not outlive the runner that started it
@@ -28,9 +30,11 @@ mod inputs;
 mod log;
 mod parts;
 mod progress;
+mod reached;
 mod reads;
 mod resolve;
 pub mod runner_link;
+mod say;
 mod stop;
 
 use std::collections::BTreeMap;
@@ -48,8 +52,10 @@ pub use context::Context;
 pub use contract::{Description, Unused};
 pub use log::Log;
 pub use parts::{Shard, cores};
-pub use progress::Progress;
+pub use progress::{Progress, is_live};
+pub use reached::Reached;
 pub use reads::{Around, Holders, Only, Read};
+pub use say::say;
 pub use stop::{Stop, stop_signals};
 
 /// Looks whether a device is there, such as `cuda:0`, and makes it ready.

@@ -26,6 +26,16 @@ impl Shard {
         self.count > 1
     }
 
+    /// Its number, from 0.
+    pub(crate) fn index(self) -> usize {
+        self.index
+    }
+
+    /// How many there are.
+    pub(crate) fn count(self) -> usize {
+        self.count
+    }
+
     /// Which of `count` parts of a table are this process's.
     pub fn parts(self, count: usize) -> impl Iterator<Item = Part> {
         Part { index: self.index, count: self.count }.range(count).map(move |index| Part { index, count })
@@ -71,7 +81,7 @@ impl<P: Sync> Context<P> {
         let open: Vec<_> = mine.iter().copied().filter(|part| !self.work.is_whole::<R>(*part)).collect();
         let images_of = |parts: &[Part]| parts.iter().map(|part| part.range(images.len()).len()).sum::<usize>();
         let (total, todo) = (images_of(&mine), images_of(&open));
-        let progress = Progress::new(&self.name, "images", total - todo, total);
+        let progress = self.progress("images", total - todo, total);
         let (params, stop) = (&self.params, &self.stop);
         let worker = |index: usize, image: &T| stop.check().and_then(|()| rows(params, index, image));
         for part in open {

@@ -11,6 +11,14 @@ const RUNNER: &str = "CAMFLOW_RUNNER";
 /// In the environment of a stage: how many cores are its own, where not all are.
 pub const THREADS: &str = "CAMFLOW_THREADS";
 
+/// In the environment of a stage whose runner shows how far it has come.
+pub const SHOWN: &str = "CAMFLOW_SHOWN";
+
+/// Does the runner that started this stage show how far it has come?
+pub(crate) fn is_shown() -> bool {
+    std::env::var_os(SHOWN).is_some()
+}
+
 /// Says to a stage that is about to be started whose child it is. The calling thread has to wait for it.
 pub fn announce(command: &mut Command) {
     command.env(RUNNER, std::process::id().to_string());

@@ -56,6 +56,14 @@ pub fn write_atomically_with(path: &Path, write: impl FnOnce(&Path) -> Result<()
     })
 }
 
+/// Replaces a file in one step and does not wait for the disk: for what is of no worth after a loss of power.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    fs::write(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
 /// Gives a file its name once `write` has written and synced it under a temporary one.
 fn atomically<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let temporary = temporary_name(path);

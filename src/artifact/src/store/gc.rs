@@ -18,6 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use walkdir::WalkDir;
 
 use super::moving::move_to;
+use super::runs::RUNS;
 use super::{Artifact, PREIMAGE_FILE, Record, Store, latest_name, remove, sync_dir, write_atomically};
 use crate::{Error, Key, Preimage, Reading, Result};
 
@@ -214,7 +215,7 @@ impl Store {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let kind = match entry.file_type() {
                 _ if dir.ends_with("set-aside") => RemainsKind::SetAside,
-                Ok(kind) if kind.is_dir() && (name == "set-aside" || name == "trash") => continue,
+                Ok(kind) if kind.is_dir() && ["set-aside", "trash", RUNS].contains(&name.as_str()) => continue,
                 Ok(kind) if kind.is_dir() => RemainsKind::Work,
                 _ if MEMORIES.contains(&name.as_str()) => continue,
                 // A lock goes with its directory, which may not be there yet.
@@ -341,7 +342,7 @@ pub(super) fn is_leased(lock: &Path) -> bool {
 
 /// Was the file written a moment ago? The lock of a holder on another machine may not be visible here, but such a
 /// holder writes into the file again and again.
-fn speaks(lock: &File) -> bool {
+pub(super) fn speaks(lock: &File) -> bool {
     let Ok(meta) = lock.metadata() else { return false };
     let written = meta.modified().unwrap_or(UNIX_EPOCH);
     // A time in the future comes from a clock that is ahead of this one, and counts as now.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
 
+use super::gc::speaks;
 use super::work::{Work, move_into_place};
 use super::{Artifact, Contents, Store, remove};
 use crate::{Error, Key, Preimage, Result, failpoint};
@@ -199,6 +200,17 @@ fn is_at(file: &File, path: &Path) -> bool {
     inode(file.metadata()) == inode(fs::metadata(path))
 }
 
+/// Is the holder of a lock file alive? A process of this machine is while it has the lock, one of another machine while
+/// it writes.
+pub(super) fn is_held(path: &Path) -> bool {
+    let Ok(lock) = File::open(path) else { return false };
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => true,
+        Ok(()) if read(&lock).is_none_or(|holder| holder.boot == boot()) => false,
+        _ => speaks(&lock),
+    }
+}
+
 /// Names this boot of this machine.
 fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
@@ -215,7 +227,7 @@ pub(super) fn hostname() -> String {
 
 /// A held lock file, and the thread that beats.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     file: Arc<File>,
     path: PathBuf,
     /// `None` for shards: they share the file, and none of them writes its name into it.
@@ -236,7 +248,7 @@ impl Holder {
 }
 
 impl Held {
-    fn new(file: File, path: PathBuf, claim: Claim) -> Result<Self> {
+    pub fn new(file: File, path: PathBuf, claim: Claim) -> Result<Self> {
         let file = Arc::new(file);
         let heart = match claim {
             Claim::Shared => None,

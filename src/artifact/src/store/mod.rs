@@ -9,6 +9,7 @@
 //! accept   an artifact taken over from an earlier version of its stage
 //! scan     a whole store read through
 //! gc       what nobody needs any more, and its removal; pins
+//! runs     what runs say of themselves while they go on
 //! files    files that are there whole or not at all
 //! moving   directories that change their place, also to another file system
 //! ```
@@ -23,6 +24,7 @@
 //!   <stage>/latest -> <key16>         what the manifest last resolved to; latest@<experiment> for the others
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
 //!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
+//!   work/runs/                        what each run that is going on says of itself, and the last one said
 //!   work/set-aside/                   artifacts that were found damaged
 //!   work/trash/                       what is being removed
 //!   <stage>/<key16>.pin               keeps an artifact that nobody needs
@@ -40,6 +42,7 @@ mod moving;
 mod part;
 mod record;
 mod rows;
+mod runs;
 mod scan;
 mod work;
 
@@ -50,13 +53,14 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use files::{Stamp, write_atomically, write_atomically_with};
+pub use files::{Stamp, replace, write_atomically, write_atomically_with};
 pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
 pub use part::{Part, TableWriter};
 pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
 pub use rows::{Batches, Filter, Rows};
+pub use runs::{FoundRun, RunFile};
 pub use scan::Place;
 pub use work::Work;
 

@@ -7,13 +7,13 @@
 use std::ffi::{OsStr, OsString};
 use std::io::stdout;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 
 use artifact::error::exit;
-use artifact::{Error, Result, address, units};
+use artifact::{Error, Manifest, Result, address, units};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use runner::{GcOptions, Interrupt, LogOptions, RunOptions};
+use runner::{GcOptions, Interrupt, LogOptions, RunOptions, WatchOptions};
 
 use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
 
@@ -41,6 +41,22 @@ enum Command {
         #[arg(long, short, default_value_t = 1, value_name = "N")]
         #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: u16,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// How far the runs that go on have come, from another terminal or another machine on the same store
+    ///
+    /// Ends when they end. Stages that were started by hand are shown too.
+    Watch {
+        /// The manifest whose store is looked at
+        #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
+        manifest: PathBuf,
+        /// The artifact store, instead of the manifest's
+        #[arg(long, value_name = "DIR")]
+        store: Option<PathBuf>,
+        /// Show how far they are now, and end
+        #[arg(long)]
+        once: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -210,6 +226,10 @@ pub fn main() -> Result<ExitCode> {
             let options =
                 RunOptions { source, selection, jobs, interrupt: Interrupt::on_signals()?, json: output.json };
             runner::run(&options, out).map(drop)
+        }
+        Command::Watch { manifest, store, once, output } => {
+            let store = store.map_or_else(|| Manifest::load(&manifest, &[])?.store(), Ok)?;
+            runner::watch(&store, WatchOptions { once, json: output.json }, out)
         }
         Command::Plan { pipeline, select, output } => runner::plan(&pipeline.into(), &select.into(), output.json, out),
         Command::Status { pipeline, output } => runner::status(&pipeline.into(), output.json, out),

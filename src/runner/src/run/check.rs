@@ -55,13 +55,14 @@ pub(super) fn again(
     step: &Step,
     input: &Record,
     known: impl Fn(&StageId) -> Option<Key>,
+    tell: impl Fn(&str),
 ) -> Result<()> {
     let checks = &pipeline.program(&step.stage)?.description.checks;
     if !checks.iter().any(|item| item.is_in(&input.contents())) {
         return Ok(());
     }
     let output = check(pipeline, step, &known)?;
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stderr).lines().for_each(tell);
     if output.status.success() {
         return Ok(());
     }

@@ -1,17 +1,43 @@
 //! The processes of one step: the command as one would type it, alone or as several shards.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
 use artifact::store::LOG_FILE;
 use artifact::{Error, Key, Result, Store};
 use stage::runner_link;
 
 use super::RunError;
+use crate::live::Screen;
 use crate::pipeline::Pipeline;
 use crate::plan::Step;
 use crate::process::{Interrupt, stopped};
+
+/// How long a stage that has ended may leave its last lines unread.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Lets what a command prints appear above the table, line by line; the receiver hears when that is all.
+fn lines_above(screen: &Screen, command: &mut Command) -> Result<Receiver<()>> {
+    let mut piped = || {
+        let (reader, writer) = std::io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        Ok(reader)
+    };
+    let reader = piped().map_err(|source| Error::Io { action: "cannot make a pipe".into(), source })?;
+    let (screen, (ended, ends)) = (screen.clone(), channel());
+    thread::spawn(move || {
+        for line in BufReader::new(reader).split(b'\n').map_while(std::result::Result::ok) {
+            screen.above(String::from_utf8_lossy(&line).trim_end());
+        }
+        // Nobody may be waiting any longer.
+        let _ = ended.send(());
+    });
+    Ok(ends)
+}
 
 /// The command of a step, as one would type it.
 pub(super) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
@@ -45,6 +71,7 @@ pub(super) struct Job {
     store: Store,
     stage: String,
     key: Key,
+    screen: Option<Screen>,
     interrupt: Interrupt,
 }
 
@@ -54,6 +81,8 @@ pub(super) struct How {
     pub force: bool,
     /// What is printed goes to standard error.
     pub quiet: bool,
+    /// Where the table is that shows how far it has come, and above which its lines go.
+    pub screen: Option<Screen>,
     /// The slots it has: one process each.
     pub slots: Vec<usize>,
     /// Cores of each process; all if `None`.
@@ -75,6 +104,7 @@ impl Job {
                 command.args(["--device", &format!("cuda:{}", slot % gpus())]);
             }
             command.envs(how.threads.map(|threads| (runner_link::THREADS, threads.to_string())));
+            command.envs(how.screen.as_ref().map(|_| (runner_link::SHOWN, "1")));
             if how.quiet {
                 command.stdout(Stdio::from(std::io::stderr()));
             }
@@ -97,6 +127,7 @@ impl Job {
             store: pipeline.store.clone(),
             stage: step.stage.clone(),
             key: key.clone(),
+            screen: how.screen.clone(),
             interrupt: interrupt.clone(),
         })
     }
@@ -107,19 +138,22 @@ impl Job {
         let job = &self;
         thread::scope(|scope| {
             let running: Vec<_> =
-                commands.into_iter().map(|mut command| scope.spawn(move || job.process(&mut command))).collect();
+                commands.into_iter().map(|command| scope.spawn(move || job.process(command))).collect();
             let ended = running.into_iter().map(|thread| thread.join().expect("no panic in this thread"));
             // Every process has ended before the first failure is told.
             ended.collect::<Vec<_>>().into_iter().collect::<Result<(), RunError>>()
         })?;
         match self.last.take() {
-            Some(mut last) if self.store.find(&self.stage, &self.key)?.is_none() => self.process(&mut last),
+            Some(last) if self.store.find(&self.stage, &self.key)?.is_none() => self.process(last),
             _ => Ok(()),
         }
     }
 
-    fn process(&self, command: &mut Command) -> Result<(), RunError> {
+    fn process(&self, mut command: Command) -> Result<(), RunError> {
+        let lines = self.screen.as_ref().map(|screen| lines_above(screen, &mut command)).transpose()?;
         let status = self.interrupt.run(command)?;
+        // Whoever the stage itself has started may keep the pipe open.
+        lines.map(|ended| ended.recv_timeout(LAST_LINES));
         if status.success() {
             return Ok(());
         }

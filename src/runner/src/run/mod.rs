@@ -14,6 +14,7 @@ use artifact::{Artifact, Error, Key, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::live::{Live, Picture, Screen, lasting};
 use crate::options::RunOptions;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
@@ -89,18 +90,13 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     // Ctrl-C ends the checks too: that is no failure of theirs.
     options.interrupt.check()?;
     checked?;
-    let mut outcomes = run.execute(plan);
-    for _ in 0..REPLANS {
-        let Err(RunError::DamagedInput(reason)) = outcomes else { break };
-        run.say(&format!("{reason}; planning again"))?;
-        let plan = run.plan()?;
-        outcomes = run.execute(plan);
-    }
-    let (summary, failure) = (run.summary(outcomes.map_err(RunError::into_error)?), run.failure());
+    let outcomes = run.until_done(plan);
+    let shown = run.end(outcomes.as_ref().err())?;
+    let (summary, failure) = (run.summary(outcomes?), run.failure());
     if options.json {
         text::emit_json(out, &summary)?;
     } else {
-        text::emit(out, &summary.to_string())?;
+        text::emit(out, &summary.text(!shown))?;
     }
     failure.map_or(Ok(summary), Err)
 }
@@ -111,6 +107,7 @@ struct Run<'a> {
     out: &'a mut dyn Write,
     /// What this run has computed, with its seconds.
     computed: BTreeMap<(String, Key), f64>,
+    live: Live,
     announced: usize,
     /// The stages that failed, in that order.
     failures: Vec<Failure>,
@@ -144,10 +141,54 @@ impl RunError {
 impl<'a> Run<'a> {
     fn new(pipeline: &'a Pipeline, options: &'a RunOptions, out: &'a mut dyn Write) -> Self {
         let (failures, dropped, not_scored) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pipeline, options, out, computed: BTreeMap::new(), announced: 0, failures, dropped, not_scored }
+        let screen = if options.json { None } else { Screen::open() };
+        let manifest = pipeline.manifest.path().display().to_string();
+        let live = Live::new(&pipeline.store, manifest, options.jobs, screen);
+        Self { pipeline, options, out, computed: BTreeMap::new(), live, announced: 0, failures, dropped, not_scored }
+    }
+
+    /// Runs a plan, and plans again where a stage finds an input damaged.
+    fn until_done(&mut self, plan: Plan) -> Result<Vec<StepOutcome>> {
+        let mut outcomes = self.execute(plan);
+        for _ in 0..REPLANS {
+            let Err(RunError::DamagedInput(reason)) = outcomes else { break };
+            self.say(&format!("{reason}; planning again"))?;
+            let plan = self.plan()?;
+            outcomes = self.execute(plan);
+        }
+        outcomes.map_err(RunError::into_error)
+    }
+
+    /// Ends what is shown. Its last state stays on a terminal: was there one?
+    fn end(&mut self, error: Option<&Error>) -> Result<bool> {
+        let failed = self.failure();
+        let error = error.or(failed.as_ref());
+        let word = match error {
+            None => "done",
+            Some(Error::Stopped(_)) => "stopped",
+            Some(_) => "failed",
+        };
+        let how = error.map_or_else(|| word.to_owned(), |error| format!("{word}: {error}"));
+        let on_screen = self.live.screen().is_some();
+        let Some(picture) = self.live.end(&how).filter(|_| on_screen) else { return Ok(false) };
+        // The error itself comes below.
+        text::emit(self.out, &lasting(&[Picture { ended: Some(word.to_owned()), ..picture }]))?;
+        Ok(true)
+    }
+
+    /// Says something on standard error.
+    fn tell(&self, line: &str) {
+        match self.live.screen() {
+            Some(screen) => screen.above(line),
+            None => eprintln!("{line}"),
+        }
     }
 
     fn say(&mut self, line: &str) -> Result<()> {
+        if let Some(screen) = self.live.screen() {
+            screen.above(line);
+            return Ok(());
+        }
         if self.options.json {
             eprintln!("{line}");
             return Ok(());
@@ -215,11 +256,19 @@ impl Summary {
     }
 }
 
-impl std::fmt::Display for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Summary {
+    /// What people read of it; with the stages, unless they are on the screen already.
+    fn text(&self, stages: bool) -> String {
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = self.write(stages, &mut text);
+        text
+    }
+
+    fn write(&self, stages: bool, f: &mut impl std::fmt::Write) -> std::fmt::Result {
         if self.ran == 0 && self.failed.is_empty() {
             writeln!(f, "nothing to run: {} stages are committed", self.outcomes.len())?;
-        } else {
+        } else if stages {
             let mut table = Table::new(&["experiment", "stage", "state", "key", "seconds"]);
             for outcome in &self.outcomes {
                 let state = if outcome.state == OutcomeState::Ran { "ran" } else { "cached" };

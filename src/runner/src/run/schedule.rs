@@ -55,6 +55,10 @@ impl Run<'_> {
     pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<StepOutcome>, RunError> {
         let total = self.announced + plan.to_run().count();
         self.dropped.clear();
+        self.live.begin(&plan, |step| {
+            let key = step.key.clone()?;
+            self.computed.get(&(step.stage.clone(), key)).copied()
+        });
         let steps = plan.steps;
         let mut board = Board::default();
         for (index, step) in steps.iter().enumerate() {
@@ -109,10 +113,18 @@ impl Run<'_> {
         failed
     }
 
+    /// Takes all that need a step from the board; returns their names.
+    fn lose(&self, board: &mut Board, step: &Step, steps: &[Step]) -> Vec<String> {
+        let lost = board.lose(&step.plan.id(), steps);
+        lost.iter().for_each(|index| self.live.lost(&steps[*index].plan.id()));
+        lost.into_iter().map(|index| named(&steps[index])).collect()
+    }
+
     /// Takes note of a stage that failed, and takes all that need it from the board.
     fn fail(&mut self, steps: &[Step], index: usize, key: Key, error: Error, board: &mut Board) -> Result<()> {
         let step = &steps[index];
-        let lost = board.lose(&step.plan.id(), steps);
+        let lost = self.lose(board, step, steps);
+        self.live.failed(&step.plan.id());
         let others = board.open.len() + board.running.len();
         if others > 0 {
             self.say(&format!("{error}; {others} others do not need it and go on, Ctrl-C stops them too"))?;
@@ -162,7 +174,9 @@ impl Run<'_> {
             let preimage = self.preimage(step, &board.committed)?;
             if self.has_failed(step, &preimage) {
                 board.forget(index);
-                self.dropped.extend(board.lose(&step.plan.id(), steps));
+                self.live.lost(&step.plan.id());
+                let lost = self.lose(board, step, steps);
+                self.dropped.extend(lost);
                 continue;
             }
             if board.running.values().any(|running| running.key == preimage.key()) {
@@ -182,7 +196,9 @@ impl Run<'_> {
                     if slots.is_empty() {
                         break;
                     }
-                    self.announce(step, total, &reason::sentence(&reasons))?;
+                    let why = reason::sentence(&reasons);
+                    self.announce(step, total, &why)?;
+                    self.live.started(&step.plan.id(), &key, why);
                     let job = self.job(step, &key, force, &slots, &board.committed)?;
                     let ended = ended.clone();
                     scope.spawn(move || {
@@ -201,6 +217,10 @@ impl Run<'_> {
     fn announce(&mut self, step: &Step, total: usize, what: &str) -> Result<()> {
         self.announced += usize::from(step.shared_with.is_none());
         let (at, named) = (self.announced, named(step));
+        if self.live.screen().is_some() {
+            // The table shows it.
+            return Ok(());
+        }
         self.say(&format!("[{at}/{total}] {named}: {what}"))
     }
 
@@ -217,7 +237,8 @@ impl Run<'_> {
         let threads = (self.options.jobs > 1).then(|| (cores / self.options.jobs).max(1));
         let input = |need: &StageId| (need.stage.clone(), committed[need].record().key.clone());
         let inputs = step.plan.needs.iter().map(input).collect();
-        let how = How { force, quiet: self.options.json, slots: slots.to_vec(), threads, inputs };
+        let (screen, slots) = (self.live.screen().cloned(), slots.to_vec());
+        let how = How { force, quiet: self.options.json, screen, slots, threads, inputs };
         Job::new(self.pipeline, step, key, &how, &self.options.interrupt)
     }
 
@@ -281,7 +302,7 @@ impl Run<'_> {
         for step in board.open.iter().map(|open| &steps[*open]) {
             let waits = step.plan.needs.iter().any(|need| known(need).is_none());
             if waits && step.shared_with.is_none() && step.plan.needs.contains(&id) {
-                check::again(self.pipeline, step, input, known)?;
+                check::again(self.pipeline, step, input, known, |line| self.tell(line))?;
             }
         }
         Ok(())
@@ -289,6 +310,9 @@ impl Run<'_> {
 
     fn commit(&self, step: &Step, artifact: Artifact, board: &mut Board) -> Result<(), RunError> {
         self.pipeline.store.point_latest(&step.stage, step.plan.link(), &artifact.record().key)?;
+        let key = artifact.record().key.clone();
+        let seconds = self.computed.get(&(step.stage.clone(), key.clone())).copied();
+        self.live.committed(&step.plan.id(), &key, seconds);
         board.committed.insert(step.plan.id(), artifact);
         Ok(())
     }
@@ -337,19 +361,19 @@ impl Board {
         }
     }
 
-    /// Takes from the open steps those that need one that will not be there, directly or not; returns their names.
-    fn lose(&mut self, id: &StageId, steps: &[Step]) -> Vec<String> {
-        let (mut lost, mut names) = (BTreeSet::from([id.clone()]), Vec::new());
+    /// Takes from the open steps those that need one that will not be there, directly or not; returns their indices.
+    fn lose(&mut self, id: &StageId, steps: &[Step]) -> Vec<usize> {
+        let (mut lost, mut indices) = (BTreeSet::from([id.clone()]), Vec::new());
         // What a step needs stands before it.
         for index in self.open.clone() {
             let step = &steps[index];
             if step.plan.needs.iter().any(|need| lost.contains(need)) {
                 lost.insert(step.plan.id());
-                names.push(named(step));
+                indices.push(index);
                 self.forget(index);
             }
         }
-        names
+        indices
     }
 
     fn forget(&mut self, index: usize) {

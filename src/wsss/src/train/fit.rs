@@ -11,7 +11,7 @@ use data::loader::{Batches, Make, Plan, Tail};
 use data::random::{Rng, epoch_order};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use stage::{Context, Log, Outcome, Progress};
+use stage::{Context, Log, Outcome, say};
 use tch::{Tensor, nn};
 
 use super::loss_hash::LossHash;
@@ -139,7 +139,7 @@ pub fn fit<P, L: Learner>(
     let length = Length::of(&settings, images)?;
     let names: Vec<_> = [vec!["loss"], learner.terms(), vec!["lr"]].concat();
     let mut at = resume(context, learner, sgd, length)?;
-    let progress = Progress::new(&context.name, "steps", at.step as usize, length.steps as usize);
+    let progress = context.progress("steps", at.step as usize, length.steps as usize);
     let interval = Duration::from_secs_f64((settings.checkpoint_minutes * 60.0).min(1e9));
     let mut saved = Instant::now();
     let make = Arc::new(make);
@@ -194,12 +194,12 @@ fn resume<P, L: Learner>(
     let name = &context.name;
     let (restored, damaged) = checkpoint::restore(context.work.dir(), &state(learner, sgd));
     for reason in damaged {
-        eprintln!("{name}: checkpoint {reason}; falling back to the one before");
+        say(name, format_args!("checkpoint {reason}; falling back to the one before"));
         context.log.event("damaged checkpoint", &json!({ "reason": reason }))?;
     }
     let at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new(), hash: LossHash::default() });
     if at.step > 0 {
-        eprintln!("{name}: going on from step {} of {}", at.step, length.steps);
+        say(name, format_args!("going on from step {} of {}", at.step, length.steps));
     }
     Ok(at)
 }
