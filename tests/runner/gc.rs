@@ -276,7 +276,7 @@ fn abandoned_work_and_what_was_set_aside_go_when_they_are_old() {
     let mut left: Vec<_> = fs::read_dir(world.path("store/work")).unwrap().flatten().map(|e| e.file_name()).collect();
     left.retain(|name| name != "fingerprints.json");
     left.sort();
-    assert_eq!(left, ["describe.json", "set-aside", "trash"]);
+    assert_eq!(left, ["describe.json", "runs", "set-aside", "trash"]);
     world.camflow(&["run"]).with(0);
 }
 

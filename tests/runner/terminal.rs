@@ -64,28 +64,26 @@ impl Recording {
     pub fn last(&self) -> String {
         let mut parser = self.parser();
         parser.process(&self.bytes);
-        parser.screen().contents()
+        self.text(&parser)
     }
 
-    /// What one sees whenever a line has been drawn, each picture once.
+    /// What one sees before each time that the cursor goes up to draw anew, and in the end.
     pub fn pictures(&self) -> Vec<String> {
         let mut parser = self.parser();
         let mut pictures = Vec::new();
-        for piece in self.bytes.split_inclusive(|byte| *byte == b'\n') {
-            parser.process(piece);
-            pictures.push(parser.screen().contents());
+        for piece in self.bytes.split_inclusive(|byte| *byte == b'A') {
+            parser.process(piece.strip_suffix(b"A").unwrap_or(piece));
+            // An escape sequence is not seen before it is whole.
+            pictures.push(self.text(&parser));
+            parser.process(&piece[piece.strip_suffix(b"A").unwrap_or(piece).len()..]);
         }
         pictures.dedup();
         pictures
     }
 
-    /// Has a line ever been too long for the terminal?
-    pub fn wraps(&self) -> bool {
-        let mut parser = self.parser();
-        self.bytes.split_inclusive(|byte| *byte == b'\n').any(|piece| {
-            parser.process(piece);
-            (0..self.rows).any(|row| parser.screen().row_wrapped(row))
-        })
+    fn text(&self, parser: &vt100::Parser) -> String {
+        let lines: Vec<_> = parser.screen().rows(0, self.columns).map(|line| line.trim_end().to_owned()).collect();
+        lines.join("\n").trim_end().to_owned()
     }
 
     /// Are there colours?

@@ -49,6 +49,7 @@ fn a_run_that_fails_says_why_and_one_that_is_killed_is_gone() {
     world.camflow(&["run", "--experiment", "full", "--set", "train-cam.fail=65"]).with(65);
     let once = world.camflow(&["watch", "--once"]).with(0).stdout;
     assert!(once.contains("failed: train-cam (full) failed (exit status: 65)"), "{once}");
+    world.events();
     let mut run = world.start_quietly(&["run", "--experiment", "full", "--set", "train-cam.steps=1000"]);
     let stage = world.wait_for("train-cam");
     let watch = world.start(&["watch"]);

@@ -194,12 +194,19 @@ impl Board {
 
 /// A row for each computation of the selected stages.
 fn rows(plan: &Plan, spent: impl Fn(&Step) -> Option<f64>) -> Vec<Row> {
-    let steps: Vec<_> = plan.steps.iter().filter(|step| step.selected && step.shared_with.is_none()).collect();
+    let mut steps: Vec<&Step> = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.selected && step.shared_with.is_none()) {
+        let same = |other: &&Step| other.is_cached() && other.stage == step.stage && other.key == step.key;
+        if !(step.is_cached() && steps.iter().any(same)) {
+            steps.push(step);
+        }
+    }
+    // What is committed takes no time: nobody waits for it.
     let place = |need: &StageId| {
         let shared = plan.step(need).and_then(|step| step.shared_with.as_ref()).unwrap_or(&need.experiment);
         steps.iter().position(|step| step.stage == need.stage && step.experiment == *shared)
     };
-    let row = |step: &&Step| {
+    let row = |step: &Step| {
         let seconds = spent(step);
         let state = match (step.is_cached(), seconds) {
             (true, Some(_)) => RowState::Done,
@@ -218,5 +225,5 @@ fn rows(plan: &Plan, spent: impl Fn(&Step) -> Option<f64>) -> Vec<Row> {
             needs: step.plan.needs.iter().filter_map(place).collect(),
         }
     };
-    steps.iter().map(row).collect()
+    steps.iter().map(|step| row(step)).collect()
 }

@@ -46,8 +46,12 @@ impl Screen {
     }
 }
 
+/// How wide a line is where there is no terminal.
+const WIDE: u16 = 200;
+
 /// The lines of pictures that stay: all stages of them, as wide as the terminal is.
 pub(crate) fn lasting(pictures: &[Picture]) -> String {
-    let room = Room { width: usize::from(Term::stdout().size().1).max(40), height: None };
+    let width = Term::stdout().size_checked().map_or(WIDE, |(_, width)| width);
+    let room = Room { width: usize::from(width), height: None };
     pictures.iter().flat_map(|picture| lines(picture, room)).map(|line| line + "\n").collect()
 }

@@ -59,7 +59,8 @@ impl Filled {
 
     /// A cell in the column's width, with the gap behind it.
     fn set(&self, cell: &str) -> String {
-        let pad = " ".repeat(self.width.saturating_sub(measure_text_width(cell)));
+        let cell = if self.name.is_empty() { cell.into() } else { truncate_str(cell, self.width, "…") };
+        let pad = " ".repeat(self.width.saturating_sub(measure_text_width(&cell)));
         let gap = " ".repeat(GAP);
         if self.right { format!("{pad}{cell}{gap}") } else { format!("{cell}{pad}{gap}") }
     }
@@ -77,6 +78,9 @@ fn columns(rows: &[&Row], several: bool, room: usize) -> Vec<Filled> {
         let Some(last) = columns.iter().map(|column| column.rank).max().filter(|rank| *rank > 0) else { break };
         columns.retain(|column| column.rank != last);
     }
+    // The names of the stages, which come first, are cut rather than what becomes of them.
+    let others = columns.iter().skip(1).map(Filled::least).sum::<usize>();
+    columns[0].width = columns[0].width.min(room.saturating_sub(others).max(1));
     columns
 }
 
@@ -237,6 +241,8 @@ mod tests {
         }
         let lines = lines(&picture(), Room { width: 44, height: None });
         assert_eq!(lines[2], "train-cam          running  120/400 steps");
+        let lines = super::lines(&picture(), Room { width: 16, height: None });
+        assert_eq!(lines[2], "train-…  running");
     }
 
     #[test]
