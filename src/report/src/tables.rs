@@ -4,7 +4,7 @@
 //! nothing.
 
 use artifact::store::{Filter, TableRecord};
-use artifact::table::{Declaration, declarations};
+use artifact::table::{Column, Declaration, declarations};
 use artifact::{Error, Result, Row};
 
 use crate::holdings::{Holding, Holdings};
@@ -20,27 +20,11 @@ pub(crate) const ADDED: [(&str, &str); 3] = [
     ("key", "Key of the artifact, the name of its directory."),
 ];
 
-/// A column of a table.
-#[derive(Clone, Debug)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// Its Arrow type, as text.
-    pub kind: String,
-    /// What it means.
-    pub doc: String,
-}
-
 /// The columns of a table in SQL: its own, then those that say which experiment, stage and artifact a row comes from.
 pub fn columns(table: &Declaration) -> Vec<Column> {
-    let own = table.schema.fields().iter().map(|field| Column {
-        name: field.name().clone(),
-        kind: field.data_type().to_string(),
-        doc: field.metadata().get("doc").cloned().unwrap_or_default(),
-    });
     let added = ADDED.into_iter().filter(|(name, _)| !has_column(table, name));
     let added = added.map(|(name, doc)| Column { name: name.into(), kind: "Utf8".into(), doc: doc.into() });
-    own.chain(added).collect()
+    table.columns().into_iter().chain(added).collect()
 }
 
 pub(crate) fn has_column(table: &Declaration, name: &str) -> bool {

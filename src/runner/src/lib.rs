@@ -53,6 +53,6 @@ pub use process::Interrupt;
 pub use reason::Reason;
 pub use run::{OutcomeState, StepOutcome, Summary, run};
 pub use live::{Picture, Row, RowState};
-pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, verify};
+pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, tables, verify};
 pub use text::emit;
 pub use watch::{WatchOptions, watch};

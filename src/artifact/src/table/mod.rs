@@ -4,8 +4,11 @@
 //! rows   every table, declared once
 //! ```
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
+use serde::Serialize;
 
 use crate::cell::CellValue;
 
@@ -14,6 +17,8 @@ pub const LOSS_HASH: &str = "loss_hash";
 
 /// A row of one of the tables above.
 pub trait Row: Sized + 'static {
+    /// What a row is, in sentences.
+    const DOC: &'static [&'static str];
     /// The table's name, also its directory below the artifact (the first table of a stage lies in `data`).
     const TABLE: &'static str;
     /// Rises when a column changes its meaning or is added.
@@ -52,10 +57,48 @@ pub trait Visitor {
 pub struct Declaration {
     /// Its name.
     pub name: &'static str,
+    /// What a row is.
+    pub doc: String,
     /// The version of its schema.
     pub version: u32,
+    /// The columns that name a row.
+    pub key: &'static [&'static str],
     /// Its columns in their order, each with what it means as metadata `doc`.
     pub schema: SchemaRef,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its Arrow type, as text.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it means.
+    #[serde(rename = "meaning")]
+    pub doc: String,
+}
+
+impl Declaration {
+    fn of<R: Row>() -> Self {
+        Self { name: R::TABLE, doc: sentences(R::DOC), version: R::VERSION, key: R::KEY, schema: R::schema() }
+    }
+
+    /// Its columns in their order.
+    pub fn columns(&self) -> Vec<Column> {
+        let column = |field: &Arc<Field>| Column {
+            name: field.name().clone(),
+            kind: field.data_type().to_string(),
+            doc: field.metadata().get("doc").cloned().unwrap_or_default(),
+        };
+        self.schema.fields().iter().map(column).collect()
+    }
+}
+
+/// The lines of a documentation as one text, without what only rustdoc needs.
+fn sentences(doc: &[&str]) -> String {
+    doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").replace("\\[", "[").replace("\\]", "]")
 }
 
 macro_rules! every_table {
@@ -70,7 +113,7 @@ macro_rules! every_table {
 
         /// All tables.
         pub fn declarations() -> Vec<Declaration> {
-            vec![$(Declaration { name: <$row>::TABLE, version: <$row>::VERSION, schema: <$row>::schema() }),*]
+            vec![$(Declaration::of::<$row>()),*]
         }
     };
 }
@@ -96,6 +139,7 @@ macro_rules! table {
         }
 
         impl Row for $name {
+            const DOC: &'static [&'static str] = &[$($doc),*];
             const TABLE: &'static str = $table;
             const VERSION: u32 = $version;
             const KEY: &'static [&'static str] = &[$(stringify!($key)),+];
@@ -103,8 +147,8 @@ macro_rules! table {
 
             fn schema() -> SchemaRef {
                 let field = |name: &str, data_type, nullable, doc: &[&str]| {
-                    let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
-                    Field::new(name, data_type, nullable).with_metadata(HashMap::from([("doc".to_owned(), doc)]))
+                    let doc = HashMap::from([("doc".to_owned(), sentences(doc))]);
+                    Field::new(name, data_type, nullable).with_metadata(doc)
                 };
                 Arc::new(Schema::new(vec![
                     $(field(column_name(stringify!($field)), <$ty>::data_type(), <$ty>::NULLABLE, &[$($field_doc),*]),)*

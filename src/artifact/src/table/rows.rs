@@ -17,7 +17,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema, SchemaRef};
 
-use super::{Cells, Row, column_name};
+use super::{Cells, Row, column_name, sentences};
 use crate::cell::Cell;
 use crate::{ClassId, ImageId};
 

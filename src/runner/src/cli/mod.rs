@@ -116,6 +116,16 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// The tables of a store: their columns, with type and meaning
+    ///
+    /// `camflow query` asks them in SQL, and adds the columns experiment, source_stage and key; with --tables it says
+    /// which of them the store holds.
+    Tables {
+        /// The table; all if not given
+        table: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// The metrics of every committed stage
     Metrics {
         #[command(flatten)]
@@ -242,6 +252,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Logs { stage, follow, pipeline, output } => {
             runner::logs(&pipeline.into(), &stage, LogOptions { follow, json: output.json }, out)
         }
+        Command::Tables { table, output } => runner::tables(table.as_deref(), output.json, out),
         Command::Metrics { pipeline, output } => runner::metrics(&pipeline.into(), output.json, out),
         Command::Diff { a, b, limit, pipeline, output } => {
             runner::diff(&pipeline.into(), [&a, &b], limit, output.json, out).map(drop)

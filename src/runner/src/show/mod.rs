@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! graph    dag: the stages as a tree or a graph
+//! tables   the tables of a store, with what their columns mean
 //! logs     the log of a stage, also while it is written
 //! verify   is what the store holds still what was written? sets aside what is damaged
 //! ```
@@ -22,10 +23,12 @@ use crate::unscored;
 
 mod graph;
 mod logs;
+mod tables;
 mod verify;
 
 pub use graph::{Edges, dag, dot};
 pub use logs::{LogOptions, logs};
+pub use tables::tables;
 pub use verify::{Damage, Verification, verify};
 
 /// The source narrowed to one experiment: the one it names, else the main one.
