@@ -6,6 +6,7 @@
 //! scan      the tables as Polars scans them (columns: between arrow-rs and Polars)
 //! query     SQL over the tables
 //! output    an answer as table, CSV, JSON or Parquet
+//! bootstrap the interval of a mean IoU, over images
 //! paper     the paper's tables, with the runs of the store beside them
 //! page      the report: scores, curves, pictures, provenance
 //! text      numbers and tables as people read them
@@ -13,6 +14,7 @@
 //!
 //! The program `camflow-report` (`main`, with its command lines in `cli`) is `camflow query` and `camflow report`.
 
+mod bootstrap;
 mod columns;
 pub mod holdings;
 pub mod output;

@@ -21,7 +21,7 @@ pub struct Report {
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// Images in the gallery
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(long, value_name = "N", default_value_t = 24)]
     images: usize,
     /// The manifest to whose experiments the report keeps, and whose name is the title
     #[arg(long, value_name = "FILE")]

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::text::number;
 
 /// Number of line colours in the style sheet.
-const COLOURS: usize = 8;
+pub(super) const COLOURS: usize = 8;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 250.0;

@@ -17,26 +17,78 @@ pub(super) struct Image {
     pub id: String,
     /// Its foreground classes.
     pub labels: Vec<u8>,
+    /// The mean IoU of its last label, where it was scored.
+    pub quality: Option<f64>,
+    /// Why it is shown.
+    pub chosen: Chosen,
     /// How many of the things that other images have pictures of it lacks.
     lacks: usize,
 }
 
-/// The images that are shown, with a title for each group. Two thirds of them are validation images, one third training
-/// images; where there are too few of one, the other fills up.
-pub(super) fn choose(holdings: &Holdings, dataset: &Holding, wanted: usize) -> Result<[(&'static str, Vec<Image>); 2]> {
+/// Why an image is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// Its label is one of the best.
+    Best,
+    /// Its label is one of the worst.
+    Worst,
+    /// It helps to show every class.
+    ForItsClasses,
+}
+
+/// Images with the title of their group.
+pub(super) struct Group {
+    pub title: &'static str,
+    /// What the page's filter calls it.
+    pub split: &'static str,
+    pub images: Vec<Image>,
+}
+
+/// The images that are shown. Two thirds of them are validation images, one third training images; where there are too
+/// few of one, the other fills up. Of each, a third are the best, a third the worst, and the others spread over the
+/// classes.
+pub(super) fn choose(
+    holdings: &Holdings,
+    dataset: &Holding,
+    wanted: usize,
+    quality: impl Fn(&str) -> Option<f64>,
+) -> Result<[Group; 2]> {
     let pictured = pictured(holdings)?;
     let (mut val, mut train) = (Vec::new(), Vec::new());
     for row in rows_without::<DatasetRow>(dataset, &["image"])? {
         let id = row.image_id.as_str().to_owned();
         let lacks = pictured.values().filter(|ids| !ids.contains(&id)).count();
-        let image = Image { id, labels: row.labels.iter().map(|class| class.0).collect(), lacks };
+        let labels = row.labels.iter().map(|class| class.0).collect();
+        let image = Image { quality: quality(&id), labels, lacks, chosen: Chosen::ForItsClasses, id };
         let group = if row.splits.iter().any(|split| split == VALIDATION) { &mut val } else { &mut train };
         group.push(image);
     }
     let of_val = (wanted - wanted / 3).min(val.len()).max(wanted.saturating_sub(train.len()));
-    let val = spread_over_classes(val, of_val);
-    let train = spread_over_classes(train, wanted - val.len().min(wanted));
-    Ok([("Validation images", val), ("Training images", train)])
+    let val = chosen(val, of_val);
+    let train = chosen(train, wanted - val.len().min(wanted));
+    Ok([
+        Group { title: "Validation images", split: "val", images: val },
+        Group { title: "Training images", split: "train", images: train },
+    ])
+}
+
+/// The best, the worst and those that show the classes, the best first; images that were not scored come last, by name.
+fn chosen(mut candidates: Vec<Image>, wanted: usize) -> Vec<Image> {
+    let least = candidates.iter().map(|image| image.lacks).min();
+    let (mut scored, rest): (Vec<_>, Vec<_>) =
+        candidates.drain(..).partition(|image| image.quality.is_some() && Some(image.lacks) == least);
+    let quality = |image: &Image| image.quality.unwrap_or(f64::NEG_INFINITY);
+    let by_quality = |a: &Image, b: &Image| quality(b).total_cmp(&quality(a)).then_with(|| a.id.cmp(&b.id));
+    scored.sort_by(by_quality);
+    let third = (wanted / 3).min(scored.len() / 3);
+    let worst = scored.split_off(scored.len() - third);
+    let between = scored.split_off(third);
+    let told = |images: Vec<Image>, chosen| images.into_iter().map(move |image| Image { chosen, ..image });
+    let mut shown: Vec<_> = told(scored, Chosen::Best).chain(told(worst, Chosen::Worst)).collect();
+    let others = between.into_iter().chain(rest).collect();
+    shown.extend(spread_over_classes(others, wanted - shown.len().min(wanted)));
+    shown.sort_by(by_quality);
+    shown
 }
 
 /// The images of which there are CAMs, and labels of each kind.
@@ -77,7 +129,6 @@ fn spread_over_classes(mut candidates: Vec<Image>, wanted: usize) -> Vec<Image> 
         image.labels.iter().for_each(|class| *shown.entry(*class).or_default() += 1);
         chosen.push(image);
     }
-    chosen.sort_by(|a, b| a.id.cmp(&b.id));
     chosen
 }
 
@@ -90,15 +141,35 @@ fn hash(id: &str) -> u64 {
 mod tests {
     use super::*;
 
+    fn image(n: u8) -> Image {
+        let labels = vec![if n < 50 { 1 } else { n % 5 + 1 }];
+        Image { id: format!("i{n:02}"), labels, quality: None, chosen: Chosen::ForItsClasses, lacks: 0 }
+    }
+
+    fn ids(chosen: &[Image]) -> Vec<&str> {
+        chosen.iter().map(|image| image.id.as_str()).collect()
+    }
+
     #[test]
     fn the_choice_covers_the_classes_and_is_always_the_same() {
-        let image =
-            |n: u8| Image { id: format!("i{n:02}"), labels: vec![if n < 50 { 1 } else { n % 5 + 1 }], lacks: 0 };
         let candidates = || (0..60).map(image);
-        let ids = |chosen: Vec<Image>| chosen.into_iter().map(|image| image.id).collect::<Vec<_>>();
-        let chosen = spread_over_classes(candidates().collect(), 5);
-        assert_eq!(chosen.iter().flat_map(|image| image.labels.clone()).collect::<BTreeSet<_>>().len(), 5);
-        assert_eq!(ids(chosen), ids(spread_over_classes(candidates().rev().collect(), 5)));
-        assert_eq!(spread_over_classes(candidates().collect(), 100).len(), 60);
+        let first = chosen(candidates().collect(), 5);
+        assert_eq!(first.iter().flat_map(|image| image.labels.clone()).collect::<BTreeSet<_>>().len(), 5);
+        assert_eq!(ids(&first), ids(&chosen(candidates().rev().collect(), 5)));
+        assert_eq!(chosen(candidates().collect(), 100).len(), 60);
+    }
+
+    #[test]
+    fn the_best_and_the_worst_are_among_the_chosen() {
+        let scored = |n: u8| Image { quality: Some(f64::from(n * 7 % 60) / 60.0), ..image(n) };
+        let shown = chosen((0..60).map(scored).collect(), 9);
+        let qualities: Vec<_> = shown.iter().map(|image| (image.quality.unwrap() * 60.0).round() as u8).collect();
+        assert_eq!((&qualities[..3], &qualities[6..]), (&[59, 58, 57][..], &[2, 1, 0][..]));
+        let of = |chosen| shown.iter().filter(|image| image.chosen == chosen).count();
+        assert_eq!([Chosen::Best, Chosen::ForItsClasses, Chosen::Worst].map(of), [3; 3]);
+        // One that lacks a picture is neither, however good it is.
+        let lacking = Image { quality: Some(1.0), lacks: 1, ..image(60) };
+        let shown = chosen((0..60).map(scored).chain([lacking]).collect(), 9);
+        assert!(!ids(&shown).contains(&"i60"));
     }
 }

@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use super::Section;
 use super::experiments::Experiments;
 use super::order::{Order, title};
-use super::scores::bar;
+use super::scores::share_cell;
 use crate::holdings::Holdings;
 use crate::tables;
 
@@ -48,7 +48,7 @@ pub(super) fn section(holdings: &Holdings, order: &Order, experiments: &Experime
 fn table(columns: &[(Column, Values)], classes: &BTreeMap<u8, String>) -> Markup {
     let blocks: Vec<_> = columns.chunk_by(|(a, _), (b, _)| a.stage == b.stage && a.split == b.split).collect();
     html! {
-        div.wide {
+        div.wide tabindex="0" role="region" aria-label="IoU by class" {
             table.classes {
                 thead {
                     tr {
@@ -80,6 +80,6 @@ fn cells(block: &[(Column, Values)], class: u8) -> Markup {
     let values: Vec<_> = block.iter().map(|(_, values)| value(values)).collect();
     let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     html! {
-        @for value in values { (bar(value, block.len() > 1 && value >= best, &Markup::default())) }
+        @for value in values { (share_cell(value, block.len() > 1 && value >= best)) }
     }
 }

@@ -28,6 +28,10 @@ pub(super) fn thresholds(holdings: &Holdings, experiments: &Experiments) -> Resu
     let mut on_ground_truth = false;
     for shared in sharing(holdings, SweepRow::TABLE, None) {
         let steps = mean_over_classes(&tables::rows_of(shared.held)?);
+        // Without masks a threshold has no score.
+        if !steps.iter().any(|step| step.measures[0].is_finite()) {
+            continue;
+        }
         on_ground_truth |= steps.iter().any(|step| step.chosen_on_ground_truth);
         let colour = experiments.colour(&shared);
         for (measure, lines) in lines.iter_mut().enumerate() {

@@ -1,65 +1,97 @@
-//! A few images side by side: photograph, CAMs, labels, ground truth.
+//! A few images side by side, in the manner of the paper's Figures 4, 5, 9 and 10: photograph, the CAMs of each class,
+//! labels, ground truth, with IoU, precision and recall below each.
 
-use artifact::table::DatasetRow;
-use artifact::{Result, Row as _};
+use std::collections::BTreeSet;
+
 use data::codec::voc_palette;
 use maud::{Markup, html};
 
-use super::choice::{Image, choose};
-use super::order::Order;
-use super::strips::{Picture, Strip, strips};
+use super::choice::{Chosen, Group, Image, choose};
+use super::class_names::ClassNames;
+use super::strips::{Picture, Source, Strip};
+use super::verdict::Compared;
 use super::{Section, colour};
-use crate::holdings::{Holding, Holdings};
+use crate::bootstrap::Counts;
+use crate::text::percent;
+use artifact::Result;
 
 /// The value of a mask where no class is told.
 const VOID: usize = 255;
+/// Classes whose numbers stand below a picture; those of further ones stand in its description.
+const CLASSES: usize = 3;
 
-/// The section; nothing where the store has no data set.
-pub(super) fn section(holdings: &Holdings, order: &Order, wanted: usize) -> Result<Option<Section>> {
-    let datasets = || holdings.of_table(DatasetRow::TABLE).map(|(held, _)| held);
-    let Some(dataset) = datasets().find(|held| held.main).or_else(|| datasets().next()) else { return Ok(None) };
-    let classes = Classes::of(dataset);
+/// The section; nothing where no image is wanted.
+pub(super) fn section(source: &Source<'_>, compared: Option<&Compared>, wanted: usize) -> Result<Option<Section>> {
+    let quality = |id: &str| source.scored.quality(&compared?.method, id);
     let mut groups = Vec::new();
-    for (title, images) in choose(holdings, dataset, wanted)? {
-        if !images.is_empty() {
-            let ids: Vec<_> = images.iter().map(|image| image.id.clone()).collect();
-            groups.push(group(title, &images, &strips(holdings, order, dataset, &ids, &classes)?, &classes));
+    let mut classes = BTreeSet::new();
+    let mut images = 0;
+    for Group { title, split, images: chosen } in choose(source.holdings, source.dataset, wanted, quality)? {
+        if !chosen.is_empty() {
+            let ids: Vec<_> = chosen.iter().map(|image| image.id.clone()).collect();
+            classes.extend(chosen.iter().flat_map(|image| image.labels.clone()));
+            images += chosen.len();
+            groups.push(group(title, split, &chosen, &source.strips(&ids)?, source.classes));
         }
     }
-    let lead = "Chosen by a fixed rule that spreads over the classes. A CAM is shown for the classes of the image's \
-                label, the strongest at each pixel, over the photograph in grey.";
-    let section = |body| Section { id: "gallery", name: "Images", title: "Images", lead: lead.into(), body };
-    let any = !groups.is_empty();
-    Ok(any.then(|| section(html! { (legend(&classes)) @for group in groups { (group) } })))
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let ranked = compared.map(|compared| {
+        format!(
+            "A third are the best and a third the worst of {} by the mean IoU of the image's last label; the others \
+             spread over the classes. ",
+            compared.method
+        )
+    });
+    let lead = ranked.unwrap_or_else(|| "Chosen by a fixed rule that spreads over the classes. ".to_owned())
+        + "A CAM is shown for each class of the image's label, over the photograph in grey. Numbers below a picture are \
+           IoU, precision and recall of a class in this image, in percent.";
+    let body = html! {
+        (controls(source.classes, &classes, images))
+        (legend(source.classes))
+        @for group in groups { (group) }
+        p.note #none hidden { "No image fits the filter." }
+    };
+    Ok(Some(Section { id: "gallery", name: "Images", title: "Images", lead, body }))
 }
 
-/// Names of the classes.
-pub(super) struct Classes(Vec<String>);
-
-impl Classes {
-    /// Those of a data set, the background first.
-    fn of(dataset: &Holding) -> Self {
-        let table = dataset.artifact.record().tables.get(DatasetRow::TABLE);
-        let metadata = table.and_then(|table| table.metadata.get("classes"));
-        let foreground: Vec<String> = metadata.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        Self(std::iter::once("background".to_owned()).chain(foreground).collect())
-    }
-
-    /// The name of a class.
-    pub fn name(&self, class: u8) -> String {
-        self.0.get(class as usize).cloned().unwrap_or_else(|| format!("class {class}"))
-    }
-}
-
-fn legend(classes: &Classes) -> Markup {
-    let named = classes.0.iter().map(String::as_str).enumerate().chain([(VOID, "void")]);
+/// What the script of the page shows: which images are seen, and in which order.
+fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize) -> Markup {
     let palette = voc_palette();
+    html! {
+        div.controls hidden {
+            input #filter type="search" placeholder="class or image  ( / )" aria-label="Filter by class or name of the image";
+            div.chips role="group" aria-label="Classes" {
+                @for (class, name) in classes.all().filter(|(class, _)| shown.contains(class)) {
+                    button.chip type="button" data-class=(class) aria-pressed="false" {
+                        span.swatch style={ "background:" (colour::css(palette[class as usize])) } {} (name)
+                    }
+                }
+            }
+            select #split aria-label="Split" {
+                option value="" { "val and train" } option value="val" { "val" } option value="train" { "train" }
+            }
+            select #sorted aria-label="Order" {
+                option value="best" { "best first" } option value="worst" { "worst first" } option value="name" { "by name" }
+            }
+            output #shown aria-live="polite" { (images) " of " (images) " images" }
+        }
+    }
+}
+
+fn legend(classes: &ClassNames) -> Markup {
+    let palette = voc_palette();
+    let foreground = classes.count();
+    let named = classes.all().map(|(class, name)| (class as usize, name)).chain([(VOID, "void")]);
     let stops: Vec<_> = colour::HEAT.iter().map(|stop| colour::css(*stop)).collect();
     html! {
         div.keys {
-            ul.legend {
+            ul.legend.of-classes {
                 @for (class, name) in named {
-                    li { span.swatch style={ "background:" (colour::css(palette[class])) } {} (name) }
+                    li.foreground[class > 0 && class < foreground] {
+                        span.swatch style={ "background:" (colour::css(palette[class])) } {} (name)
+                    }
                 }
             }
             div.heat {
@@ -69,32 +101,79 @@ fn legend(classes: &Classes) -> Markup {
     }
 }
 
-fn group(title: &str, chosen: &[Image], strips: &[Strip], classes: &Classes) -> Markup {
-    let labels = |image: &Image| image.labels.iter().map(|class| classes.name(*class)).collect::<Vec<_>>().join(", ");
+fn group(title: &str, split: &str, chosen: &[Image], strips: &[Strip], classes: &ClassNames) -> Markup {
     html! {
-        h3 { (title) }
-        div.cards style={ "--n:" (strips.len()) } {
-            @for image in chosen {
-                article {
-                    h4 { (image.id) " " span { (labels(image)) } }
-                    div.strip { @for strip in strips { (figure(strip, &image.id)) } }
+        div.group {
+            h3 { (title) }
+            div.cards style={ "--n:" (strips.len()) } {
+                @for image in chosen { (card(image, split, strips, classes)) }
+            }
+        }
+    }
+}
+
+fn card(image: &Image, split: &str, strips: &[Strip], classes: &ClassNames) -> Markup {
+    let names: Vec<_> = image.labels.iter().map(|class| classes.name(*class)).collect();
+    let ids: String = image.labels.iter().map(|class| format!(" {class}")).collect();
+    let quality = image.quality.map(|quality| format!("{quality:.6}"));
+    html! {
+        article.card tabindex="0" data-split=(split) data-classes={ (ids) " " } data-quality=[quality]
+            data-name=(image.id) aria-label={ (image.id) ", " (names.join(", ")) } {
+            h4 {
+                (image.id) " " span { (names.join(", ")) }
+                @if let Some(quality) = image.quality { span.quality { "mIoU " (percent(quality)) } }
+                @match image.chosen {
+                    Chosen::Best => span.tag.good { "best" },
+                    Chosen::Worst => span.tag.bad { "worst" },
+                    Chosen::ForItsClasses => {},
+                }
+            }
+            div.strip style={ "--n:" (strips.iter().map(|strip| strip.count(&image.id)).sum::<usize>()) } {
+                @for strip in strips { (figures(strip, &image.id)) }
+            }
+        }
+    }
+}
+
+/// An image's pictures in a strip.
+fn figures(strip: &Strip, id: &str) -> Markup {
+    html! {
+        @match strip.pictures.get(id) {
+            Some(pictures) => { @for picture in pictures { (figure(strip, picture, id)) } }
+            None => figure { div.missing { "not computed" } figcaption { (strip.title) } },
+        }
+    }
+}
+
+fn figure(strip: &Strip, picture: &Picture, id: &str) -> Markup {
+    let Picture { uri, class, seen, found } = picture;
+    let mut told = if seen.is_empty() { String::new() } else { format!(": {seen}") };
+    for (class, counts) in found.iter().skip(CLASSES) {
+        told += &format!("; {class} {}", numbers(*counts).join(" / "));
+    }
+    html! {
+        figure {
+            img src=(uri) alt={ (strip.title) " of " (id) (told) } title={ (strip.title) (told) };
+            figcaption title=(strip.experiments) {
+                @if let Some(class) = class { b { (class) } " " }
+                (strip.title)
+            }
+            @if !found.is_empty() {
+                table.numbers {
+                    @for (class, counts) in found.iter().take(CLASSES) {
+                        tr {
+                            th { (class) }
+                            @for number in numbers(*counts) { td { (number) } }
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// An image's picture in a strip.
-fn figure(strip: &Strip, id: &str) -> Markup {
-    html! {
-        figure {
-            @if let Some(Picture { uri, classes }) = strip.pictures.get(id) {
-                @let told = if classes.is_empty() { String::new() } else { format!(": {classes}") };
-                img src=(uri) alt={ (strip.title) " of " (id) (told) } title={ (strip.title) (told) };
-            } @else {
-                div.missing { "not computed" }
-            }
-            figcaption { (strip.title) }
-        }
-    }
+/// IoU, precision and recall.
+fn numbers(counts: Counts) -> [String; 3] {
+    let whole = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.0}", share * 100.0));
+    [counts.iou(), counts.precision(), counts.recall()].map(whole)
 }

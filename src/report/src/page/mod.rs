@@ -1,24 +1,32 @@
-//! The report: one HTML file that needs nothing beside it, no script and no network.
+//! The report: one HTML file that needs nothing beside it and no network. Its script filters the gallery, moves through
+//! it by keys and switches the colours; without the script everything is there to read.
 //!
 //! ```text
-//! scores       headline, score table
+//! verdict      the sentence on top, and a tile a number
+//! scored       what the evaluations tell: lines with their intervals, and what was found in every image
+//! pipeline     which stage feeds which, with times, and what was found instead of computed (graph: where it is drawn)
+//! scores       score table, what was chosen on ground truth
 //! classes      IoU by class
+//! matrix       which class is taken for which, as heat maps
 //! compared     the paper's tables with the numbers of the store beside them
 //! curves       scores over the threshold, losses over the steps
 //! gallery      photographs with what became of them (choice: of which images; strips: which columns of pictures)
 //! provenance   which artifact came from where
 //! order        the order of stages and of what is scored
 //! experiments  the experiments with their places and colours; artifacts that several of them share
+//! class_names  the names of a data set's classes
 //! chart        a line chart as SVG
 //! dots         the paper's number and the measured one as dots, as SVG
 //! picture      cells of the store as small pictures
 //! colour       colours of classes and of heat
 //! ```
 //!
-//! Sections take a store's holdings and give markup, or nothing where the store has nothing to show.
+//! Sections take a store's holdings and give markup, or nothing where the store has nothing to show. `style.css`,
+//! `gallery.css` and `script.js` stand beside this file and go into the page as they are.
 
 mod chart;
 mod choice;
+mod class_names;
 mod classes;
 mod colour;
 mod compared;
@@ -26,20 +34,32 @@ mod curves;
 mod dots;
 mod experiments;
 mod gallery;
+mod graph;
+mod matrix;
 mod order;
 mod picture;
+mod pipeline;
 mod provenance;
+mod scored;
 mod scores;
 mod strips;
+mod verdict;
 
-use artifact::Result;
+use artifact::table::DatasetRow;
+use artifact::{Result, Row as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::holdings::Holdings;
+use crate::holdings::{Holding, Holdings};
+use crate::paper;
+use class_names::ClassNames;
 use experiments::Experiments;
 use order::Order;
+use scored::Scored;
+use strips::Source;
+use verdict::Compared;
 
-const STYLE: &str = include_str!("style.css");
+const STYLE: [&str; 2] = [include_str!("style.css"), include_str!("gallery.css")];
+const SCRIPT: &str = include_str!("script.js");
 
 /// What the report is called and how much it shows.
 #[derive(Clone, Debug)]
@@ -78,40 +98,92 @@ impl Section {
 /// The page. Parts for which the store has nothing are left out.
 pub fn build(holdings: &Holdings, options: &Options) -> Result<String> {
     let (order, experiments) = (Order::of(holdings)?, Experiments::of(holdings));
+    let scored = Scored::of(holdings, &order, &experiments)?;
+    let compared = Compared::of(&scored, &experiments, &paper::baselines(holdings)?);
+    let (compared, not_scored) = (compared.as_ref(), scores::not_scored(holdings));
+    let dataset = dataset(holdings);
+    let classes = dataset.map(ClassNames::of);
+    let (mut matrices, mut gallery) = (None, None);
+    if let (Some(dataset), Some(classes)) = (dataset, &classes) {
+        matrices = matrix::section(holdings, &scored, compared, classes)?;
+        let source = Source { holdings, order: &order, dataset, classes, scored: &scored };
+        gallery = gallery::section(&source, compared, options.images)?;
+    }
     let sections = [
-        scores::section(holdings, &order, &experiments)?,
+        Some(pipeline::section(holdings, &order, &experiments)),
+        scores::section(&scored, &experiments, &not_scored),
         classes::section(holdings, &order, &experiments)?,
+        matrices,
+        gallery,
         compared::section(holdings)?,
         curves::thresholds(holdings, &experiments)?,
-        gallery::section(holdings, &order, options.images)?,
         curves::losses(holdings, &order, &experiments)?,
         Some(provenance::section(holdings, &order)),
     ];
     let sections: Vec<_> = sections.into_iter().flatten().collect();
+    let verdict = verdict::verdict(&scored, compared, &not_scored);
+    Ok(page(&options.title, holdings, &experiments, &verdict, &sections).into_string())
+}
+
+/// The data set of the main experiment, else the first one.
+fn dataset(holdings: &Holdings) -> Option<&Holding> {
+    let datasets = || holdings.of_table(DatasetRow::TABLE).map(|(held, _)| held);
+    datasets().find(|held| held.main).or_else(|| datasets().next())
+}
+
+fn page(title: &str, holdings: &Holdings, experiments: &Experiments, verdict: &Markup, sections: &[Section]) -> Markup {
     let newest = holdings.all().iter().map(|held| held.artifact.record().provenance.finished.as_str()).max();
     let date = newest.and_then(|instant| instant.get(..10)).unwrap_or_default();
-    let page = html! {
+    html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (options.title) " · camflow" }
-                style { (PreEscaped(STYLE)) }
+                title { (title) " · camflow" }
+                style { @for style in STYLE { (PreEscaped(style)) } }
             }
             body {
-                header {
-                    h1 { (options.title) }
-                    p.experiments { @for name in experiments.names() { (experiments.label(name)) " " } }
-                    p.meta { "Newest artifact of " (date) " · camflow " (env!("CARGO_PKG_VERSION")) }
-                    nav { @for section in &sections { a href={ "#" (section.id) } { (section.name) } } }
+                a.skip href="#content" { "Skip to the content" }
+                nav aria-label="Parts of the page" {
+                    @for section in sections { a href={ "#" (section.id) } { (section.name) } }
+                    span.tools {
+                        button #theme type="button" hidden { "Dark" }
+                        button #keys type="button" hidden aria-expanded="false" aria-controls="help" { "Keys" }
+                    }
                 }
-                main { @for section in &sections { (section.markup()) } }
+                (help())
+                main #content tabindex="-1" {
+                    header {
+                        h1 { (title) }
+                        p.experiments { @for name in experiments.names() { (experiments.label(name)) " " } }
+                        p.meta { "Newest artifact of " (date) " · camflow " (env!("CARGO_PKG_VERSION")) }
+                    }
+                    (verdict)
+                    @for section in sections { (section.markup()) }
+                }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
-    };
-    Ok(page.into_string())
+    }
+}
+
+/// What each key does.
+fn help() -> Markup {
+    let keys = [
+        ("j, k or ↓, ↑", "next and previous image (arrows: once one is chosen)"),
+        ("g", "to the images"),
+        ("/", "filter the images"),
+        ("Esc", "clear the filter; close this"),
+        ("t", "light or dark"),
+        ("?", "this list"),
+    ];
+    html! {
+        div #help hidden {
+            dl { @for (key, meaning) in keys { div { dt { kbd { (key) } } dd { (meaning) } } } }
+        }
+    }
 }
 
 /// A link to the note on what was chosen on ground truth.

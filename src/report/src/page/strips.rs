@@ -1,4 +1,4 @@
-//! The columns of the gallery: each is one thing, such as the CAMs of an experiment, with its picture for each image.
+//! The columns of the gallery: each is one thing, such as the CAMs of an experiment, with its pictures for each image.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,12 @@ use artifact::table::{CamRow, DatasetRow, LabelRow, MaskRow};
 use artifact::{Result, Row as _};
 use data::codec::{Mask, Rgb, decode_mask};
 
+use super::class_names::ClassNames;
 use super::experiments::{Shared, sharing};
-use super::gallery::Classes;
 use super::order::{Order, title};
 use super::picture::{self, Map};
+use super::scored::Scored;
+use crate::bootstrap::Counts;
 use crate::holdings::{Holding, Holdings};
 use crate::tables::rows_of_images;
 
@@ -21,7 +23,9 @@ const EXPERIMENTS: usize = 6;
 /// One column.
 pub(super) struct Strip {
     pub title: String,
-    pub pictures: ByImage<Picture>,
+    /// All experiments that it is of, where the title has no room for them.
+    pub experiments: String,
+    pub pictures: ByImage<Vec<Picture>>,
 }
 
 /// Something by the name of its image.
@@ -31,35 +35,129 @@ type ByImage<T> = BTreeMap<String, T>;
 pub(super) struct Picture {
     /// The attribute `src`.
     pub uri: String,
-    /// The classes that are seen.
-    pub classes: String,
+    /// The class that it is of, where it is of one.
+    pub class: Option<String>,
+    /// What is seen.
+    pub seen: String,
+    /// The classes with what was found of them.
+    pub found: Vec<(String, Counts)>,
 }
 
-/// The columns for some images: photograph, CAMs, every kind of label in the order of the pipeline, ground truth.
-pub(super) fn strips(
-    holdings: &Holdings,
-    order: &Order,
-    dataset: &Holding,
-    ids: &[String],
-    classes: &Classes,
-) -> Result<Vec<Strip>> {
-    let (photos, truth) = photographs(dataset, ids)?;
-    let shown = photos
-        .iter()
-        .map(|(id, photo)| (id.clone(), Picture { uri: picture::jpeg_uri(photo), classes: String::new() }));
-    let mut strips = vec![Strip { title: "Photograph".to_owned(), pictures: shown.collect() }];
-    let cams = shown_of(sharing(holdings, CamRow::TABLE, None));
-    let alone = cams.len() < 2 && holdings.experiments().len() < 2;
-    for shared in &cams {
-        let pictures = overlays(shared.held, ids, &photos)?;
-        strips.push(Strip { title: titled(title(CamRow::TABLE), shared, alone), pictures });
+/// What the columns are made from.
+pub(super) struct Source<'a> {
+    pub holdings: &'a Holdings,
+    pub order: &'a Order,
+    pub dataset: &'a Holding,
+    pub classes: &'a ClassNames,
+    pub scored: &'a Scored,
+}
+
+impl Source<'_> {
+    /// The columns for some images: photograph, the CAMs of each class, every kind of label in the order of the
+    /// pipeline, ground truth.
+    pub fn strips(&self, ids: &[String]) -> Result<Vec<Strip>> {
+        let (photos, truth) = photographs(self.dataset, ids)?;
+        let plain = |uri| Picture { uri, class: None, seen: String::new(), found: Vec::new() };
+        let shown = photos.iter().map(|(id, photo)| (id.clone(), vec![plain(picture::jpeg_uri(photo))]));
+        let mut strips = vec![Strip::plain("Photograph", shown.collect())];
+        let cams = shown_of(sharing(self.holdings, CamRow::TABLE, None));
+        let alone = cams.len() < 2 && self.holdings.experiments().len() < 2;
+        for shared in &cams {
+            let pictures = self.overlays(shared, ids, &photos)?;
+            strips.push(Strip::titled(title(CamRow::TABLE), shared, alone, pictures));
+        }
+        strips.extend(self.labels(ids, alone)?);
+        let truth = truth.iter().map(|(id, mask)| (id.clone(), vec![self.coloured(mask, Vec::new())]));
+        strips.push(Strip::plain("Ground truth", truth.collect()));
+        // A column that no image of the group has tells nothing.
+        strips.retain(|strip| !strip.pictures.is_empty());
+        Ok(strips)
     }
-    strips.extend(labels(holdings, order, ids, classes, alone)?);
-    let truth = truth.iter().map(|(id, mask)| (id.clone(), coloured(mask, classes)));
-    strips.push(Strip { title: "Ground truth".to_owned(), pictures: truth.collect() });
-    // A column that no image of the group has tells nothing.
-    strips.retain(|strip| !strip.pictures.is_empty());
-    Ok(strips)
+
+    /// Columns of labels, whatever made them: what the tables name in the column `source`.
+    fn labels(&self, ids: &[String], alone: bool) -> Result<Vec<Strip>> {
+        let mut found = Vec::new();
+        for stage in self.order.stages() {
+            for shared in shown_of(sharing(self.holdings, LabelRow::TABLE, Some(stage))) {
+                for (source, pictures) in self.labels_of(&shared, ids)? {
+                    let strip = Strip::titled(title(&source), &shared, alone, pictures);
+                    found.push((self.order.scored(&source), strip));
+                }
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, strip)| strip).collect())
+    }
+
+    /// For each image and class of its label heat over the photograph.
+    fn overlays(&self, shared: &Shared<'_>, ids: &[String], photos: &ByImage<Rgb>) -> Result<ByImage<Vec<Picture>>> {
+        let mut overlays: ByImage<Vec<Picture>> = BTreeMap::new();
+        let metadata = shared.held.artifact.metadata::<CamRow>()?;
+        let Some(encoding) = CamEncoding::of(metadata) else { return Ok(overlays) };
+        for CamRow { image_id, class_id, class, height, width, cam, .. } in rows_of_images(shared.held, ids)? {
+            let id = image_id.as_str();
+            let Some(map) = Map::new(height, width, encoding.decode(&cam)) else { continue };
+            let Some(photo) = photos.get(id) else { continue };
+            let found = self.found(shared, CamRow::TABLE, id, |of| of == class_id.0);
+            overlays.entry(id.to_owned()).or_default().push(Picture {
+                uri: picture::jpeg_uri(&picture::overlay(photo, &map)),
+                seen: class.clone(),
+                class: Some(class),
+                found,
+            });
+        }
+        Ok(overlays)
+    }
+
+    /// The maps of a table by what made them.
+    fn labels_of(&self, shared: &Shared<'_>, ids: &[String]) -> Result<BTreeMap<String, ByImage<Vec<Picture>>>> {
+        let mut made: BTreeMap<String, ByImage<Vec<Picture>>> = BTreeMap::new();
+        for LabelRow { image_id, height, width, source, label } in rows_of_images(shared.held, ids)? {
+            let Some(map) = Map::new(height, width, label) else { continue };
+            let mask = Mask { height: map.height, width: map.width, classes: map.values };
+            let found = self.found(shared, &source, image_id.as_str(), |class| class != 0);
+            let picture = self.coloured(&mask, found);
+            made.entry(source).or_default().insert(image_id.as_str().to_owned(), vec![picture]);
+        }
+        Ok(made)
+    }
+
+    /// What was found in an image of some classes, by name.
+    fn found(&self, shared: &Shared<'_>, scored: &str, id: &str, wanted: impl Fn(u8) -> bool) -> Vec<(String, Counts)> {
+        let mut names = shared.experiments.iter();
+        let image = names.find_map(|name| self.scored.image(name, scored, id));
+        let classes = image.into_iter().flatten().filter(|(class, _)| wanted(**class));
+        classes.map(|(class, counts)| (self.classes.name(*class), *counts)).collect()
+    }
+
+    /// A mask in colour, with the names of the foreground classes in it.
+    fn coloured(&self, mask: &Mask, found: Vec<(String, Counts)>) -> Picture {
+        let seen: BTreeSet<u8> = mask.classes.iter().copied().filter(|class| !matches!(class, 0 | 255)).collect();
+        let names: Vec<_> = seen.into_iter().map(|class| self.classes.name(class)).collect();
+        let seen = if names.is_empty() { "background only".to_owned() } else { names.join(", ") };
+        Picture { uri: picture::classes_uri(mask), class: None, seen, found }
+    }
+}
+
+impl Strip {
+    /// How many figures it has for an image; that a picture is not there is told in one.
+    pub fn count(&self, id: &str) -> usize {
+        self.pictures.get(id).map_or(1, Vec::len)
+    }
+
+    fn plain(title: &str, pictures: ByImage<Vec<Picture>>) -> Self {
+        Self { title: title.to_owned(), experiments: String::new(), pictures }
+    }
+
+    /// Of several experiments the title names the last one, which is the main one if it is among them.
+    fn titled(what: String, shared: &Shared<'_>, alone: bool, pictures: ByImage<Vec<Picture>>) -> Self {
+        let title = match shared.experiments.as_slice() {
+            _ if alone => what,
+            [.., _, _, last] => format!("{what} · {last} and {} more", shared.experiments.len() - 1),
+            _ => format!("{what} · {}", shared.label()),
+        };
+        Self { title, experiments: shared.label(), pictures }
+    }
 }
 
 /// One seed of each experiment; of many experiments the first ones and the main one.
@@ -76,24 +174,6 @@ fn shown_of(mut all: Vec<Shared<'_>>) -> Vec<Shared<'_>> {
     all
 }
 
-fn titled(what: String, shared: &Shared<'_>, alone: bool) -> String {
-    if alone { what } else { format!("{what} · {}", shared.label()) }
-}
-
-/// Columns of labels, whatever made them: what the tables name in the column `source`.
-fn labels(holdings: &Holdings, order: &Order, ids: &[String], classes: &Classes, alone: bool) -> Result<Vec<Strip>> {
-    let mut found = Vec::new();
-    for stage in order.stages() {
-        for shared in shown_of(sharing(holdings, LabelRow::TABLE, Some(stage))) {
-            for (source, pictures) in labels_of(shared.held, ids, classes)? {
-                found.push((order.scored(&source), Strip { title: titled(title(&source), &shared, alone), pictures }));
-            }
-        }
-    }
-    found.sort_by_key(|(place, _)| *place);
-    Ok(found.into_iter().map(|(_, strip)| strip).collect())
-}
-
 fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByImage<Mask>)> {
     let (mut photos, mut masks) = (BTreeMap::new(), BTreeMap::new());
     for DatasetRow { image_id, image, .. } in rows_of_images(dataset, ids)? {
@@ -107,44 +187,4 @@ fn photographs(dataset: &Holding, ids: &[String]) -> Result<(ByImage<Rgb>, ByIma
         }
     }
     Ok((photos, masks))
-}
-
-/// For each image the maximum over its classes as heat over the photograph.
-fn overlays(held: &Holding, ids: &[String], photos: &ByImage<Rgb>) -> Result<ByImage<Picture>> {
-    let Some(encoding) = CamEncoding::of(held.artifact.metadata::<CamRow>()?) else { return Ok(BTreeMap::new()) };
-    let mut strongest: ByImage<(Map<f32>, Vec<String>)> = BTreeMap::new();
-    for CamRow { image_id, class, height, width, cam, .. } in rows_of_images(held, ids)? {
-        let Some(map) = Map::new(height, width, encoding.decode(&cam)) else { continue };
-        match strongest.get_mut(image_id.as_str()) {
-            Some((all, classes)) if all.values.len() == map.values.len() => {
-                all.values.iter_mut().zip(map.values).for_each(|(max, value)| *max = max.max(value));
-                classes.push(class);
-            }
-            _ => drop(strongest.insert(image_id.as_str().to_owned(), (map, vec![class]))),
-        }
-    }
-    let shown = strongest.into_iter().filter_map(|(id, (map, classes))| {
-        let uri = picture::jpeg_uri(&picture::overlay(photos.get(&id)?, &map));
-        Some((id, Picture { uri, classes: classes.join(", ") }))
-    });
-    Ok(shown.collect())
-}
-
-/// The maps of a table by what made them.
-fn labels_of(held: &Holding, ids: &[String], classes: &Classes) -> Result<BTreeMap<String, ByImage<Picture>>> {
-    let mut made: BTreeMap<String, ByImage<Picture>> = BTreeMap::new();
-    for LabelRow { image_id, height, width, source, label } in rows_of_images(held, ids)? {
-        let Some(map) = Map::new(height, width, label) else { continue };
-        let mask = Mask { height: map.height, width: map.width, classes: map.values };
-        made.entry(source).or_default().insert(image_id.as_str().to_owned(), coloured(&mask, classes));
-    }
-    Ok(made)
-}
-
-/// A mask in colour, with the names of the foreground classes in it.
-fn coloured(mask: &Mask, classes: &Classes) -> Picture {
-    let found: BTreeSet<u8> = mask.classes.iter().copied().filter(|class| !matches!(class, 0 | 255)).collect();
-    let names: Vec<_> = found.into_iter().map(|class| classes.name(class)).collect();
-    let names = if names.is_empty() { "background only".to_owned() } else { names.join(", ") };
-    Picture { uri: picture::classes_uri(mask), classes: names }
 }

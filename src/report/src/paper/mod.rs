@@ -161,6 +161,13 @@ pub(crate) fn tables(holdings: &Holdings) -> Result<Vec<Table>> {
     Ok(tables.into_iter().flatten().collect())
 }
 
+/// The experiments, without their seeds, whose trainings have the classification loss alone.
+pub(crate) fn baselines(holdings: &Holdings) -> Result<Vec<String>> {
+    let runs = runs::of(holdings)?;
+    let alone = runs.into_iter().filter(|run| kinds::BASELINE.includes(&run.train));
+    Ok(alone.map(|run| run.experiment).collect())
+}
+
 /// The tables as Markdown; empty where there are none.
 pub fn markdown(holdings: &Holdings) -> Result<String> {
     let mut text = String::new();
