@@ -5,20 +5,28 @@
 //! ```text
 //! store         the made-up store
 //! drawing       its images
+//! counted       another one, whose scores are those of its own labels
 //! command_line  exit codes and help
 //! query         questions in SQL
 //! page          the report
+//! verdict       what it says of the counted store: sentence, intervals, confusion, gallery
+//! looks         the report in Chromium: widths, colours, keys, filter, print
+//! browser       Chromium over the DevTools protocol
 //! paper         the paper's tables
 //! documents     tables of the documents have the form of the report's
 //! ```
 
+mod browser;
 mod command_line;
+mod counted;
 mod documents;
 mod drawing;
+mod looks;
 mod page;
 mod paper;
 mod query;
 mod store;
+mod verdict;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -38,11 +38,11 @@ pub fn class_name(class: usize) -> &'static str {
     if class == 0 { "background" } else { CLASSES[class - 1] }
 }
 
-fn id(n: u32) -> ImageId {
+pub fn id(n: u32) -> ImageId {
     ImageId::new(&format!("2007_{n:06}")).unwrap()
 }
 
-fn work(store: &Store, stage: &str, params: Value, inputs: &[&Artifact]) -> Work {
+pub fn work(store: &Store, stage: &str, params: Value, inputs: &[&Artifact]) -> Work {
     let seed = stage.starts_with("train").then_some(7);
     work_at(store, stage, &contents(stage), params, seed, inputs).unwrap_or_else(|_| panic!("{stage} is made once"))
 }
@@ -88,7 +88,7 @@ pub fn work_at(
     }
 }
 
-fn publish(store: &Store, work: Work, experiment: &str) -> Artifact {
+pub fn publish(store: &Store, work: Work, experiment: &str) -> Artifact {
     let artifact = publish_as(work, experiment);
     link(store, &artifact, experiment);
     artifact
@@ -99,7 +99,7 @@ pub fn publish_as(work: Work, experiment: &str) -> Artifact {
     work.publish(&[], BTreeMap::new(), experiment).unwrap()
 }
 
-fn link(store: &Store, artifact: &Artifact, experiment: &str) {
+pub fn link(store: &Store, artifact: &Artifact, experiment: &str) {
     let record = artifact.record();
     store.point_latest(&record.preimage.stage, (experiment != MAIN).then_some(experiment), &record.key).unwrap();
 }
@@ -135,7 +135,7 @@ pub fn write_with(root: &Path, made_up: Option<&str>) {
     }
 }
 
-fn dataset(store: &Store) -> Artifact {
+pub fn dataset(store: &Store) -> Artifact {
     let mut work = work(store, "prepare-data", json!({"root": "", "kind": "shapes"}), &[]);
     let classes = serde_json::to_string(&CLASSES).unwrap();
     // Two parts, as two shards would leave it.
@@ -164,7 +164,7 @@ fn dataset(store: &Store) -> Artifact {
     publish(store, work, "baseline")
 }
 
-fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &Artifact) -> Artifact {
+pub fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &Artifact) -> Artifact {
     let weight = if experiment == MAIN { 1.0 } else { 0.0 };
     let params = json!({"epochs": 15, "optimizer": {"lr": 0.01, "momentum": 0.9}, "rcm": {"weight": weight}});
     let mut work = work(store, stage, params, &[input]);
@@ -182,7 +182,7 @@ fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &A
     publish(store, work, experiment)
 }
 
-fn cam(store: &Store, experiment: &str, train: &Artifact) -> Artifact {
+pub fn cam(store: &Store, experiment: &str, train: &Artifact) -> Artifact {
     let half = experiment != MAIN;
     let mut work = work(store, "extract-msinf-cam", json!({"scales": [0.5, 1.0, 1.5, 2.0], "flip": true}), &[train]);
     work.declare::<CamRow>(1, metadata(&[("encoding", if half { "f16" } else { "u8" })])).unwrap();
@@ -296,7 +296,7 @@ fn evaluate(store: &Store, experiment: &str, made_up: Option<&str>, inputs: &[Ar
         chosen_on_ground_truth: *stage == "cam",
         chosen: if *stage == "cam" { "threshold (train)".to_owned() } else { String::new() },
         seed: 7,
-        key: "00".repeat(32),
+        key: inputs[1].record().key.as_str().to_owned(),
     };
     work.write_all(scored.iter().enumerate().map(score)).unwrap();
     let by_class = scored.iter().flat_map(|scored| (0..4).map(move |class| (scored, class)));

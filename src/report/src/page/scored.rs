@@ -181,9 +181,13 @@ impl<'a> Block<'a> {
         self.lines.chunk_by(|a, b| a.score.experiment == b.score.experiment).count()
     }
 
-    /// What an experiment gains over another one; `None` where one of them was not scored.
+    /// What an experiment gains over another one; `None` where one of them was not scored, or both share the artifact
+    /// that was.
     pub fn gain(&self, experiment: &str, over: &str) -> Option<Gain> {
         let (own, others) = (self.of(experiment), self.of(over));
+        if own.iter().any(|line| others.iter().any(|other| other.score.key == line.score.key)) {
+            return None;
+        }
         let by = self.miou(experiment)?.mean - self.miou(over)?.mean;
         let first = own.first()?;
         let paired = own.iter().chain(&others).all(|line| line.tally.same_images(&first.tally));

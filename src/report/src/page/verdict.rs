@@ -1,5 +1,7 @@
 //! The verdict: what the store's numbers say in one sentence, with how far they can be trusted, and a tile a number.
 
+use std::collections::BTreeSet;
+
 use artifact::manifest::variant_of;
 use maud::{Markup, html};
 
@@ -14,7 +16,7 @@ use crate::text::{count, percent};
 pub(super) struct Compared {
     /// The one it is about: the main one, else the best.
     pub method: String,
-    /// The one that trains with the classification loss alone, else the first other one.
+    /// The one that trains with the classification loss alone, else the only other one.
     pub baseline: Option<String>,
 }
 
@@ -26,10 +28,10 @@ impl Compared {
             Some(main) => main,
             None => scored.blocks().next_back()?.best(),
         };
-        let others = || names().filter(|name| *name != method);
-        let baseline = others().find(|name| baselines.iter().any(|baseline| baseline == variant_of(name).0));
-        let baseline = baseline.or_else(|| others().next()).map(str::to_owned);
-        Some(Self { method: method.to_owned(), baseline })
+        let others: BTreeSet<_> = names().filter(|name| *name != method).collect();
+        let known = others.iter().find(|name| baselines.iter().any(|baseline| baseline == variant_of(name).0));
+        let baseline = known.or_else(|| others.first().filter(|_| others.len() == 1));
+        Some(Self { method: method.to_owned(), baseline: baseline.map(|name| (*name).to_owned()) })
     }
 }
 
