@@ -90,7 +90,9 @@ fn a_small_terminal_has_no_line_that_wraps_and_as_many_lines_as_there_is_room_fo
         assert!(!table.is_empty(), "{columns} x {rows}: {pictures:#?}");
         assert!(table.iter().all(|picture| picture.matches("stage  ").count() <= 1), "{columns} x {rows}: {table:#?}");
         assert!(rows > 10 || table.iter().any(|picture| picture.contains("… and ")), "{columns} x {rows}: {table:#?}");
-        let is_whole = |line: &str| STAGES.iter().chain(&["stage", "…"]).any(|name| line.starts_with(name.get(..8).unwrap_or(name)));
+        let is_whole = |line: &str| {
+            STAGES.iter().chain(&["stage", "…"]).any(|name| line.starts_with(name.get(..8).unwrap_or(name)))
+        };
         let is_footer = |line: &str| line.starts_with(|digit: char| digit.is_ascii_digit());
         let broken = table.iter().flat_map(|picture| picture.lines()).find(|line| !is_whole(line) && !is_footer(line));
         assert_eq!(broken, None, "{columns} x {rows}");

@@ -27,7 +27,8 @@ impl Terminal {
     /// Starts camflow there.
     pub fn start(&self, world: &World, args: &[&str]) -> Child {
         let Self { columns, rows, env } = self;
-        let line = format!("stty columns {columns} rows {rows}; exec {} {}", env!("CARGO_BIN_EXE_camflow"), args.join(" "));
+        let line =
+            format!("stty columns {columns} rows {rows}; exec {} {}", env!("CARGO_BIN_EXE_camflow"), args.join(" "));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         command.env("CAMFLOW_BIN_DIR", world.bin()).env("TERM", "xterm-256color").env_remove("NO_COLOR");
@@ -89,6 +90,7 @@ impl Recording {
     /// Are there colours?
     pub fn is_coloured(&self) -> bool {
         let text = String::from_utf8_lossy(&self.bytes);
-        text.split('\u{1b}').any(|piece| piece.starts_with("[3") && piece.split('m').next().is_some_and(|m| m.len() == 3))
+        text.split('\u{1b}')
+            .any(|piece| piece.starts_with("[3") && piece.split('m').next().is_some_and(|m| m.len() == 3))
     }
 }

@@ -96,7 +96,10 @@ fn no_artifact_holds_anything_of_the_progress() {
     let names = std::fs::read_dir(world.artifact("train-cam")).unwrap().map(|entry| entry.unwrap().file_name());
     let names: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
     assert!(names.iter().all(|name| !name.contains("progress")), "{names:?}");
-    assert_eq!(world.camflow(&["gc", "--dry-run", "--older", "0s", "--json"]).with(0).stdout.matches("runs").count(), 0);
+    assert_eq!(
+        world.camflow(&["gc", "--dry-run", "--older", "0s", "--json"]).with(0).stdout.matches("runs").count(),
+        0
+    );
     let run = world.start_quietly(&["run", "--experiment", "full", "--set", "train-deeplab.steps=1000"]);
     world.wait_for("train-deeplab");
     signal(run.id().cast_signed(), Signal::TERM);

@@ -290,3 +290,10 @@ impl Summary {
         write!(f, "\n{table}\nthe report: camflow report; questions: camflow query\n")
     }
 }
+
+/// With the stages.
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.write(true, f)
+    }
+}
