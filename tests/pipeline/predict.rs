@@ -9,9 +9,10 @@ use std::process::{Command, Output, Stdio};
 use artifact::table::{DatasetRow, LabelRow};
 use data::codec::{Rgb, decode_image, decode_mask, encode_jpeg, encode_png};
 use data::resize::resize_bicubic;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wsss::export::Model;
 
+use crate::peers;
 use crate::world::{World, assert_refused};
 
 /// A run pipeline, and its pictures of `val` in the folder `pictures`.
@@ -35,6 +36,7 @@ fn pictures_from_outside() {
     masks_are_those_of_evaluate_and_a_file_is_as_good_as_the_store(&world);
     a_large_picture_gets_a_mask_of_its_size_by_a_look_at_that_of_training(&world);
     a_classifier_draws_the_maps_of_what_it_sees_or_of_what_it_is_asked_for(&world);
+    another_program_makes_the_same_masks_of_the_onnx_file(&world);
     bad_pictures_are_named_and_the_others_done(&world);
     nothing_is_overwritten_and_no_word_misread(&world);
     crate::show::side_by_side(&world);
@@ -102,6 +104,42 @@ fn masks_are_those_of_evaluate_and_a_file_is_as_good_as_the_store(world: &World)
     let [with_store, with_file] = ["masks", "alone"].map(|folder| files(&world.path().join(folder)));
     assert_eq!(with_store.keys().collect::<Vec<_>>(), with_file.keys().collect::<Vec<_>>());
     assert!(with_store == with_file, "a file of the two folders differs");
+}
+
+/// The ONNX file of the same network, in a loop of Python over onnxruntime.
+fn another_program_makes_the_same_masks_of_the_onnx_file(world: &World) {
+    let exported = Command::new(env!("CARGO_BIN_EXE_camflow-export"))
+        .current_dir(world.path())
+        .args(["model", "train-deeplab", "deeplab.onnx", "--manifest"])
+        .arg(world.manifest())
+        .arg("--store")
+        .arg(world.store())
+        .output()
+        .unwrap();
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    // PNGs: two decoders of JPEG may differ by a grey level.
+    let pictures = world.path().join("decoded");
+    fs::create_dir(&pictures).unwrap();
+    for file in fs::read_dir(world.path().join("pictures/below")).unwrap().map(|entry| entry.unwrap().path()) {
+        let picture = decode_image(&fs::read(&file).unwrap()).unwrap();
+        fs::write(pictures.join(file.with_extension("png").file_name().unwrap()), encode_png(&picture)).unwrap();
+    }
+    let said = lines(&predict(world, &["decoded", "--out", "ours", "--flip", "--scales", "1"]));
+    let theirs = |picture: &str| world.path().join(Path::new(picture).with_extension("theirs"));
+    let tasks: Vec<Value> = said
+        .iter()
+        .map(|line| line["picture"].as_str().unwrap())
+        .map(|picture| json!({"file": world.path().join(picture), "mask": theirs(picture).with_added_extension("png")}))
+        .collect();
+    let model = world.path().join("deeplab.onnx");
+    let task = json!({"model": model, "flip": true, "device": "cpu", "threads": 1, "pictures": tasks});
+    peers::python("folder.py", &[], &task.to_string());
+    for (line, task) in said.iter().zip(&tasks) {
+        let [ours, theirs] = [world.path().join(line["mask"].as_str().unwrap()), task["mask"].as_str().unwrap().into()]
+            .map(|file: PathBuf| decode_mask(&fs::read(file).unwrap()).unwrap());
+        let differing = ours.classes.iter().zip(&theirs.classes).filter(|(a, b)| a != b).count();
+        assert!(ours.classes.len() == theirs.classes.len() && differing == 0, "{line}: {differing} pixels differ");
+    }
 }
 
 fn bad_pictures_are_named_and_the_others_done(world: &World) {
