@@ -25,9 +25,9 @@ const STRIDE: usize = 4;
 /// Whose layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Layout {
-    /// {class: map}
+    /// One map a class, by the class
     Psa,
-    /// {"keys": classes, "cam": small maps, "`high_res`": maps}
+    /// Three arrays: the classes, small maps, maps
     Irn,
     /// As psa
     Seam,
