@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +12,7 @@ use stage::Progress;
 use walkdir::WalkDir;
 
 use crate::names;
+use crate::whole_file::write;
 
 /// The folder, and what is to be in it.
 pub struct Folder<'a> {
@@ -146,21 +145,6 @@ impl<'a> Folder<'a> {
 fn holds(path: &Path, bytes: &[u8]) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.len() == bytes.len() as u64)
         && fs::read(path).is_ok_and(|found| found == bytes)
-}
-
-/// Writes a file under a temporary name beside it, making its folders.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let written = || {
-        fs::create_dir_all(folder)?;
-        // Readable for whom any new file is, which temporary ones are not.
-        let rights = fs::Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(rights).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    written().map_err(Error::io("write", path))
 }
 
 /// Writes one file whole or not at all. What is there stays if it differs, unless `force` says so.

@@ -3,6 +3,7 @@
 //! ```text
 //! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
+//! whole_file     files that are there whole or not at all
 //! names          from names of images to names of files
 //! folder         a folder with a file an image, each whole or not at all
 //! masks          the masks of an artifact, and which of them are asked for
@@ -23,6 +24,8 @@ mod npy;
 #[path = "../place.rs"]
 mod place;
 mod submission;
+#[path = "../whole_file.rs"]
+mod whole_file;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

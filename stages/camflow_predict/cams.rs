@@ -10,8 +10,9 @@ use wsss::export::{Inference, Model};
 use wsss::infer::Extractor;
 use wsss::model::{CamNet, Mode};
 
-use crate::file::{JPEG_QUALITY, write};
+use crate::JPEG_QUALITY;
 use crate::pictures::Picture;
+use crate::whole_file::write;
 
 /// Above this probability the classifier sees a class.
 const SEEN: f32 = 0.5;

@@ -5,7 +5,7 @@
 //! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
 //! pictures       from the command line to pictures, each with the name of what is made of it
-//! file           the files written
+//! whole_file     files that are there whole or not at all
 //! masks          what DeepLab makes of a picture
 //! cams           what a classifier makes of a picture
 //! ```
@@ -13,11 +13,12 @@
 mod cams;
 #[path = "../command_line.rs"]
 mod command_line;
-mod file;
 mod masks;
 mod pictures;
 #[path = "../place.rs"]
 mod place;
+#[path = "../whole_file.rs"]
+mod whole_file;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
@@ -110,6 +111,9 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Quality of a JPEG that people look at.
+const JPEG_QUALITY: u8 = 90;
 
 /// What a network makes of a picture: writes files, and gives what the picture's line of JSON says of it.
 type Make = Box<dyn Fn(usize, &Rgb, &Picture) -> Result<Map<String, Value>> + Sync>;

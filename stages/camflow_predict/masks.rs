@@ -3,6 +3,7 @@
 use artifact::{ClassId, Result};
 use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
 use data::draw::mask_over;
+use data::numpy;
 use data::resize::resize_bicubic;
 use serde_json::{Map, Value, json};
 use tch::Device;
@@ -11,8 +12,9 @@ use wsss::infer::Segmenter;
 use wsss::method::crf::{CrfOptions, DenseCrf};
 use wsss::method::scores::winners_at;
 
-use crate::file::{JPEG_QUALITY, npy, write};
+use crate::JPEG_QUALITY;
 use crate::pictures::Picture;
+use crate::whole_file::write;
 
 /// What is made besides the mask.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ impl Masks {
         }
         if self.extras.probabilities {
             let file = picture.file("probabilities", ".npy");
-            write(&file, &npy(&scores, [self.names.len(), height, width]))?;
+            write(&file, &numpy::save_halves(&scores, [self.names.len(), height, width]))?;
             facts.insert("probabilities".to_owned(), json!(file.to_string_lossy()));
         }
         Ok(facts)

@@ -4,6 +4,7 @@
 //! ```text
 //! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
+//! whole_file     files that are there whole or not at all
 //! holdings       the artifacts of an experiment that have something to show
 //! panels         from their tables to pictures with titles and scores
 //! figure         the pictures in rows, with their text
@@ -16,13 +17,14 @@ mod holdings;
 mod panels;
 #[path = "../place.rs"]
 mod place;
+#[path = "../whole_file.rs"]
+mod whole_file;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::error::exit;
-use artifact::store::write_atomically;
 use artifact::{Error, ImageId, Result};
 use clap::Parser;
 use data::codec::{Rgb, encode_png};
@@ -84,7 +86,7 @@ fn run(args: &Args) -> Result<()> {
         let name = Path::new(&args.images[0]).file_name().unwrap_or("image".as_ref());
         Path::new(name).with_added_extension("png")
     });
-    write_atomically(&file, &encode_png(&figure))?;
+    whole_file::write(&file, &encode_png(&figure))?;
     if args.json { Ok(()) } else { print(&file.display().to_string()) }
 }
 

@@ -1,5 +1,7 @@
-//! Dicts of arrays as `numpy.save` writes them, a pickle inside an `.npy` file, which `numpy.load(file,
-//! allow_pickle=True).item()` reads in NumPy 1 and 2.
+//! `.npy` files as `numpy.save` writes them: arrays, and dicts of arrays, which are a pickle inside, for
+//! `numpy.load(file, allow_pickle=True).item()` of NumPy 1 and 2.
+
+use half::f16;
 
 /// A dict.
 pub type Dict<'a> = Vec<(Key<'a>, Array<'a>)>;
@@ -44,18 +46,30 @@ pub enum Holder {
 
 /// What `numpy.save(file, dict)` writes.
 pub fn save(dict: &Dict) -> Vec<u8> {
-    let mut header = "{'descr': '|O', 'fortran_order': False, 'shape': (), }".to_owned();
-    // Magic, version, length and header fill a multiple of 64 bytes.
-    let unpadded = MAGIC.len() + 2 + header.len() + 1;
-    header.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
-    header.push('\n');
     let mut pickle = Pickle::default();
     pickle.array_of(dict);
-    [MAGIC, &(header.len() as u16).to_le_bytes(), header.as_bytes(), &pickle.0].concat()
+    [header("|O", "()"), pickle.0].concat()
+}
+
+/// What `numpy.save` writes of an array of float16 of three dimensions, row-major.
+pub fn save_halves(values: &[f32], [depth, height, width]: [usize; 3]) -> Vec<u8> {
+    let mut bytes = header("<f2", &format!("({depth}, {height}, {width})"));
+    bytes.extend(values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()));
+    bytes
 }
 
 /// The format's name and version.
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+
+/// All before the elements.
+fn header(descr: &str, shape: &str) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    // Magic, version, length and header fill a multiple of 64 bytes.
+    let unpadded = MAGIC.len() + 2 + header.len() + 1;
+    header.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
+    header.push('\n');
+    [MAGIC, &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat()
+}
 
 /// The program of a stack machine, protocol 3, as it grows. Each method pushes one value.
 #[derive(Default)]
