@@ -26,6 +26,7 @@ pub struct Browser {
     sent: u64,
     session: Option<String>,
     complaints: Vec<String>,
+    loaded: bool,
     // Deleted after the process has ended.
     _profile: TempDir,
 }
@@ -67,7 +68,8 @@ impl Browser {
             }
         });
         let complaints = Vec::new();
-        let mut browser = Self { process, commands, answers, sent: 0, session: None, complaints, _profile: profile };
+        let mut browser =
+            Self { process, commands, answers, sent: 0, session: None, complaints, loaded: false, _profile: profile };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = browser.call("Target.attachToTarget", &attach);
@@ -101,6 +103,7 @@ impl Browser {
     fn receive(&mut self, waiting_for: &str) -> Value {
         let message = self.answers.recv_timeout(PATIENCE);
         let message = message.unwrap_or_else(|error| panic!("Chromium does not answer {waiting_for}: {error}"));
+        self.loaded |= message["method"] == "Page.loadEventFired";
         let complains = match message["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" => true,
             "Log.entryAdded" => message["params"]["entry"]["level"] == "error",
@@ -116,10 +119,11 @@ impl Browser {
     /// Opens a file and waits until it is loaded.
     pub fn open(&mut self, page: &Path) {
         let address = format!("file://{}", page.canonicalize().unwrap().display());
+        self.loaded = false;
         self.call("Page.navigate", &json!({"url": address}));
-        self.evaluate(
-            "new Promise((done) => document.readyState === 'complete' ? done(true) : addEventListener('load', () => done(true)))",
-        );
+        while !self.loaded {
+            self.receive("that the page is loaded");
+        }
     }
 
     /// The value of an expression in the page.

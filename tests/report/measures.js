@@ -67,7 +67,13 @@ window.measures = (() => {
       const box = stage.querySelector("rect").getBoundingClientRect();
       const rects = [...stage.querySelectorAll("text")].map((text) => text.getBoundingClientRect());
       const outside = rects.some((rect) => rect.right > box.right || rect.left < box.left || rect.bottom > box.bottom);
-      return outside || rects.some((a, i) => rects.slice(i + 1).some((b) => cross(a, b) && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4));
+      const overlap = (a, b) => cross(a, b) && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+      return outside || rects.some((a, i) => rects.slice(i + 1).some((b) => overlap(a, b)));
+    }).map(name),
+    // Text of a drawing that is cut off at its edge.
+    cut: () => all("svg text").filter((text) => text.getClientRects().length > 0).filter((text) => {
+      const [inner, outer] = [text, text.closest("svg")].map((element) => element.getBoundingClientRect());
+      return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
     }).map(name),
     // Text that is hard to read on its ground.
     faint: () => texts().map((element) => [contrast(element), element]).filter(([value]) => value < 4.5)
@@ -75,7 +81,7 @@ window.measures = (() => {
     // What can be clicked and not be reached by Tab.
     unreachable: () => all("a, button, input, select, summary, .card, .wide").filter((element) => element.tabIndex < 0).map(name),
     // Folded parts whose content is not seen.
-    folded: () => all("details > :not(summary)").filter((part) => part.getBoundingClientRect().height === 0),
+    folded: () => all("details > :not(summary)").filter((part) => !part.checkVisibility()),
     inSight: (element) => {
       const rect = element.getBoundingClientRect();
       return rect.top >= 0 && rect.top < innerHeight / 2;

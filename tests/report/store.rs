@@ -167,6 +167,19 @@ pub fn dataset(store: &Store) -> Artifact {
 pub fn curve(store: &Store, stage: &str, experiment: &str, names: &[&str], input: &Artifact) -> Artifact {
     let weight = if experiment == MAIN { 1.0 } else { 0.0 };
     let params = json!({"epochs": 15, "optimizer": {"lr": 0.01, "momentum": 0.9}, "rcm": {"weight": weight}});
+    curve_of(store, stage, experiment, params, names, input)
+}
+
+/// The same with other parameters.
+pub fn curve_of(
+    store: &Store,
+    stage: &str,
+    experiment: &str,
+    params: Value,
+    names: &[&str],
+    input: &Artifact,
+) -> Artifact {
+    let weight = if experiment == MAIN { 1.0 } else { 0.0 };
     let mut work = work(store, stage, params, &[input]);
     work.declare::<CurveRow>(1, BTreeMap::new()).unwrap();
     let row = |step: u64, index: usize| {

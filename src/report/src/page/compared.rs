@@ -25,7 +25,7 @@ fn block(table: &Table) -> Markup {
         h3 { (table.title) }
         p.note { (table.note) }
         @if table.lines.is_empty() { (dots::figure(table)) } @else { (lines(table)) }
-        div.wide {
+        div.wide tabindex="0" role="region" aria-label=(table.title) {
             table.paper {
                 thead {
                     tr {

@@ -8,7 +8,7 @@ use crate::text::number;
 
 const WIDTH: f64 = 400.0;
 /// Width of a letter of a row's name, generously.
-const LETTER: f64 = 6.6;
+const LETTER: f64 = 7.8;
 const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 8.0;
 const ROW: f64 = 24.0;

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::choice::{Chosen, Group, Image, choose};
 use super::class_names::ClassNames;
-use super::strips::{Picture, Source, Strip};
+use super::strips::{Found, Picture, Source, Strip};
 use super::verdict::Compared;
 use super::{Section, colour};
 use crate::bootstrap::Counts;
@@ -148,8 +148,8 @@ fn figures(strip: &Strip, id: &str) -> Markup {
 fn figure(strip: &Strip, picture: &Picture, id: &str) -> Markup {
     let Picture { uri, class, seen, found } = picture;
     let mut told = if seen.is_empty() { String::new() } else { format!(": {seen}") };
-    for (class, counts) in found.iter().skip(CLASSES) {
-        told += &format!("; {class} {}", numbers(*counts).join(" / "));
+    for more in found.iter().skip(CLASSES) {
+        told += &format!("; {}", in_words(more));
     }
     html! {
         figure {
@@ -159,17 +159,26 @@ fn figure(strip: &Strip, picture: &Picture, id: &str) -> Markup {
                 (strip.title)
             }
             @if !found.is_empty() {
-                table.numbers {
-                    @for (class, counts) in found.iter().take(CLASSES) {
-                        tr {
-                            th { (class) }
-                            @for number in numbers(*counts) { td { (number) } }
-                        }
-                    }
-                }
+                table.numbers { @for found in found.iter().take(CLASSES) { (row(found)) } }
             }
         }
     }
+}
+
+/// A class with its numbers. The colour tells it where there is no room for the name.
+fn row(found: &Found) -> Markup {
+    let colour = colour::css(voc_palette()[found.class as usize]);
+    html! {
+        tr title=(in_words(found)) {
+            th { span.swatch style={ "background:" (colour) } {} span.name { (found.name) } }
+            @for number in numbers(found.counts) { td { (number) } }
+        }
+    }
+}
+
+fn in_words(Found { name, counts, .. }: &Found) -> String {
+    let [iou, precision, recall] = numbers(*counts);
+    format!("{name}: IoU {iou}, precision {precision}, recall {recall}")
 }
 
 /// IoU, precision and recall.

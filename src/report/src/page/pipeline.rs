@@ -221,7 +221,7 @@ fn grid(holdings: &Holdings, nodes: &[Node<'_>]) -> Markup {
     html! {
         div.wide tabindex="0" role="region" aria-label="What was computed and what was found" {
             table.grid {
-                thead { tr { th { "Experiment" } @for node in nodes { th { (node.name) } } } }
+                thead { tr { th { "Experiment" } @for node in nodes { th scope="col" { (node.name) } } } }
                 tbody {
                     @for experiment in holdings.experiments() {
                         tr {

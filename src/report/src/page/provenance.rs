@@ -17,7 +17,7 @@ pub(super) fn section(holdings: &Holdings, order: &Order) -> Section {
     let mut all = shared(holdings.all().iter(), &holdings.experiments());
     all.sort_by_key(|shared| order.stage(&shared.held.stage));
     let body = html! {
-        div.wide {
+        div.wide tabindex="0" role="region" aria-label="Provenance" {
             table.provenance {
                 thead {
                     tr {

@@ -73,13 +73,17 @@
     chips.forEach((chip) => chip.setAttribute("aria-pressed", "false"));
     refresh();
   };
+  const choose = (card) => {
+    card?.focus({ preventScroll: true });
+    card?.scrollIntoView({ block: "start" });
+  };
   // From the chosen image to the next or the previous one; without one to the first that is below the top edge.
   const move = (by) => {
     const shown = seen();
     const at = shown.indexOf(document.activeElement.closest(".card"));
     const below = shown.findIndex((card) => card.getBoundingClientRect().bottom > 160);
     const next = at >= 0 ? at + by : Math.max(below, 0);
-    shown[Math.min(Math.max(next, 0), shown.length - 1)]?.focus();
+    choose(shown[Math.min(Math.max(next, 0), shown.length - 1)]);
   };
   if (cards.length > 0) {
     document.querySelector(".controls").hidden = false;
@@ -100,7 +104,7 @@
     ArrowUp: () => onCard() && (move(-1), true),
     ArrowRight: () => onCard() && (move(1), true),
     ArrowLeft: () => onCard() && (move(-1), true),
-    g: () => seen()[0]?.focus(),
+    g: () => choose(seen()[0]),
     "/": () => filter?.focus(),
     t: switchTheme,
     "?": () => showHelp(help.hidden),

@@ -39,8 +39,15 @@ pub(super) struct Picture {
     pub class: Option<String>,
     /// What is seen.
     pub seen: String,
-    /// The classes with what was found of them.
-    pub found: Vec<(String, Counts)>,
+    /// What was found of the classes.
+    pub found: Vec<Found>,
+}
+
+/// What was found of a class in an image.
+pub(super) struct Found {
+    pub class: u8,
+    pub name: String,
+    pub counts: Counts,
 }
 
 /// What the columns are made from.
@@ -123,15 +130,17 @@ impl Source<'_> {
     }
 
     /// What was found in an image of some classes, by name.
-    fn found(&self, shared: &Shared<'_>, scored: &str, id: &str, wanted: impl Fn(u8) -> bool) -> Vec<(String, Counts)> {
+    fn found(&self, shared: &Shared<'_>, scored: &str, id: &str, wanted: impl Fn(u8) -> bool) -> Vec<Found> {
         let mut names = shared.experiments.iter();
         let image = names.find_map(|name| self.scored.image(name, scored, id));
         let classes = image.into_iter().flatten().filter(|(class, _)| wanted(**class));
-        classes.map(|(class, counts)| (self.classes.name(*class), *counts)).collect()
+        classes
+            .map(|(class, counts)| Found { class: *class, name: self.classes.name(*class), counts: *counts })
+            .collect()
     }
 
     /// A mask in colour, with the names of the foreground classes in it.
-    fn coloured(&self, mask: &Mask, found: Vec<(String, Counts)>) -> Picture {
+    fn coloured(&self, mask: &Mask, found: Vec<Found>) -> Picture {
         let seen: BTreeSet<u8> = mask.classes.iter().copied().filter(|class| !matches!(class, 0 | 255)).collect();
         let names: Vec<_> = seen.into_iter().map(|class| self.classes.name(class)).collect();
         let seen = if names.is_empty() { "background only".to_owned() } else { names.join(", ") };
