@@ -129,6 +129,8 @@ fn filters(browser: &mut Browser) {
     assert_eq!(chosen, json!(true), "none of the class is hidden");
     browser.press("Escape");
     assert_eq!(seen(browser), all);
+    let outside = browser.evaluate("document.querySelectorAll('main > :not(#gallery) [hidden]').length");
+    assert_eq!(outside, json!(0), "the filter hides nothing outside the gallery");
     browser.press("/");
     assert_eq!(browser.evaluate("document.activeElement.id"), "filter");
     browser.call("Input.insertText", &json!({"text": "000013"}));

@@ -103,7 +103,7 @@ fn legend(classes: &ClassNames) -> Markup {
 
 fn group(title: &str, split: &str, chosen: &[Image], strips: &[Strip], classes: &ClassNames) -> Markup {
     html! {
-        div.group {
+        div.images {
             h3 { (title) }
             div.cards style={ "--n:" (strips.len()) } {
                 @for image in chosen { (card(image, split, strips, classes)) }

@@ -54,7 +54,7 @@
   };
   const refresh = () => {
     cards.forEach((card) => { card.hidden = !fits(card); });
-    all(".group").forEach((group) => { group.hidden = !group.querySelector(".card:not([hidden])"); });
+    all(".images").forEach((group) => { group.hidden = !group.querySelector(".card:not([hidden])"); });
     byId("none").hidden = seen().length > 0;
     byId("shown").textContent = `${seen().length} of ${cards.length} images`;
   };
