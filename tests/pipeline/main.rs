@@ -10,6 +10,7 @@ mod damage;
 mod export;
 mod exported_networks;
 mod finetune;
+mod help;
 mod init;
 mod labels;
 mod libraries;

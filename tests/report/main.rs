@@ -13,6 +13,7 @@
 //! looks         the report in Chromium: widths, colours, keys, filter, print
 //! browser       Chromium over the DevTools protocol
 //! paper         the paper's tables
+//! questions     the questions of the store's page, also in Polars and DuckDB
 //! documents     tables of the documents have the form of the report's
 //! ```
 
@@ -25,6 +26,7 @@ mod looks;
 mod page;
 mod paper;
 mod query;
+mod questions;
 mod store;
 mod verdict;
 

@@ -11,6 +11,7 @@
 //! live           the table of a run that goes on
 //! watch          the same of a run elsewhere
 //! by_hand        a stage started by a person
+//! shell          completions, manual pages, tables
 //! hand_over      camflow becomes camflow-report and camflow-weights
 //! diff           two artifacts beside one another
 //! accept         "the same result" under a new version of a stage
@@ -42,6 +43,7 @@ mod logs;
 mod matrix;
 mod scale;
 mod selection;
+mod shell;
 mod staleness;
 mod terminal;
 mod together;

@@ -4,29 +4,28 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use artifact::error::exit;
 use artifact::{Error, ExperimentPlan, Manifest, ParamError, Result, StagePlan, Store};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::body::{Body, Of};
 use crate::inputs::Inputs;
-use crate::{Description, Shard, Stage, commit, runner_link};
+use crate::{Description, Shard, Stage, commit, help, runner_link};
 
 /// Options of every stage binary.
 #[derive(Debug, Parser)]
-#[command(version, after_help = exit::HELP)]
+#[command(version)]
 pub(crate) struct Options {
     /// The manifest with every parameter
-    #[arg(long, default_value = Manifest::DEFAULT_FILE)]
+    #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
     pub manifest: PathBuf,
     /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
     /// The artifact store, instead of the manifest's
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// The experiment, instead of the manifest's main one
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Option<String>,
     /// cpu, cuda or cuda:N, instead of the manifest's
     #[arg(long)]
@@ -87,11 +86,11 @@ fn start(description: &Description, body: &dyn Body) -> ExitCode {
 /// Parses the command line, or says what is wrong with it.
 fn options(description: &Description) -> Result<Options, ExitCode> {
     let Description { name, about, .. } = description;
-    let command = Options::command().bin_name(name).display_name(name).about(format!("{name}: {about}"));
-    command.try_get_matches().and_then(|matches| Options::from_arg_matches(&matches)).map_err(|error| {
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS }
-    })
+    let matches = command_line::matches(|| {
+        let command = Options::command().bin_name(name).display_name(name);
+        command.about(format!("{name}: {about}")).after_help(help::end(description))
+    })?;
+    Options::from_arg_matches(&matches).map_err(|error| error.exit())
 }
 
 /// Does what the command line asks for.

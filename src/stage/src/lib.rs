@@ -8,6 +8,7 @@
 //! reads        the tables and files that it reads, and whether its needs hold them
 //! context      what it works with while it runs
 //! command      the command line, and `main`
+//! help         the end of its help
 //! body         the part of a call that the stage's own type decides
 //! commit       the way from a checked command to a committed artifact
 //! inputs       the input artifacts: those that the runner names …
@@ -26,6 +27,7 @@ mod command;
 mod commit;
 mod context;
 mod contract;
+mod help;
 mod inputs;
 mod log;
 mod parts;

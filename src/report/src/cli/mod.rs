@@ -33,12 +33,9 @@ enum Command {
 
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match command_line::parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     let (name, done) = match cli.command {
         Command::Query(query) => (query::NAME, query.run()),

@@ -7,19 +7,11 @@ use artifact::error::exit;
 use clap::Args;
 use runner::{PipelineSource, Selection};
 
-/// Where the commands are that other programs answer.
-const OTHER_PROGRAMS: &str = "\
-Also, where these programs stand beside camflow:
-  init     Look at a folder of pictures and labels and write its manifest (camflow-init)
-  doctor   Look at this machine: libtorch, GPU, cores, disk, weights (camflow-doctor)
-  export   Write masks, activation maps, a submission or a network as files (camflow-export)
-  query    Ask questions of the tables (camflow-report)
-  report   Write the report (camflow-report)
-  weights  Show what a file of weights holds and which backbones it fits (camflow-weights)";
+use super::other;
 
 /// Ends the help of camflow and of `run`.
 pub fn after_help() -> String {
-    format!("{OTHER_PROGRAMS}\n\n{}", exit::HELP)
+    format!("{}\n{}", other::help(), exit::HELP)
 }
 
 #[derive(Debug, Args)]
@@ -37,7 +29,7 @@ pub struct PipelineArgs {
     #[arg(long)]
     device: Option<String>,
     /// The experiment: all if not given; the main one for explain, dag, path, logs, diff and pin (may be repeated)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Vec<String>,
     /// Where the stage binaries are, instead of `CAMFLOW_BIN_DIR` or the directory of camflow
     #[arg(long, value_name = "DIR")]
@@ -47,16 +39,16 @@ pub struct PipelineArgs {
 #[derive(Debug, Args)]
 pub struct SelectArgs {
     /// Only this stage and all that depend on it
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = command_line::stages())]
     from: Option<String>,
     /// Only this stage and all that it depends on
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = command_line::stages())]
     until: Option<String>,
     /// Only this stage
-    #[arg(long, value_name = "STAGE", conflicts_with_all = ["from", "until"])]
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["from", "until"], add = command_line::stages())]
     only: Option<String>,
     /// Run this stage even if it is committed (may be repeated)
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = command_line::stages())]
     force: Vec<String>,
 }
 

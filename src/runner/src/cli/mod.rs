@@ -1,23 +1,25 @@
-//! Commands and options, and the hand-over to `camflow-report` (which also answers queries) and `camflow-weights`.
+//! Commands and options.
 //!
 //! ```text
-//! args   what the commands have in common: options, and the ends of their help
+//! args    what the commands have in common: options, and the ends of their help
+//! other   commands that other programs answer: `camflow-report`, which also answers queries, and more
+//! shell   completions and manual pages
 //! ```
 
-use std::ffi::{OsStr, OsString};
-use std::io::stdout;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode};
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-use artifact::error::exit;
-use artifact::{Error, Manifest, Result, address, units};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use artifact::{Manifest, Result, address, units};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions, WatchOptions};
 
 use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
 
 mod args;
+mod other;
+mod shell;
 
 /// Run the stages of a pipeline that are stale, and explain why they are
 #[derive(Debug, Parser)]
@@ -79,6 +81,7 @@ enum Command {
     /// Why a stage is committed or not: which value changed, from what to what, at which line
     Explain {
         /// The stage
+        #[arg(add = command_line::stages())]
         stage: String,
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -98,6 +101,7 @@ enum Command {
     /// The directory of a stage's artifact
     Path {
         /// The stage
+        #[arg(add = command_line::stages())]
         stage: String,
         #[command(flatten)]
         pipeline: PipelineArgs,
@@ -107,6 +111,7 @@ enum Command {
     /// The log of a stage, of its artifact or of the work in progress
     Logs {
         /// The stage
+        #[arg(add = command_line::stages())]
         stage: String,
         /// Go on with what is written until the stage commits
         #[arg(short, long)]
@@ -163,6 +168,7 @@ enum Command {
     /// Take over the result of an earlier version of a stage, of which nothing else has changed
     Accept {
         /// The stage
+        #[arg(add = command_line::stages())]
         stage: String,
         /// Why the result is the same; kept with the artifact
         #[arg(long, value_name = "TEXT")]
@@ -216,18 +222,31 @@ enum Command {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// What makes a shell complete the command lines of camflow and of the stages: source <(camflow completions bash)
+    Completions {
+        /// bash, zsh, fish, elvish or powershell; that of `SHELL` if not given
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(command_line::shells()))]
+        shell: Option<String>,
+    },
+    /// Write the manual pages of camflow, of the programs beside it, and of the manifest's stages
+    Man {
+        /// The directory, such as ~/.local/share/man/man1
+        #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+        dir: PathBuf,
+        /// The manifest whose stages are looked for
+        #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
+        manifest: PathBuf,
+    },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
 
 /// Does what the command line asks for.
 pub fn main() -> Result<ExitCode> {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return Ok(if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS });
-        }
+    other::complete();
+    let cli: Cli = match command_line::matches(with_others) {
+        Ok(matches) => Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+        Err(code) => return Ok(code),
     };
     let out = &mut stdout();
     match cli.command {
@@ -241,6 +260,30 @@ pub fn main() -> Result<ExitCode> {
             let store = store.map_or_else(|| Manifest::load(&manifest, &[])?.store(), Ok)?;
             runner::watch(&store, WatchOptions { once, json: output.json }, out)
         }
+        Command::Verify { deep, pipeline, output } => {
+            runner::verify(&pipeline.into(), deep, output.json, out).map(drop)
+        }
+        Command::Accept { stage, reason, pipeline, output } => {
+            runner::accept(&pipeline.into(), &stage, &reason, output.json, out).map(drop)
+        }
+        Command::Gc { dry_run, max_size, older, pipeline, output } => {
+            runner::gc(&pipeline.into(), GcOptions { dry_run, max_size, older }, output.json, out).map(drop)
+        }
+        Command::Pin { artifact, reason, pipeline, output } => {
+            runner::pin(&pipeline.into(), &artifact, &reason, output.json, out)
+        }
+        Command::Unpin { artifact, pipeline, output } => runner::unpin(&pipeline.into(), &artifact, output.json, out),
+        Command::Completions { shell } => shell::completions(shell.as_deref(), out),
+        Command::Man { dir, manifest } => shell::man(&dir, &manifest, out),
+        Command::Other(words) => other::hand_over(&words),
+        question => answer(question, out),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Answers a question that changes nothing.
+fn answer(question: Command, out: &mut dyn Write) -> Result<()> {
+    match question {
         Command::Plan { pipeline, select, output } => runner::plan(&pipeline.into(), &select.into(), output.json, out),
         Command::Status { pipeline, output } => runner::status(&pipeline.into(), output.json, out),
         Command::Explain { stage, pipeline, output } => {
@@ -257,45 +300,12 @@ pub fn main() -> Result<ExitCode> {
         Command::Diff { a, b, limit, pipeline, output } => {
             runner::diff(&pipeline.into(), [&a, &b], limit, output.json, out).map(drop)
         }
-        Command::Verify { deep, pipeline, output } => {
-            runner::verify(&pipeline.into(), deep, output.json, out).map(drop)
-        }
-        Command::Accept { stage, reason, pipeline, output } => {
-            runner::accept(&pipeline.into(), &stage, &reason, output.json, out).map(drop)
-        }
-        Command::Gc { dry_run, max_size, older, pipeline, output } => {
-            runner::gc(&pipeline.into(), GcOptions { dry_run, max_size, older }, output.json, out).map(drop)
-        }
-        Command::Pin { artifact, reason, pipeline, output } => {
-            runner::pin(&pipeline.into(), &artifact, &reason, output.json, out)
-        }
-        Command::Unpin { artifact, pipeline, output } => runner::unpin(&pipeline.into(), &artifact, output.json, out),
-        Command::Other(words) => hand_over(&words),
-    }?;
-    Ok(ExitCode::SUCCESS)
+        _ => unreachable!("every other command is done above"),
+    }
 }
 
-/// Becomes `camflow-<name>`, as git becomes `git-<name>`: found beside this program, else on the PATH. `camflow-report`
-/// is both `query` and `report`, and is told which.
-fn hand_over(words: &[OsString]) -> Result<()> {
-    let (name, rest) = words.split_first().expect("clap gives the name first");
-    let is_reader = name == "query" || name == "report";
-    let (suffix, rest) = if is_reader { (OsStr::new("report"), words) } else { (name.as_os_str(), rest) };
-    let mut program = OsString::from("camflow-");
-    program.push(suffix);
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = beside.into_iter().chain(std::env::split_paths(&path));
-    let found = dirs.map(|dir| dir.join(&program)).find(|file| file.is_file());
-    let Some(file) = found else {
-        let command = Cli::command();
-        let known: Vec<_> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-        let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
-        return Err(Error::Config(format!(
-            "no command '{name}', and no program {program} beside camflow or on the PATH; there are {}, init, doctor, \
-             export, query, report, weights",
-            known.join(", ")
-        )));
-    };
-    Err(Error::io("start", &file)(Process::new(&file).args(rest).exec()))
+/// The command line with the commands that other programs answer, as a shell completes it and as the manual has it.
+fn with_others() -> clap::Command {
+    let is_asked = std::env::var_os(command_line::COMPLETE).is_some_and(|shell| !shell.is_empty());
+    if is_asked { Cli::command().subcommands(other::stubs()) } else { Cli::command() }
 }

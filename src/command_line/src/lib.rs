@@ -1,0 +1,116 @@
+//! How every program reads its command line, completes it in a shell, and writes its manual pages.
+//!
+//! `COMPLETE=bash PROGRAM -- WORD…` is how a shell asks for completions (`camflow completions` prints what makes it ask);
+//! `PROGRAM --man DIR` writes the pages, and is how `camflow man` asks for them. Both begin no work.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use artifact::error::exit;
+use artifact::{Error, Manifest, Result};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::{CompleteEnv, Shells};
+
+/// The environment variable by which a shell asks for completions.
+pub const COMPLETE: &str = "COMPLETE";
+
+/// The option that asks for manual pages.
+pub const MAN: &str = "--man";
+
+/// The words of the command line; else it is printed what is wrong with them, or what they ask for, and how to end.
+pub fn parse<A: CommandFactory + FromArgMatches>() -> std::result::Result<A, ExitCode> {
+    let matches = matches(A::command)?;
+    A::from_arg_matches(&matches).map_err(|error| ended(&error))
+}
+
+/// The same for a command that is made by hand.
+pub fn matches(command: impl Fn() -> Command) -> std::result::Result<ArgMatches, ExitCode> {
+    CompleteEnv::with_factory(&command).var(COMPLETE).complete();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [option, dir] = words.as_slice()
+        && option == MAN
+    {
+        return Err(match pages(command(), Path::new(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(error.exit_code())
+            }
+        });
+    }
+    command().try_get_matches().map_err(|error| ended(&error))
+}
+
+/// Says what is wrong with a command line, or shows its help, and how to end.
+fn ended(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(exit::CONFIG) } else { ExitCode::SUCCESS }
+}
+
+/// Writes the manual pages of a command and of all that stand below it.
+pub fn pages(command: Command, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+    clap_mangen::generate_to(command, dir).map_err(Error::io("write manual pages into", dir))
+}
+
+/// The shells that can be made to ask.
+pub fn shells() -> Vec<&'static str> {
+    Shells::builtins().names().collect()
+}
+
+/// What makes a shell ask `program` for completions of its command line; `None` if it is none of [`shells`].
+pub fn registration(shell: &str, program: &str) -> Option<String> {
+    let shells = Shells::builtins();
+    let mut script = Vec::new();
+    let name = program.replace('-', "_");
+    shells.completer(shell)?.write_registration(COMPLETE, &name, program, program, &mut script).ok()?;
+    String::from_utf8(script).ok()
+}
+
+/// Completes the name of a stage of the manifest.
+pub fn stages() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(|manifest| Ok(manifest.stages())))
+}
+
+/// Completes the name of an experiment of the manifest.
+pub fn experiments() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(Manifest::experiments))
+}
+
+fn candidates(names: impl Fn(&Manifest) -> Result<Vec<String>>) -> Vec<CompletionCandidate> {
+    let file = manifest_of(std::env::args_os()).unwrap_or_else(|| Manifest::DEFAULT_FILE.into());
+    let names = Manifest::load(&file, &[]).and_then(|manifest| names(&manifest));
+    names.unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The manifest that the words name.
+fn manifest_of(words: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let beside = words.iter().find_map(|word| word.strip_prefix("--manifest=").map(PathBuf::from));
+    let after = words.windows(2).find(|pair| pair[0] == "--manifest").map(|pair| PathBuf::from(&pair[1]));
+    beside.or(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_name_the_manifest_in_either_form() {
+        let named = |words: &[&str]| manifest_of(words.iter().map(OsString::from));
+        assert_eq!(named(&["camflow", "run", "--manifest", "a.toml", "--from"]), Some("a.toml".into()));
+        assert_eq!(named(&["camflow", "run", "--manifest=b.toml"]), Some("b.toml".into()));
+        assert_eq!(named(&["camflow", "run", "--manifest"]), None);
+    }
+
+    #[test]
+    fn every_shell_that_is_named_has_a_script_and_no_other_has() {
+        for shell in shells() {
+            let script = registration(shell, "train-cam").unwrap();
+            assert!(script.contains("train-cam") && script.contains(COMPLETE), "{shell}: {script}");
+        }
+        assert_eq!(registration("tcsh", "train-cam"), None);
+    }
+}
