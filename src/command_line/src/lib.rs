@@ -14,7 +14,12 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
 /// The environment variable by which a shell asks for completions.
-pub const COMPLETE: &str = "COMPLETE";
+const COMPLETE: &str = "COMPLETE";
+
+/// Does a shell ask for completions?
+pub fn is_asked() -> bool {
+    std::env::var_os(COMPLETE).is_some_and(|shell| !shell.is_empty())
+}
 
 /// The option that asks for manual pages.
 pub const MAN: &str = "--man";

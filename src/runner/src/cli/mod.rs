@@ -244,7 +244,10 @@ enum Command {
 /// Does what the command line asks for.
 pub fn main() -> Result<ExitCode> {
     other::complete();
-    let cli: Cli = match command_line::matches(with_others) {
+    // Asked for completions, camflow knows the commands of other programs too. (Nobody sees the variable afterwards.)
+    let completes = command_line::is_asked();
+    let command = || if completes { Cli::command().subcommands(other::stubs()) } else { Cli::command() };
+    let cli: Cli = match command_line::matches(command) {
         Ok(matches) => Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(code) => return Ok(code),
     };
@@ -302,10 +305,4 @@ fn answer(question: Command, out: &mut dyn Write) -> Result<()> {
         }
         _ => unreachable!("every other command is done above"),
     }
-}
-
-/// The command line with the commands that other programs answer, as a shell completes it and as the manual has it.
-fn with_others() -> clap::Command {
-    let is_asked = std::env::var_os(command_line::COMPLETE).is_some_and(|shell| !shell.is_empty());
-    if is_asked { Cli::command().subcommands(other::stubs()) } else { Cli::command() }
 }

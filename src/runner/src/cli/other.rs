@@ -8,7 +8,6 @@ use std::process::Command as Process;
 
 use artifact::{Error, Result};
 use clap::CommandFactory as _;
-use command_line::COMPLETE;
 
 use super::Cli;
 
@@ -101,7 +100,7 @@ pub fn hand_over(words: &[OsString]) -> Result<()> {
 
 /// Becomes the program of the words that a shell wants completed, if that is another one.
 pub fn complete() {
-    if std::env::var_os(COMPLETE).is_none_or(|shell| shell.is_empty()) {
+    if !command_line::is_asked() {
         return;
     }
     let words: Vec<_> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
