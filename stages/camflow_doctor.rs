@@ -2,11 +2,9 @@
 //! but a temporary file in the store's directory.
 //!
 //! ```text
-//! command_line   the words of the command line, or how to end
 //! machine        cores and free memory
 //! ```
 
-mod command_line;
 mod machine;
 
 use std::io::{IsTerminal as _, Write as _};

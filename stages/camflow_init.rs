@@ -2,11 +2,9 @@
 //! it. Reads that folder; writes the manifest alone.
 //!
 //! ```text
-//! command_line   the words of the command line, or how to end
 //! machine        cores and free memory
 //! ```
 
-mod command_line;
 mod machine;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,4 @@
 //! `camflow weights`: what files of weights hold, and which backbones they fit. Reads those files; writes nothing.
-//!
-//! ```text
-//! command_line   the words of the command line, or how to end
-//! ```
-
-mod command_line;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

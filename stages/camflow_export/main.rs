@@ -1,7 +1,6 @@
 //! `camflow export`: what the store holds, as files for other programs. Reads the store; writes where it is told to.
 //!
 //! ```text
-//! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
 //! whole_file     files that are there whole or not at all
 //! names          from names of images to names of files
@@ -13,8 +12,6 @@
 //! model          a trained network
 //! ```
 
-#[path = "../command_line.rs"]
-mod command_line;
 mod folder;
 mod labels;
 mod masks;

@@ -2,7 +2,6 @@
 //! one exported file, and the pictures; writes below --out alone.
 //!
 //! ```text
-//! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
 //! pictures       from the command line to pictures, each with the name of what is made of it
 //! whole_file     files that are there whole or not at all
@@ -11,8 +10,6 @@
 //! ```
 
 mod cams;
-#[path = "../command_line.rs"]
-mod command_line;
 mod masks;
 mod pictures;
 #[path = "../place.rs"]

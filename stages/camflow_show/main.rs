@@ -2,7 +2,6 @@
 //! the terminal.
 //!
 //! ```text
-//! command_line   the words of the command line, or how to end
 //! place          the options by which an artifact is found
 //! whole_file     files that are there whole or not at all
 //! holdings       the artifacts of an experiment that have something to show
@@ -10,8 +9,6 @@
 //! figure         the pictures in rows, with their text
 //! ```
 
-#[path = "../command_line.rs"]
-mod command_line;
 mod figure;
 mod holdings;
 mod panels;

@@ -26,7 +26,10 @@ pub(crate) fn end(description: &Description) -> String {
     writes.optional_files.iter().for_each(|file| say(&named(&Item::File(file.clone()), "where its parameters say so")));
     say("  log.jsonl, what it did");
     say("");
-    say(&format!("Its parameters are the manifest's table [stage.{name}]; none has a default in the program.{}", paths(description)));
+    say(&format!(
+        "Its parameters are the manifest's table [stage.{name}]; none has a default in the program.{}",
+        paths(description)
+    ));
     say(&format!("{}\n", nature(description)));
     format!("{text}{}", exit::HELP)
 }
@@ -54,7 +57,11 @@ fn held(read: &Read) -> String {
         Holders::Every => "of all that hold it",
     };
     let only = read.only.as_ref().map(|only| format!("while {} is {}", only.param, only.value));
-    [Some(holders.to_owned()).filter(|text| !text.is_empty()), only].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [Some(holders.to_owned()).filter(|text| !text.is_empty()), only]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What comes from outside the store.
@@ -80,7 +87,10 @@ fn nature(description: &Description) -> String {
     } else {
         ""
     };
-    format!("What decides its result: {} and {last}. A result that is committed is not computed again.{divided}", decided.join(", "))
+    format!(
+        "What decides its result: {} and {last}. A result that is committed is not computed again.{divided}",
+        decided.join(", ")
+    )
 }
 
 fn first_sentence(text: &str) -> String {

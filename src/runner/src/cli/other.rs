@@ -18,7 +18,7 @@ struct Other {
     program: &'static str,
 }
 
-const OTHERS: [Other; 5] = [
+const OTHERS: [Other; 8] = [
     Other {
         name: "init",
         does: "Look at a folder of pictures and labels and write its manifest",
@@ -28,6 +28,21 @@ const OTHERS: [Other; 5] = [
         name: "doctor",
         does: "Look at this machine: libtorch, GPU, cores, disk, weights",
         program: "camflow-doctor",
+    },
+    Other {
+        name: "predict",
+        does: "Make masks, or activation maps, for any pictures with a trained network",
+        program: "camflow-predict",
+    },
+    Other {
+        name: "show",
+        does: "Show a picture, its CAMs, labels and ground truth side by side",
+        program: "camflow-show",
+    },
+    Other {
+        name: "export",
+        does: "Write masks, activation maps, a submission or a network as files",
+        program: "camflow-export",
     },
     Other { name: "query", does: "Ask questions of the tables", program: READER },
     Other { name: "report", does: "Write the report", program: READER },

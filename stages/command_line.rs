@@ -1,3 +1,0 @@
-//! The command line of the programs that stand beside the stages.
-
-pub use ::command_line::parse;
