@@ -49,6 +49,7 @@ fn every_command_that_the_documents_show_exists() {
                     continue;
                 }
                 [] | ["export" | "git" | "cd" | "cp" | "find", ..] => continue,
+                ["camflow", "export", what, ..] => help(&bin.join("camflow"), &["export", what]),
                 ["camflow", command, ..] => help(&bin.join("camflow"), &[command]),
                 [program, ..] => help(&bin.join(program), &[]),
             };
