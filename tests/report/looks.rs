@@ -186,13 +186,15 @@ fn prints(browser: &mut Browser) {
     let shown = browser.evaluate("measures.folded().length");
     assert_eq!(shown, json!(0), "on paper nothing is folded away");
     let gone = browser.evaluate(
-        "['nav', '.controls', '#help'].filter((part) => getComputedStyle(document.querySelector(part)).display !== 'none')",
+        "['nav', '.controls', '#help']
+            .filter((part) => getComputedStyle(document.querySelector(part)).display !== 'none')",
     );
     assert_eq!(gone, json!([]), "nothing to click on paper");
     assert_eq!(browser.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)");
     photograph(browser, "print");
     browser.evaluate(
-        "window.left = null; addEventListener('beforeprint', () => { window.left = document.querySelectorAll('details:not([open])').length; })",
+        "window.left = null;
+         addEventListener('beforeprint', () => { window.left = measures.folded().length; })",
     );
     let printed = browser.call("Page.printToPDF", &json!({}));
     assert!(printed["data"].as_str().is_some_and(|data| data.starts_with("JVBERi0")), "a PDF");

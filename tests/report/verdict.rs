@@ -111,6 +111,11 @@ fn the_pipeline_tells_what_was_found_instead_of_computed() {
     assert!(pipeline.contains("once an experiment found what another had computed"));
     assert!(pipeline.contains("<title>prepare-data: 1 for 2 experiments</title>"));
     assert_eq!(pipeline.matches("<td class=\"none\">–</td>").count(), 2, "baseline has no labels and no DeepLab");
+    // What the last run said of itself; of train-affinity, which is not in the store, it says nothing that is shown.
+    assert!(pipeline.contains("took 12s: of these it computed 2 (new) and found 1 (cached)."), "{pipeline}");
+    assert_eq!(pipeline.matches(">new</text>").count(), 2, "train-deeplab, in both drawings");
+    assert_eq!(pipeline.matches(">1 of 2 new</text>").count(), 2, "train-cam");
+    assert!(!pipeline.contains(">cached</text>"));
     // What was read and is no longer in the store has a node all the same.
     std::fs::remove_dir_all(dir.path().join("random-walk")).unwrap();
     let html = report(dir.path(), &[]);

@@ -1,6 +1,6 @@
 //! Which artifacts a store holds, and under the name of which experiment each was found.
 //!
-//! Reads `artifact.json` of every artifact and nothing else; writes nothing.
+//! Reads `artifact.json` of every artifact and, where it is asked for, what the last run said; writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -140,6 +140,12 @@ impl Holdings {
     /// What was found, by stage, the main experiment of each first.
     pub fn all(&self) -> &[Holding] {
         &self.all
+    }
+
+    /// What the last run that is over said of itself, if the store still has it.
+    pub(crate) fn last_run(&self) -> Option<Vec<u8>> {
+        let runs = Store::open(&self.root).ok()?.runs();
+        runs.into_iter().rfind(|run| !run.alive).map(|run| run.said)
     }
 
     /// Links and artifacts that had to be left out, and why.

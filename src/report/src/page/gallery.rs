@@ -45,8 +45,8 @@ pub(super) fn section(source: &Source<'_>, compared: Option<&Compared>, wanted: 
         )
     });
     let lead = ranked.unwrap_or_else(|| "Chosen by a fixed rule that spreads over the classes. ".to_owned())
-        + "A CAM is shown for each class of the image's label, over the photograph in grey. Numbers below a picture are \
-           IoU, precision and recall of a class in this image, in percent.";
+        + "A CAM is shown for each class of the image's label, over the photograph in grey. Numbers below a picture \
+           are IoU, precision and recall of a class in this image, in percent.";
     let body = html! {
         (controls(source.classes, &classes, images))
         (legend(source.classes))
@@ -61,7 +61,8 @@ fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize) -> Markup
     let palette = voc_palette();
     html! {
         div.controls hidden {
-            input #filter type="search" placeholder="class or image  ( / )" aria-label="Filter by class or name of the image";
+            input #filter type="search" placeholder="class or image  ( / )"
+                aria-label="Filter by class or name of the image";
             div.chips role="group" aria-label="Classes" {
                 @for (class, name) in classes.all().filter(|(class, _)| shown.contains(class)) {
                     button.chip type="button" data-class=(class) aria-pressed="false" {
@@ -73,7 +74,8 @@ fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize) -> Markup
                 option value="" { "val and train" } option value="val" { "val" } option value="train" { "train" }
             }
             select #sorted aria-label="Order" {
-                option value="best" { "best first" } option value="worst" { "worst first" } option value="name" { "by name" }
+                option value="best" { "best first" } option value="worst" { "worst first" }
+                option value="name" { "by name" }
             }
             output #shown aria-live="polite" { (images) " of " (images) " images" }
         }

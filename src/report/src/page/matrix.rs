@@ -46,8 +46,8 @@ pub(super) fn section(
         }
     };
     let lead = format!(
-        "Of the pixels of each class (rows, ground truth) the share that is taken for each class (columns), in percent, \
-         of {}: found on the diagonal, confused elsewhere. The colour is as strong as the root of the share.",
+        "Of the pixels of each class (rows, ground truth) the share that is taken for each class (columns), in \
+         percent, of {}: found on the diagonal, confused elsewhere. The colour is as strong as the root of the share.",
         compared.method
     );
     Ok(Some(Section { id: "confusion", name: "Confusion", title: "Confusion", lead, body }))

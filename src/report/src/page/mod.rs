@@ -4,7 +4,8 @@
 //! ```text
 //! verdict      the sentence on top, and a tile a number
 //! scored       what the evaluations tell: lines with their intervals, and what was found in every image
-//! pipeline     which stage feeds which, with times, and what was found instead of computed (graph: where it is drawn)
+//! pipeline     which stage feeds which, with times, and what was found instead of computed (graph: where it is drawn;
+//!              last_run: what the last run says of it)
 //! scores       score table, what was chosen on ground truth
 //! classes      IoU by class
 //! matrix       which class is taken for which, as heat maps
@@ -35,6 +36,7 @@ mod dots;
 mod experiments;
 mod gallery;
 mod graph;
+mod last_run;
 mod matrix;
 mod order;
 mod picture;

@@ -1,7 +1,7 @@
 //! The pipeline: which stage feeds which, how long each took, and which artifacts were found instead of computed.
 //!
-//! All of it is read from the records. They tell for which experiment an artifact was first computed, and so which
-//! experiments found it in the store; they do not tell whether the last `camflow run` computed or found it.
+//! The records tell for which experiment an artifact was first computed, and so which experiments found it in the store.
+//! What the last run computed and found it said itself, where the store still has its file.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use super::Section;
 use super::chart::{COLOURS, tenths};
 use super::experiments::{Experiments, Shared, shared};
 use super::graph::{Graph, Layout, Place};
+use super::last_run::LastRun;
 use super::order::Order;
 use crate::holdings::{Holding, Holdings};
 
@@ -25,17 +26,19 @@ pub(super) fn section(holdings: &Holdings, order: &Order, experiments: &Experime
     let all = shared(holdings.all().iter(), &holdings.experiments());
     let nodes = nodes(holdings, order, &all);
     let layout = graph(&nodes, &all).reduced().layout();
+    let last = LastRun::of(holdings);
     let body = html! {
-        (flow(&nodes, &layout, experiments, &ACROSS))
-        (flow(&nodes, &layout, experiments, &DOWN))
-        p.ground { (spent(&all)) }
+        (flow(&nodes, &layout, experiments, last.as_ref(), &ACROSS))
+        (flow(&nodes, &layout, experiments, last.as_ref(), &DOWN))
+        p.ground { (spent(&all)) @if let Some(last) = &last { (told(last, &all)) } }
         (grid(holdings, &nodes))
         @if !holdings.warnings().is_empty() {
             div.note { @for warning in holdings.warnings() { p { (warning) } } }
         }
     };
-    let lead = "Arrows show what is read; those that others imply are left out. Below, stage by stage, what was computed \
-                for an experiment (●, with its time) and what it found in the store because another had computed it (○).";
+    let lead = "Arrows show what is read; those that others imply are left out. Below, stage by stage, what was \
+                computed for an experiment (●, with its time) and what it found in the store because another had \
+                computed it (○).";
     Section { id: "pipeline", name: "Pipeline", title: "Pipeline", lead: lead.into(), body }
 }
 
@@ -44,6 +47,18 @@ struct Node<'a> {
     name: String,
     /// Its artifacts; none if it is read and not in the store.
     artifacts: Vec<&'a Shared<'a>>,
+}
+
+impl Node<'_> {
+    /// What a run made of its artifacts: computed them anew, or found them in the cache that the store is.
+    fn in_run(&self, run: &LastRun) -> Option<String> {
+        match run.count(self.artifacts.iter().copied()) {
+            [0, 0] => None,
+            [0, _] => Some("cached".to_owned()),
+            [_, 0] => Some("new".to_owned()),
+            [new, found] => Some(format!("{new} of {} new", new + found)),
+        }
+    }
 }
 
 /// The stages in their order, before them those that are read and are no longer there.
@@ -130,7 +145,13 @@ impl Direction {
     }
 }
 
-fn flow(nodes: &[Node<'_>], layout: &Layout, experiments: &Experiments, direction: &Direction) -> Markup {
+fn flow(
+    nodes: &[Node<'_>],
+    layout: &Layout,
+    experiments: &Experiments,
+    last: Option<&LastRun>,
+    direction: &Direction,
+) -> Markup {
     let [width, height] = direction.size(layout);
     html! {
         svg class=(direction.class) viewBox={ "0 0 " (tenths(width)) " " (tenths(height)) }
@@ -140,13 +161,20 @@ fn flow(nodes: &[Node<'_>], layout: &Layout, experiments: &Experiments, directio
                 @if let Some(last) = arrow.last() { path.head d=(direction.head(*last)) {} }
             }
             @for (node, place) in nodes.iter().zip(&layout.nodes) {
-                (stage(node, direction, direction.corner(*place), experiments))
+                @let corner = direction.corner(*place);
+                (stage(node, direction, corner, experiments, last.and_then(|last| node.in_run(last))))
             }
         }
     }
 }
 
-fn stage(node: &Node<'_>, direction: &Direction, [x, y]: [f64; 2], experiments: &Experiments) -> Markup {
+fn stage(
+    node: &Node<'_>,
+    direction: &Direction,
+    [x, y]: [f64; 2],
+    experiments: &Experiments,
+    in_run: Option<String>,
+) -> Markup {
     let seconds: f64 = node.artifacts.iter().map(|shared| seconds(shared.held)).sum();
     let there = !node.artifacts.is_empty();
     let line = |row: f64| tenths(y + row);
@@ -156,6 +184,9 @@ fn stage(node: &Node<'_>, direction: &Direction, [x, y]: [f64; 2], experiments: 
             rect x=(tenths(x)) y=(tenths(y)) width=(direction.width) height=(direction.height) rx="8" {}
             text.name x=(tenths(x + 11.0)) y=(line(21.0)) { (shortened(&node.name)) }
             @if there { text.time x=(tenths(x + 11.0)) y=(line(41.0)) { (duration(seconds)) } }
+            @if let Some(in_run) = in_run {
+                text.run x=(tenths(x + direction.width - 11.0)) y=(line(41.0)) text-anchor="end" { (in_run) }
+            }
             text.state x=(tenths(x + 11.0)) y=(line(57.0)) { (state(node)) }
             @for (index, shared) in node.artifacts.iter().take(DOTS).enumerate() {
                 @let colour = experiments.colour(shared) % COLOURS;
@@ -211,6 +242,16 @@ fn spent(all: &[Shared<'_>]) -> String {
         text += &format!("; {times} an experiment found what another had computed, which saved {}", duration(saved));
     }
     text + ". Times are of the process that committed; what shards and interrupted runs took before is not in them."
+}
+
+/// What the last run said of itself.
+fn told(last: &LastRun, all: &[Shared<'_>]) -> String {
+    let [computed, found] = last.count(all.iter());
+    format!(
+        " The last run that had something to compute took {}: of these it computed {computed} (new) and found {found} \
+         (cached).",
+        duration(last.seconds)
+    )
 }
 
 /// Experiments down, stages across.
