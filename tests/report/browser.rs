@@ -1,4 +1,4 @@
-//! Headless Chromium, driven over the DevTools protocol through two pipes: no port, no other crate.
+//! Headless Chromium, driven over Chromium's remote protocol through two pipes: no port, no other crate.
 //!
 //! `CAMFLOW_CHROMIUM` names the program; without it the first of the usual names that is installed is taken.
 

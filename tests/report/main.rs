@@ -11,7 +11,7 @@
 //! page          the report
 //! verdict       what it says of the counted store: sentence, intervals, confusion, gallery
 //! looks         the report in Chromium: widths, colours, keys, filter, print
-//! browser       Chromium over the DevTools protocol
+//! browser       Chromium, driven
 //! paper         the paper's tables
 //! questions     the questions of the store's page, also in Polars and DuckDB
 //! documents     tables of the documents have the form of the report's

@@ -116,10 +116,10 @@ fn group(title: &str, split: &str, chosen: &[Image], strips: &[Strip], classes: 
 
 fn card(image: &Image, split: &str, strips: &[Strip], classes: &ClassNames) -> Markup {
     let names: Vec<_> = image.labels.iter().map(|class| classes.name(*class)).collect();
-    let ids: String = image.labels.iter().map(|class| format!(" {class}")).collect();
+    let ids: Vec<_> = image.labels.iter().map(u8::to_string).collect();
     let quality = image.quality.map(|quality| format!("{quality:.6}"));
     html! {
-        article.card tabindex="0" data-split=(split) data-classes={ (ids) " " } data-quality=[quality]
+        article.card tabindex="0" data-split=(split) data-classes={ " " (ids.join(" ")) " " } data-quality=[quality]
             data-name=(image.id) aria-label={ (image.id) ", " (names.join(", ")) } {
             h4 {
                 (image.id) " " span { (names.join(", ")) }
@@ -149,10 +149,9 @@ fn figures(strip: &Strip, id: &str) -> Markup {
 
 fn figure(strip: &Strip, picture: &Picture, id: &str) -> Markup {
     let Picture { uri, class, seen, found } = picture;
-    let mut told = if seen.is_empty() { String::new() } else { format!(": {seen}") };
-    for more in found.iter().skip(CLASSES) {
-        told += &format!("; {}", in_words(more));
-    }
+    let seen = if seen.is_empty() { Vec::new() } else { vec![seen.clone()] };
+    let told = seen.into_iter().chain(found.iter().skip(CLASSES).map(in_words)).collect::<Vec<_>>().join("; ");
+    let told = if told.is_empty() { told } else { format!(": {told}") };
     html! {
         figure {
             img src=(uri) alt={ (strip.title) " of " (id) (told) } title={ (strip.title) (told) };

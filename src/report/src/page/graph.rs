@@ -31,11 +31,11 @@ impl Graph {
     /// The graph without the arrows that others imply.
     pub fn reduced(&self) -> Self {
         let direct = |from, to| self.arrows.contains(&(from, to));
-        let mut reaches = vec![vec![false; self.nodes]; self.nodes];
+        // By any way; of later nodes it is known before it is asked for earlier ones.
+        let mut reaches: Vec<Vec<bool>> = vec![Vec::new(); self.nodes];
         for from in (0..self.nodes).rev() {
-            for to in from + 1..self.nodes {
-                reaches[from][to] = direct(from, to) || (from + 1..to).any(|via| direct(from, via) && reaches[via][to]);
-            }
+            let via = |to| (from + 1..to).any(|via| direct(from, via) && reaches[via][to]);
+            reaches[from] = (0..self.nodes).map(|to| from < to && (direct(from, to) || via(to))).collect();
         }
         let implied = |from: usize, to: usize| (from + 1..to).any(|via| reaches[from][via] && reaches[via][to]);
         let mut arrows: Vec<_> = self.arrows.iter().copied().filter(|(from, to)| !implied(*from, *to)).collect();

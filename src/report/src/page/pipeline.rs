@@ -1,7 +1,7 @@
 //! The pipeline: which stage feeds which, how long each took, and which artifacts were found instead of computed.
 //!
-//! The records tell for which experiment an artifact was first computed, and so which experiments found it in the store.
-//! What the last run computed and found it said itself, where the store still has its file.
+//! The records tell for which experiment an artifact was first computed, and so which experiments found it in the
+//! store. What the last run computed and found it said itself, where the store still has its file.
 
 use std::collections::BTreeSet;
 
@@ -122,7 +122,7 @@ impl Direction {
     /// The path of an arrow: curves between the layers, straight through those that it passes.
     fn path(&self, places: &[Place]) -> String {
         let point = |[x, y]: [f64; 2]| format!("{x:.1} {y:.1}");
-        let mut path = String::new();
+        let mut parts = Vec::new();
         for pair in places.windows(2) {
             let (from, to) = (self.ends(pair[0])[1], self.ends(pair[1])[0]);
             let middle = |axis: usize| f64::midpoint(from[axis], to[axis]);
@@ -131,10 +131,10 @@ impl Direction {
             } else {
                 ([middle(0), from[1]], [middle(0), to[1]])
             };
-            let start = if path.is_empty() { 'M' } else { 'L' };
-            path += &format!("{start}{} C{} {} {} ", point(from), point(first), point(second), point(to));
+            let start = if parts.is_empty() { 'M' } else { 'L' };
+            parts.push(format!("{start}{} C{} {} {}", point(from), point(first), point(second), point(to)));
         }
-        path.trim_end().to_owned()
+        parts.join(" ")
     }
 
     /// The head of an arrow that enters a place.
@@ -232,16 +232,22 @@ fn spent(all: &[Shared<'_>]) -> String {
     let again: usize = all.iter().map(|shared| shared.experiments.len() - 1).sum();
     let saved: f64 = all.iter().map(|shared| seconds(shared.held) * (shared.experiments.len() - 1) as f64).sum();
     let artifacts = if all.len() == 1 { "artifact" } else { "artifacts" };
-    let mut text = format!("{} {artifacts}, computed in {} all together", all.len(), duration(computed));
-    if again > 0 {
-        let times = match again {
-            1 => "once".to_owned(),
-            2 => "twice".to_owned(),
-            more => format!("{more} times"),
-        };
-        text += &format!("; {times} an experiment found what another had computed, which saved {}", duration(saved));
-    }
-    text + ". Times are of the process that committed; what shards and interrupted runs took before is not in them."
+    let times = match again {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        more => format!("{more} times"),
+    };
+    let found = if again > 0 {
+        format!("; {times} an experiment found what another had computed, which saved {}", duration(saved))
+    } else {
+        String::new()
+    };
+    format!(
+        "{} {artifacts}, computed in {} all together{found}. Times are of the process that committed; what shards and \
+         interrupted runs took before is not in them.",
+        all.len(),
+        duration(computed)
+    )
 }
 
 /// What the last run said of itself.
