@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_best_and_the_worst_are_among_the_chosen() {
-        let scored = |n: u8| Image { quality: Some(f64::from(n * 7 % 60) / 60.0), ..image(n) };
+        let scored = |n: u8| Image { quality: Some(f64::from(u32::from(n) * 7 % 60) / 60.0), ..image(n) };
         let shown = chosen((0..60).map(scored).collect(), 9);
         let qualities: Vec<_> = shown.iter().map(|image| (image.quality.unwrap() * 60.0).round() as u8).collect();
         assert_eq!((&qualities[..3], &qualities[6..]), (&[59, 58, 57][..], &[2, 1, 0][..]));
