@@ -43,6 +43,7 @@ fn the_page_holds_what_it_promises_in_a_browser() {
     folds(&mut browser);
     prints(&mut browser);
     assert_eq!(browser.complaints(), [""; 0], "errors in the console");
+    measures_find_what_is_wrong(&mut browser);
     without_script(&mut browser, &page);
 }
 
@@ -60,6 +61,24 @@ fn tabs(browser: &mut Browser) {
     assert_eq!(browser.evaluate("document.activeElement.hash"), "#pipeline");
     assert_eq!(browser.evaluate(OUTLINE), "solid", "the focus of a link is seen");
     browser.evaluate("document.activeElement.blur()");
+}
+
+/// In a page that is spoilt on purpose every measure finds something.
+fn measures_find_what_is_wrong(browser: &mut Browser) {
+    let spoil = [
+        ("wider", "document.querySelector('main').style.minWidth = '4000px'"),
+        ("crossed", "document.querySelector('.share .figure').style.transform = 'translateY(14px)'"),
+        ("clipped", "document.querySelector('.across .name').textContent = 'a name that leaves its box'"),
+        ("cut", "document.querySelector('.across .name').setAttribute('x', '-30')"),
+        ("faint", "document.querySelector('.lead').style.color = '#aaaaaa'"),
+        ("unreachable", "document.querySelector('.chip').tabIndex = -1"),
+    ];
+    for (measure, how) in spoil {
+        browser.evaluate(how);
+        assert_ne!(browser.evaluate(&format!("measures.{measure}()")), json!([]), "{measure} after {how}");
+    }
+    browser.evaluate("console.error('spoilt')");
+    assert_eq!(browser.complaints().len(), 1, "{:?}", browser.complaints());
 }
 
 fn widths_and_colours(browser: &mut Browser) {
