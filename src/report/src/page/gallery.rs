@@ -1,5 +1,5 @@
-//! A few images side by side, in the manner of the paper's Figures 4, 5, 9 and 10: photograph, the CAMs of each class,
-//! labels, ground truth, with IoU, precision and recall below each.
+//! A few images side by side, in the manner of the paper's Figures 4, 5, 9 and 10: photograph, ground truth, the
+//! CAMs of each class, labels, with IoU, precision and recall below each.
 
 use std::collections::BTreeSet;
 
@@ -37,18 +37,9 @@ pub(super) fn section(source: &Source<'_>, compared: Option<&Compared>, wanted: 
     if groups.is_empty() {
         return Ok(None);
     }
-    let ranked = compared.map(|compared| {
-        format!(
-            "A third are the best and a third the worst of {} by the mean IoU of the image's last label; the others \
-             spread over the classes. ",
-            compared.method
-        )
-    });
-    let lead = ranked.unwrap_or_else(|| "Chosen by a fixed rule that spreads over the classes. ".to_owned())
-        + "A CAM is shown for each class of the image's label, over the photograph in grey. Numbers below a picture \
-           are IoU, precision and recall of a class in this image, in percent.";
+    let lead = lead(compared);
     let body = html! {
-        (controls(source.classes, &classes, images))
+        (controls(source.classes, &classes, images, compared))
         (legend(source.classes))
         @for group in groups { (group) }
         p.note #none hidden { "No image fits the filter." }
@@ -56,8 +47,21 @@ pub(super) fn section(source: &Source<'_>, compared: Option<&Compared>, wanted: 
     Ok(Some(Section { id: "gallery", name: "Images", title: "Images", lead, body }))
 }
 
+/// Which images these are, and how to read them.
+fn lead(compared: Option<&Compared>) -> String {
+    let cams = "A CAM is shown for each class of the image's label, over the photograph in grey.";
+    match compared {
+        Some(Compared { method, .. }) => format!(
+            "A third are the best and a third the worst of {method} by the mean IoU of the image's last label; the \
+             others spread over the classes. {cams} Numbers below a picture are IoU, precision and recall of a class in \
+             this image, in percent."
+        ),
+        None => format!("Chosen by a fixed rule that spreads over the classes. {cams}"),
+    }
+}
+
 /// What the script of the page shows: which images are seen, and in which order.
-fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize) -> Markup {
+fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize, compared: Option<&Compared>) -> Markup {
     let palette = voc_palette();
     html! {
         div.controls hidden {
@@ -74,7 +78,9 @@ fn controls(classes: &ClassNames, shown: &BTreeSet<u8>, images: usize) -> Markup
                 option value="" { "val and train" } option value="val" { "val" } option value="train" { "train" }
             }
             select #sorted aria-label="Order" {
-                option value="best" { "best first" } option value="worst" { "worst first" }
+                @if compared.is_some() {
+                    option value="best" { "best first" } option value="worst" { "worst first" }
+                }
                 option value="name" { "by name" }
             }
             output #shown aria-live="polite" { (images) " of " (images) " images" }

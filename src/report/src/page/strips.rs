@@ -60,13 +60,15 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The columns for some images: photograph, the CAMs of each class, every kind of label in the order of the
-    /// pipeline, ground truth.
+    /// The columns for some images, as the paper's figures have them: photograph, ground truth, the CAMs of each class,
+    /// every kind of label in the order of the pipeline.
     pub fn strips(&self, ids: &[String]) -> Result<Vec<Strip>> {
         let (photos, truth) = photographs(self.dataset, ids)?;
         let plain = |uri| Picture { uri, class: None, seen: String::new(), found: Vec::new() };
         let shown = photos.iter().map(|(id, photo)| (id.clone(), vec![plain(picture::jpeg_uri(photo))]));
-        let mut strips = vec![Strip::plain("Photograph", shown.collect())];
+        let truth = truth.iter().map(|(id, mask)| (id.clone(), vec![self.coloured(mask, Vec::new())]));
+        let mut strips =
+            vec![Strip::plain("Photograph", shown.collect()), Strip::plain("Ground truth", truth.collect())];
         let cams = shown_of(sharing(self.holdings, CamRow::TABLE, None));
         let alone = cams.len() < 2 && self.holdings.experiments().len() < 2;
         for shared in &cams {
@@ -74,8 +76,6 @@ impl Source<'_> {
             strips.push(Strip::titled(title(CamRow::TABLE), shared, alone, pictures));
         }
         strips.extend(self.labels(ids, alone)?);
-        let truth = truth.iter().map(|(id, mask)| (id.clone(), vec![self.coloured(mask, Vec::new())]));
-        strips.push(Strip::plain("Ground truth", truth.collect()));
         // A column that no image of the group has tells nothing.
         strips.retain(|strip| !strip.pictures.is_empty());
         Ok(strips)
