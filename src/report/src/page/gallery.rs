@@ -53,8 +53,8 @@ fn lead(compared: Option<&Compared>) -> String {
     match compared {
         Some(Compared { method, .. }) => format!(
             "A third are the best and a third the worst of {method} by the mean IoU of the image's last label; the \
-             others spread over the classes. {cams} Numbers below a picture are IoU, precision and recall of a class in \
-             this image, in percent."
+             others spread over the classes. {cams} Numbers below a picture are IoU, precision and recall of a class \
+             in this image, in percent."
         ),
         None => format!("Chosen by a fixed rule that spreads over the classes. {cams}"),
     }

@@ -33,8 +33,8 @@ pub(super) fn section(scored: &Scored, experiments: &Experiments, not_scored: &[
         "Nothing was compared with ground truth.".to_owned()
     } else {
         format!(
-            "Mean over the background and all classes, in percent; the best of each block is bold. The bar is the mIoU, \
-             the line across its end its 95 % interval: {} bootstrap resamples of the scored images.",
+            "Mean over the background and all classes, in percent; the best of each block is bold. The bar is the \
+             mIoU, the line across its end its 95 % interval: {} bootstrap resamples of the scored images.",
             count(RESAMPLES as u64)
         )
     };
