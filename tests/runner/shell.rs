@@ -18,7 +18,9 @@ fn install(world: &World) -> PathBuf {
 fn offered(world: &World, words: &str) -> Vec<String> {
     let script = format!(
         "source <(camflow completions bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-         COMP_TYPE=9; _clap_complete_${{COMP_WORDS[0]//-/_}} \"${{COMP_WORDS[0]}}\" \"${{COMP_WORDS[-1]}}\" >/dev/null; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+         COMP_TYPE=9; program=${{COMP_WORDS[0]}}; \
+         _clap_complete_${{program//-/_}} \"$program\" \"${{COMP_WORDS[-1]}}\" >/dev/null; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\""
     );
     let mut bash = Command::new("bash");
     bash.args(["-c", &script]).current_dir(world.path("."));

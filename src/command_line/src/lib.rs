@@ -1,7 +1,7 @@
 //! How every program reads its command line, completes it in a shell, and writes its manual pages.
 //!
-//! `COMPLETE=bash PROGRAM -- WORD…` is how a shell asks for completions (`camflow completions` prints what makes it ask);
-//! `PROGRAM --man DIR` writes the pages, and is how `camflow man` asks for them. Both begin no work.
+//! `COMPLETE=bash PROGRAM -- WORD…` is how a shell asks for completions (`camflow completions` prints what makes it
+//! ask); `PROGRAM --man DIR` writes the pages, and is how `camflow man` asks for them. Both begin no work.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

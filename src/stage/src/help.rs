@@ -128,8 +128,8 @@ mod tests {
             "  table cam (of all that hold it, while init is \"cams\"): The class activation map ",
             "  the parameters of its inputs\n",
             "  table curve: One value of a training run\n  file net.safetensors\n",
-            "[stage.learn]; none has a default in the program. From outside the store it reads the files that these name: \
-             list.\n",
+            "[stage.learn]; none has a default in the program.",
+            "From outside the store it reads the files that these name: list.\n",
             "What decides its result: what it reads, its parameters, the seed and the kind of device.",
             "shards (--shard) may run side by side",
         ] {

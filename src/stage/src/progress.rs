@@ -1,5 +1,5 @@
-//! How far a stage has come: one live line on a terminal, plain lines where nobody watches, nothing where a runner shows
-//! it, and in each case a file in the work directory (`reached`).
+//! How far a stage has come: one live line on a terminal, plain lines where nobody watches, nothing where a runner
+//! shows it, and in each case a file in the work directory (`reached`).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

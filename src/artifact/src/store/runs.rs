@@ -1,7 +1,7 @@
 //! What runs say of themselves while they go on, for whoever looks from another terminal or another machine.
 //!
-//! A run has a file in `work/runs/` that it replaces about once a second, and beside it a lock as a lease has one, which
-//! is free when the run is gone. The file of the last run stays until the next one begins.
+//! A run has a file in `work/runs/` that it replaces about once a second, and beside it a lock as a lease has one,
+//! which is free when the run is gone. The file of the last run stays until the next one begins.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};

@@ -164,10 +164,7 @@ impl Run<'_> {
         }
         for index in board.open.clone() {
             let step = &steps[index];
-            if !board.open.contains(&index) {
-                continue;
-            }
-            if !board.has_inputs(step, steps)? {
+            if !board.open.contains(&index) || !board.has_inputs(step, steps)? {
                 continue;
             }
             self.options.interrupt.check()?;
