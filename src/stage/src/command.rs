@@ -88,6 +88,8 @@ fn options(description: &Description) -> Result<Options, ExitCode> {
     let Description { name, about, .. } = description;
     let matches = command_line::matches(|| {
         let command = Options::command().bin_name(name).display_name(name);
+        // A stage that does not work image by image has no shards to speak of.
+        let command = command.mut_arg("shard", |shard| shard.hide(!description.sharded));
         command.about(format!("{name}: {about}")).after_help(help::end(description))
     })?;
     Options::from_arg_matches(&matches).map_err(|error| error.exit())

@@ -52,6 +52,8 @@ fn named(item: &Item, held: &str) -> String {
 /// Under which circumstances it is read.
 fn held(read: &Read) -> String {
     let holders = match read.holders {
+        // Every input has parameters.
+        _ if read.what == Item::Params => "",
         Holders::One => "",
         Holders::Optional => "if there is one",
         Holders::Every => "of all that hold it",
