@@ -1,5 +1,7 @@
 //! The table of a run that goes on, on a terminal; lines elsewhere.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
 use crate::terminal::Terminal;
@@ -12,6 +14,12 @@ fn training(steps: u32) -> Vec<String> {
 
 fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
+}
+
+/// The process that started another.
+fn runner_of(stage: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{stage}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
 }
 
 /// The line of a stage in a picture.
@@ -69,13 +77,27 @@ fn the_error_of_a_stage_stands_above_the_table_and_what_it_takes_along_is_named(
 fn a_run_that_is_stopped_leaves_its_table() {
     let world = World::new();
     let run = Terminal::USUAL.start(&world, &strs(&training(1000)));
-    let stage = world.wait_for("train-cam");
-    let status = std::fs::read_to_string(format!("/proc/{stage}/status")).unwrap();
-    let runner = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
-    signal(runner, Signal::INT);
+    signal(runner_of(world.wait_for("train-cam")), Signal::INT);
     let last = Terminal::USUAL.end(run).with(75).last();
     assert!(last.contains("1 of 8 stages") && last.contains("; stopped"), "{last}");
     assert!(last.contains("camflow: stopped; run the same command again"), "{last}");
+}
+
+#[test]
+fn a_stage_whose_runner_is_killed_with_its_table_still_writes_a_checkpoint() {
+    let world = World::new();
+    let run = Terminal::USUAL.start(&world, &strs(&training(1000)));
+    let runner = runner_of(world.wait_for("train-cam"));
+    world.wait_for_checkpoint("train-cam");
+    signal(runner, Signal::KILL);
+    Terminal::USUAL.end(run).with(137);
+    let start = Instant::now();
+    // Nobody reads what it says.
+    while !world.events().iter().any(|event| event.starts_with("stopped train-cam")) {
+        assert!(start.elapsed() < Duration::from_secs(30), "the stage goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.camflow(&["run", "--experiment", "full", "--set", "train-cam.steps=1"]).with(0);
 }
 
 #[test]
