@@ -1,6 +1,8 @@
 //! A run at one moment: what the live table shows, what `camflow watch --json` prints, and what a run writes into the
 //! store.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use stage::Reached;
 
@@ -94,8 +96,14 @@ impl Row {
 
 impl Picture {
     /// Works out how long the rest takes with so many processes at a time: no less than all of it divided among them,
-    /// and no less than the longest chain of stages that wait for one another.
+    /// and no less than the longest chain of stages that wait for one another. A stage that never ran takes as long as
+    /// it has just taken in another experiment.
     pub fn look_ahead(&mut self, jobs: usize) {
+        let done = self.stages.iter().filter(|row| row.state == RowState::Done);
+        let took: BTreeMap<_, _> = done.map(|row| (row.stage.clone(), row.seconds)).collect();
+        for row in self.stages.iter_mut().filter(|row| row.last_seconds.is_none()) {
+            row.last_seconds = took.get(&row.stage).copied().flatten();
+        }
         let own: Vec<_> = self.stages.iter().map(Row::seconds_left).collect();
         self.unknown = own.iter().filter(|seconds| seconds.is_none()).count();
         let (mut ends, mut sum) = (Vec::new(), 0.0);
@@ -134,6 +142,17 @@ mod tests {
         assert_eq!(left(1), (60.0, 1));
         assert_eq!(left(2), (30.0, 1));
         assert_eq!(left(4), (30.0, 1));
+    }
+
+    #[test]
+    fn a_stage_that_never_ran_takes_as_long_as_in_another_experiment() {
+        let named = |stage: &str, row: Row| Row { stage: stage.into(), ..row };
+        let done = Row { seconds: Some(7.0), ..row(RowState::Done, None, &[]) };
+        let waiting = || row(RowState::Waiting, None, &[]);
+        let stages = vec![named("train", done), named("train", waiting()), named("score", waiting())];
+        let mut picture = Picture { stages, ..Picture::default() };
+        picture.look_ahead(1);
+        assert_eq!((picture.seconds_left, picture.unknown), (7.0, 1));
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn rate(row: &Row) -> String {
 
 fn left(row: &Row) -> String {
     match row.state {
-        RowState::Running | RowState::Waiting => row.seconds_left().filter(|left| *left >= 0.5).map(short),
+        RowState::Running | RowState::Waiting => row.seconds_left().filter(|left| *left >= 1.0).map(short),
         _ => None,
     }
     .unwrap_or_default()
