@@ -13,6 +13,7 @@
 //! looks         the report in Chromium: widths, colours, keys, filter, print
 //! browser       Chromium, driven
 //! paper         the paper's tables
+//! peers         Python with other programs' packages
 //! questions     the questions of the store's page, also in Polars and DuckDB
 //! documents     tables of the documents have the form of the report's
 //! ```
@@ -25,6 +26,9 @@ mod drawing;
 mod looks;
 mod page;
 mod paper;
+#[path = "../peers/mod.rs"]
+#[expect(dead_code, reason = "other tests run programs without `.peers`")]
+mod peers;
 mod query;
 mod questions;
 mod store;

@@ -1,12 +1,10 @@
 //! The questions of artifacts/README.md: `camflow query`, Polars and DuckDB give the same answers.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{run, stderr, stdout, store};
+use crate::{peers, run, stderr, stdout, store};
 
 /// A question with its three answers, as they stand in the document.
 struct Question<'a> {
@@ -41,17 +39,9 @@ fn questions(document: &str) -> Vec<Question<'_>> {
 
 /// What Polars and DuckDB answer, in the order of the questions.
 fn answers_of_peers(directory: &Path, questions: &[Question<'_>]) -> Vec<Value> {
-    let peers = root().join(".peers");
-    assert!(peers.is_dir(), "{} is not there: run `make peers`", peers.display());
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let mut command = Command::new(python);
-    command.arg(root().canonicalize().unwrap().join("tests/report/questions.py")).current_dir(directory);
-    command.env("PYTHONPATH", peers.canonicalize().unwrap());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("Python starts");
-    let asked: Vec<_> = questions.iter().map(|q| json!({ "python": q.python, "sql": q.sql })).collect();
-    child.stdin.take().unwrap().write_all(&serde_json::to_vec(&asked).unwrap()).unwrap();
-    serde_json::from_str(&stdout(&child.wait_with_output().unwrap())).unwrap()
+    let questions: Vec<_> = questions.iter().map(|q| json!({ "python": q.python, "sql": q.sql })).collect();
+    let task = json!({ "directory": directory, "questions": questions });
+    serde_json::from_str(&peers::python("questions.py", &[], &task.to_string())).expect("the answers are JSON")
 }
 
 /// Are two answers the same, as far as sums in another order and of another width can be?

@@ -1,11 +1,12 @@
 """Answers the questions of artifacts/README.md in Polars and DuckDB.
 
-Reads a JSON list of {"python", "sql"} from standard input; the store lies in ./artifacts. Writes a JSON list of
-{"python", "sql"}, each a list of rows. Run by questions.rs with the packages of tests/peers/requirements.txt.
+Reads {"directory", "questions": [{"python", "sql"}, …]} from standard input; the store lies in `artifacts` below the
+directory. Writes a list of {"python", "sql"}, each of them a list of rows.
 """
 
 import ast
 import json
+import os
 import sys
 
 import duckdb
@@ -25,6 +26,7 @@ def in_duckdb(sql: str) -> list[dict]:
     return [dict(zip(answer.columns, row)) for row in answer.fetchall()]
 
 
-questions = json.load(sys.stdin)
-answers = [{"python": in_polars(q["python"]), "sql": in_duckdb(q["sql"])} for q in questions]
+task = json.load(sys.stdin)
+os.chdir(task["directory"])
+answers = [{"python": in_polars(q["python"]), "sql": in_duckdb(q["sql"])} for q in task["questions"]]
 json.dump(answers, sys.stdout, default=float)
