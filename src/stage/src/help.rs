@@ -1,7 +1,5 @@
 //! The end of a stage's `--help`: what it reads and writes, and what its parameters are, from its description.
 
-use std::fmt::Write as _;
-
 use artifact::Item;
 use artifact::error::exit;
 use artifact::table::declarations;
@@ -11,27 +9,23 @@ use crate::{Description, Holders, Read};
 /// The end of the help of a stage.
 pub(crate) fn end(description: &Description) -> String {
     let Description { name, reads, writes, .. } = description;
-    let mut text = String::new();
-    // Writing into a string does not fail.
-    let mut say = |line: &str| {
-        let _ = writeln!(text, "{line}");
-    };
+    let mut lines = Vec::new();
     if !reads.is_empty() {
-        say("Reads, from whichever of its `needs` holds it:");
-        reads.iter().for_each(|read| say(&named(&read.what, &held(read))));
+        lines.push("Reads, from whichever of its `needs` holds it:".to_owned());
+        lines.extend(reads.iter().map(|read| named(&read.what, &held(read))));
     }
-    say("Writes, into the store:");
-    writes.tables.iter().for_each(|table| say(&named(&Item::Table(table.clone()), "")));
-    writes.files.iter().for_each(|file| say(&named(&Item::File(file.clone()), "")));
-    writes.optional_files.iter().for_each(|file| say(&named(&Item::File(file.clone()), "where its parameters say so")));
-    say("  log.jsonl, what it did");
-    say("");
-    say(&format!(
-        "Its parameters are the manifest's table [stage.{name}]; none has a default in the program.{}",
-        paths(description)
+    lines.push("Writes, into the store:".to_owned());
+    lines.extend(writes.tables.iter().map(|table| named(&Item::Table(table.clone()), "")));
+    lines.extend(writes.files.iter().map(|file| named(&Item::File(file.clone()), "")));
+    let optional = writes.optional_files.iter().map(|file| Item::File(file.clone()));
+    lines.extend(optional.map(|file| named(&file, "where its parameters say so")));
+    lines.push("  log.jsonl, what it did\n".to_owned());
+    let paths = paths(description);
+    lines.push(format!(
+        "Its parameters are the manifest's table [stage.{name}]; none has a default in the program.{paths}"
     ));
-    say(&format!("{}\n", nature(description)));
-    format!("{text}{}", exit::HELP)
+    lines.push(format!("{}\n\n{}", nature(description), exit::HELP));
+    lines.join("\n")
 }
 
 /// A line for a table or file, with what it means.

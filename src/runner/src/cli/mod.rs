@@ -123,8 +123,8 @@ enum Command {
     },
     /// The tables of a store: their columns, with type and meaning
     ///
-    /// `camflow query` asks them in SQL, and adds the columns experiment, source_stage and key; with --tables it says
-    /// which of them the store holds.
+    /// `camflow query` asks them in SQL, and adds the columns `experiment`, `source_stage` and `key`; with --tables it
+    /// says which of them the store holds.
     Tables {
         /// The table; all if not given
         table: Option<String>,

@@ -116,7 +116,9 @@ impl Run<'_> {
     /// Takes all that need a step from the board; returns their names.
     fn lose(&self, board: &mut Board, step: &Step, steps: &[Step]) -> Vec<String> {
         let lost = board.lose(&step.plan.id(), steps);
-        lost.iter().for_each(|index| self.live.lost(&steps[*index].plan.id()));
+        for index in &lost {
+            self.live.lost(&steps[*index].plan.id());
+        }
         lost.into_iter().map(|index| named(&steps[index])).collect()
     }
 
