@@ -67,16 +67,8 @@ struct Args {
     /// Classes whose maps are drawn [default: those that the classifier sees, else the likeliest].
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "cam")]
     classes: Vec<String>,
-    /// Draw the mask over the picture too, as DIR/overlay/NAME.jpg.
-    #[arg(long, conflicts_with = "cam")]
-    overlay: bool,
-    /// Write the classes' probabilities too, as DIR/probabilities/NAME.npy: float16 [classes, height, width] in the
-    /// size at which the network saw the picture.
-    #[arg(long, conflicts_with = "cam")]
-    probabilities: bool,
-    /// Smooth by the dense CRF that the network was evaluated with.
-    #[arg(long, conflicts_with = "cam")]
-    crf: bool,
+    #[command(flatten)]
+    extras: masks::Extras,
     /// Scales at which the network looks, instead of those with which it was evaluated.
     #[arg(long, value_name = "FACTOR,…", value_delimiter = ',')]
     scales: Option<Vec<f64>>,
@@ -124,8 +116,7 @@ fn run(args: &Args) -> Result<u8> {
         let cams = Cams::new(&model, inference, device, &args.classes)?;
         Box::new(move |worker, photo, picture| cams.draw(worker, photo, picture))
     } else {
-        let extras = masks::Extras { overlay: args.overlay, probabilities: args.probabilities, crf: args.crf };
-        let masks = Masks::new(&model, inference, device, extras)?;
+        let masks = Masks::new(&model, inference, device, args.extras)?;
         Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture))
     };
     std::fs::create_dir_all(&args.out).map_err(Error::io("make the folder", &args.out))?;

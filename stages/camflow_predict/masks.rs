@@ -1,6 +1,7 @@
 //! What DeepLab makes of a picture: its mask, and what else is asked for.
 
 use artifact::{ClassId, Result};
+use clap::Args;
 use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
 use data::draw::mask_over;
 use data::numpy;
@@ -16,13 +17,19 @@ use crate::JPEG_QUALITY;
 use crate::pictures::Picture;
 use crate::whole_file::write;
 
-/// What is made besides the mask.
-#[derive(Clone, Copy, Debug)]
+/// What is made besides the mask, and how.
+#[derive(Clone, Copy, Debug, Args)]
 pub struct Extras {
-    pub overlay: bool,
-    pub probabilities: bool,
-    /// Not a file: the mask and the probabilities go through the CRF.
-    pub crf: bool,
+    /// Draw the mask over the picture too, as DIR/overlay/NAME.jpg.
+    #[arg(long, conflicts_with = "cam")]
+    overlay: bool,
+    /// Write the classes' probabilities too, as DIR/probabilities/NAME.npy: float16 [classes, height, width] in the
+    /// size at which the network saw the picture.
+    #[arg(long, conflicts_with = "cam")]
+    probabilities: bool,
+    /// Smooth by the dense CRF that the network was evaluated with.
+    #[arg(long, conflicts_with = "cam")]
+    crf: bool,
 }
 
 /// A DeepLab at work.

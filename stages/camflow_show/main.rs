@@ -44,7 +44,7 @@ struct Args {
     /// The PNG to write, instead of showing it in the terminal [default elsewhere: after the first image].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Print titles and IoUs as JSON, a line an image; the figure is drawn for --out alone.
+    /// Print the titles and the IoU below each as JSON, a line an image; the figure is drawn for --out alone.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
