@@ -40,11 +40,11 @@ pub struct Pool {
 pub trait Map: Sized {
     /// The same map once more.
     fn share(&self) -> Self;
-    /// [`Conv::forward`].
+    /// A convolution.
     fn convolve(&self, conv: &Conv) -> Self;
-    /// [`Conv::forward_dilated`].
+    /// A convolution with this dilation, and the normalisation after it.
     fn convolve_normalized(&self, conv: &Conv, norm: &BatchNorm, dilation: i64, mode: Mode) -> Self;
-    /// [`BatchNorm::forward`].
+    /// Batch normalisation.
     fn normalize(&self, norm: &BatchNorm, mode: Mode) -> Self;
     /// `ReLU`.
     fn rectify(self) -> Self;
@@ -60,7 +60,7 @@ pub trait Map: Sized {
     fn affine(&self, affine: &Affine) -> Self;
     /// The mean of each channel, `[B, C]`.
     fn mean_of_pixels(&self) -> Self;
-    /// The [`phases`] of the map; `None` where it has none of one size, or where they are nothing gained.
+    /// The phases of the map, which make a dilated layer an undilated one; `None` where it has none of one size, or where they are nothing gained.
     fn phases(&self) -> Option<Self>;
     /// The map of which this is the `halvings`-fold phases.
     fn whole(&self, halvings: u32) -> Self;
