@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use data::codec::voc_palette;
+use data::draw::HEAT;
 use maud::{Markup, html};
 
 use super::choice::{Chosen, Group, Image, choose};
@@ -92,7 +93,7 @@ fn legend(classes: &ClassNames) -> Markup {
     let palette = voc_palette();
     let foreground = classes.count();
     let named = classes.all().map(|(class, name)| (class as usize, name)).chain([(VOID, "void")]);
-    let stops: Vec<_> = colour::HEAT.iter().map(|stop| colour::css(*stop)).collect();
+    let stops: Vec<_> = HEAT.iter().map(|stop| colour::css(*stop)).collect();
     html! {
         div.keys {
             ul.legend.of-classes {

@@ -19,7 +19,7 @@
 //! chart        a line chart as SVG
 //! dots         the paper's number and the measured one as dots, as SVG
 //! picture      cells of the store as small pictures
-//! colour       colours of classes and of heat
+//! colour       colours as CSS writes them
 //! ```
 //!
 //! Sections take a store's holdings and give markup, or nothing where the store has nothing to show. `style.css`,

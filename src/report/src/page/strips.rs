@@ -7,11 +7,12 @@ use artifact::manifest::variant_of;
 use artifact::table::{CamRow, DatasetRow, LabelRow, MaskRow};
 use artifact::{Result, Row as _};
 use data::codec::{Mask, Rgb, decode_mask};
+use data::draw::{Map, heat_over};
 
 use super::class_names::ClassNames;
 use super::experiments::{Shared, sharing};
 use super::order::{Order, title};
-use super::picture::{self, Map};
+use super::picture;
 use super::scored::Scored;
 use crate::bootstrap::Counts;
 use crate::holdings::{Holding, Holdings};
@@ -107,7 +108,7 @@ impl Source<'_> {
             let Some(photo) = photos.get(id) else { continue };
             let found = self.found(shared, CamRow::TABLE, id, |of| of == class_id.0);
             overlays.entry(id.to_owned()).or_default().push(Picture {
-                uri: picture::jpeg_uri(&picture::overlay(photo, &map)),
+                uri: picture::jpeg_uri(&heat_over(photo, &map)),
                 seen: class.clone(),
                 class: Some(class),
                 found,

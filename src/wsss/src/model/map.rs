@@ -60,7 +60,8 @@ pub trait Map: Sized {
     fn affine(&self, affine: &Affine) -> Self;
     /// The mean of each channel, `[B, C]`.
     fn mean_of_pixels(&self) -> Self;
-    /// The phases of the map, which make a dilated layer an undilated one; `None` where it has none of one size, or where they are nothing gained.
+    /// The phases of the map, which make a dilated layer an undilated one; `None` where it has none of one size, or
+    /// where they are nothing gained.
     fn phases(&self) -> Option<Self>;
     /// The map of which this is the `halvings`-fold phases.
     fn whole(&self, halvings: u32) -> Self;
