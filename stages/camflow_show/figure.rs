@@ -94,20 +94,22 @@ mod tests {
     fn every_picture_has_its_place_and_its_text_and_no_two_overlap() {
         let panel = |title: &str, shade: u8, [height, width]: [usize; 2], iou: Option<f64>| Panel {
             title: title.to_owned(),
-            picture: Rgb { height, width, pixels: vec![shade; height * width * 3] },
+            // No grey, which text has at its edges.
+            picture: Rgb { height, width, pixels: [shade, 0, 0].repeat(height * width) },
             iou,
         };
         let longest = panel("a title that is longer than its picture is wide", 100, [100, 20], Some(0.5));
         let figure =
             draw(&[vec![longest, panel("b", 150, [50, 100], None)], vec![panel("\u{4e00}", 200, [70, 70], None)]]);
-        let count = |shade: u8| figure.pixels.as_chunks::<3>().0.iter().filter(|pixel| **pixel == [shade; 3]).count();
+        let count =
+            |shade: u8| figure.pixels.as_chunks::<3>().0.iter().filter(|pixel| **pixel == [shade, 0, 0]).count();
         assert_eq!([count(100), count(150), count(200)], [280 * 56, 140 * 280, 280 * 280]);
         let inked = |rows: std::ops::Range<usize>| {
-            let row = |row: usize| &figure.pixels[row * figure.width * 3..][..figure.width * 3];
-            rows.flat_map(row).filter(|value| **value < 90).count()
+            let row = |row: usize| figure.pixels[row * figure.width * 3..][..figure.width * 3].as_chunks::<3>().0;
+            rows.flat_map(row).filter(|[r, g, b]| r == g && g == b && *r < 90).count()
         };
-        assert!(inked(GAP..GAP + LINE) > 500, "the titles of the first row");
-        assert!(inked(GAP + LINE + LONGEST..GAP + LINE + LONGEST + LINE) > 50, "its score");
+        assert!(inked(GAP..GAP + LINE) > 200, "the titles of the first row");
+        assert!(inked(GAP + LINE + LONGEST..GAP + LINE + LONGEST + LINE) > 20, "its score");
         assert_eq!(inked(GAP + LINE..GAP + LINE + LONGEST), 0);
     }
 }

@@ -201,6 +201,17 @@ fn nothing_is_overwritten_and_no_word_misread(world: &World) {
     let bare = world.latest("train-deeplab").file("deeplab.safetensors");
     let output = predict(world, &["pictures", "--out", "never", "--model", bare.to_str().unwrap()]);
     assert_refused(&output, 65, &["does not say of which network and classes", "camflow export"]);
+    // A file that claims another network than it holds, which would take memory of that size.
+    let whole = fs::read(world.path().join("deeplab.safetensors")).unwrap();
+    let said = String::from_utf8_lossy(&whole).into_owned();
+    let (before, after) = ("\\\"hidden\\\":8}", "\\\"hidden\\\":9}");
+    assert!(said.contains(before));
+    let place = whole.windows(before.len()).position(|bytes| bytes == before.as_bytes()).unwrap();
+    let mut claims = whole;
+    claims[place..place + after.len()].copy_from_slice(after.as_bytes());
+    fs::write(world.path().join("claims.safetensors"), claims).unwrap();
+    let output = predict(world, &["pictures", "--out", "never", "--model", "claims.safetensors"]);
+    assert_refused(&output, 65, &["claims.safetensors: its tensors are not those of the network that it names"]);
     // What an earlier call made below the folder is no picture.
     assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);
     assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);

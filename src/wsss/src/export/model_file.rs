@@ -11,7 +11,7 @@ use artifact::{Artifact, Error, Key, Result, Row as _, Store};
 use data::augment::{MEAN, STD};
 use data::codec::voc_colour;
 use data::dataset;
-use data::weights::Weights;
+use data::weights::{Stored, Weights};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +46,16 @@ pub enum Network {
         /// Channels of its feature.
         features: i64,
     },
+}
+
+impl Network {
+    /// Its backbone, and the weights of the layer above that with their first side.
+    fn parts(&self) -> (&BackboneConfig, &'static str, i64) {
+        match self {
+            Self::Deeplab { backbone, hidden } => (backbone, "hidden.weight", *hidden),
+            Self::Classifier { backbone, features } => (backbone, "feature.weight", *features),
+        }
+    }
 }
 
 /// What there is to know of a trained network besides its weights.
@@ -114,8 +124,10 @@ impl Model {
                 path.display()
             )));
         }
-        about.check().map_err(|error| error.within(&path.display().to_string()))?;
-        Ok(Self { about, weights })
+        let model = Self { about, weights };
+        let checked = model.about.check().and_then(|()| model.check_sizes());
+        checked.map_err(|error| error.within(&path.display().to_string()))?;
+        Ok(model)
     }
 
     /// The network of an artifact of train-deeplab or train-cam, to be used as the stages of its store used it.
@@ -209,6 +221,18 @@ impl Model {
         Ok(net)
     }
 
+    /// A network takes memory for as many channels as it is said to have: the file has to have them.
+    fn check_sizes(&self) -> Result<()> {
+        let (backbone, head, channels) = self.about.network.parts();
+        let tensors = self.weights.tensors();
+        let first = tensors.get(head).and_then(|tensor| tensor.shape().first()).map(|&side| side as i64);
+        let stem = |tensor: &Stored| matches!(tensor.shape(), [width, 3, _, _] if *width as i64 == backbone.width);
+        if first == Some(channels) && tensors.values().any(stem) {
+            return Ok(());
+        }
+        Err(Error::Data("its tensors are not those of the network that it names".to_owned()))
+    }
+
     fn is_other(&self, what: &str) -> Error {
         Error::Config(format!("{}: holds {what}", self.weights.source()))
     }
@@ -223,11 +247,6 @@ impl About {
             return Err(Error::Data(format!(
                 "names {classes} classes and {colours} colours; 2 to 255 of each, as many"
             )));
-        }
-        let (Network::Deeplab { backbone, hidden: channels } | Network::Classifier { backbone, features: channels }) =
-            &self.network;
-        if backbone.width < 1 || *channels < 1 {
-            return Err(Error::Data("its network has layers without channels".to_owned()));
         }
         if (self.mean, self.std, self.stride) != (MEAN, STD, STRIDE) {
             return Err(Error::Data("its pictures are normalised otherwise than this program does it".to_owned()));
