@@ -6,7 +6,8 @@ use std::path::Path;
 
 use artifact::{Error, Result};
 
-/// Writes a file under a temporary name beside it, making its folders.
+/// Writes a file under a temporary name beside it, making its folders. That name is short, as the file's own may be as
+/// long as names can be. The disk is not waited for: what a loss of power takes can be made again.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let written = || {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use artifact::store::write_atomically;
 use artifact::{Error, ImageId, Result};
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 use stage::Progress;
@@ -147,18 +148,22 @@ fn holds(path: &Path, bytes: &[u8]) -> bool {
         && fs::read(path).is_ok_and(|found| found == bytes)
 }
 
-/// Writes one file whole or not at all. What is there stays if it differs, unless `force` says so.
-pub fn write_one(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    if holds(path, bytes) {
-        return Ok(());
-    }
-    if !force && path.exists() {
-        let path = path.display();
+/// Writes some files, each whole or not at all and none unless all can be. What is there stays if it differs, unless
+/// `force` says so.
+pub fn write_these(files: &[(&Path, &[u8])], force: bool) -> Result<()> {
+    let open: Vec<_> = files.iter().filter(|(path, bytes)| !holds(path, bytes)).collect();
+    if let Some((path, _)) = open.iter().find(|(path, _)| !force && path.exists()) {
         return Err(Error::Config(format!(
-            "{path} is there and differs; name another file, or --force to write over it"
+            "{} is there and differs, and nothing was written; name another folder, or --force to write over it",
+            path.display()
         )));
     }
-    write(path, bytes)
+    for (path, bytes) in open {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+        write_atomically(path, bytes)?;
+    }
+    Ok(())
 }
 
 /// Are two names that differ in capitals one file there?

@@ -195,7 +195,12 @@ fn run(command: &Command) -> (bool, Result<Answer>) {
                 .and_then(|artifact| submission::export(&artifact, file, source.as_deref(), *split, common.force)),
         ),
         Command::Model { artifact, file, common } => {
-            (common, common.find(artifact).and_then(|artifact| model::export(&artifact, file, common.force)))
+            let exported = || {
+                let place = common.place.place();
+                let link = place.link(artifact)?;
+                model::export(&place.find(artifact)?, link.as_deref(), file, common.force)
+            };
+            (common, exported())
         }
     };
     (common.json, answer)

@@ -6,8 +6,7 @@ use artifact::table::{LabelRow, MaskRow};
 use artifact::{Artifact, Error, ImageId, Result, Row as _};
 use clap::Args;
 use data::codec::{Mask, decode_mask};
-use data::dataset::Dataset;
-use wsss::export::data_set;
+use data::dataset::{Dataset, behind};
 
 /// What the masks of a data set are called.
 const GROUND_TRUTH: &str = "the ground truth";
@@ -83,7 +82,7 @@ fn in_splits(artifact: &Artifact, splits: &[String]) -> Result<Option<BTreeSet<I
     if splits.is_empty() {
         return Ok(None);
     }
-    let dataset = Dataset::load_list(&data_set(artifact)?)?;
+    let dataset = Dataset::load_list(&behind(artifact)?)?;
     let images = dataset.splits(splits).map_err(|error| error.within("--split"))?;
     Ok(Some(images.into_iter().map(|image| image.image_id.clone()).collect()))
 }

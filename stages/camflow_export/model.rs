@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wsss::export::{Model, Network, PYTHON, graph, model_file, onnx};
 
 use crate::Answer;
-use crate::folder::write_one;
+use crate::folder::write_these;
 
 /// The metadata's key of the list of operations.
 const GRAPH: &str = "graph";
@@ -15,7 +15,7 @@ const GRAPH: &str = "graph";
 const PROGRAM: &str = "deeplab.py";
 
 /// Writes the file.
-pub fn export(artifact: &Artifact, file: &Path, force: bool) -> Result<Answer> {
+pub fn export(artifact: &Artifact, link: Option<&str>, file: &Path, force: bool) -> Result<Answer> {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     let format: fn(&Model) -> Result<Vec<u8>> = match ending.as_str() {
         "safetensors" => safetensors,
@@ -27,16 +27,16 @@ pub fn export(artifact: &Artifact, file: &Path, force: bool) -> Result<Answer> {
             )));
         }
     };
-    let model = Model::of(artifact)?;
+    let model = Model::of(artifact, link)?;
     let bytes = format(&model)?;
     let text = format!("the network of {} in {}", artifact.record().preimage.stage, file.display());
-    write_one(file, &bytes, force)?;
     let answer = Answer::new(artifact, file, text).with("classes", json!(model.about.classes));
     if ending == "onnx" {
+        write_these(&[(file, &bytes)], force)?;
         return Ok(answer);
     }
     let program = file.with_file_name(PROGRAM);
-    write_one(&program, PYTHON.as_bytes(), force)?;
+    write_these(&[(file, &bytes), (&program, PYTHON.as_bytes())], force)?;
     let text = format!("{}; {} loads it in PyTorch", answer.text, program.display());
     Ok(Answer { text, ..answer }.with("program", program.to_string_lossy()))
 }

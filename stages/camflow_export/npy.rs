@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use artifact::encoding::CamEncoding;
 use artifact::table::{CamRow, DatasetRow};
 use artifact::{Artifact, Error, ImageId, Result, Row as _};
 use clap::ValueEnum;
-use data::dataset::Dataset;
+use data::dataset::{Dataset, behind};
 use data::numpy::{Array, Elements, Holder, Key, save};
+use data::score_maps::encoding;
 use serde_json::json;
 use tch::Tensor;
-use wsss::export::data_set;
 use wsss::method::cam::{divide_by_max, upsample};
 use wsss::tensor::floats;
 
@@ -47,9 +46,8 @@ pub fn export(artifact: &Artifact, dir: &Path, layout: Layout, splits: &[String]
     if !artifact.record().tables.contains_key(CamRow::TABLE) {
         return Err(Error::Config(format!("{shown}: has no activation maps; name an artifact of extract-msinf-cam")));
     }
-    let encoding = CamEncoding::of(artifact.metadata::<CamRow>()?)
-        .ok_or_else(|| Error::NotCommitted(format!("{shown}: unknown encoding")))?;
-    let dataset = Dataset::load_list(&data_set(artifact)?)?;
+    let encoding = encoding(artifact)?;
+    let dataset = Dataset::load_list(&behind(artifact)?)?;
     let of_stage: Vec<String> = artifact.param("splits")?;
     if let Some(other) = splits.iter().find(|split| !of_stage.contains(split)) {
         let has = of_stage.join(", ");

@@ -9,14 +9,13 @@ use artifact::table::DatasetRow;
 use artifact::{Artifact, Error, ImageId, Result};
 use clap::ValueEnum;
 use data::codec::{Mask, decode_mask, encode_mask};
-use data::dataset::Dataset;
+use data::dataset::{Dataset, behind};
 use data::import::VOC_CLASSES;
 use rayon::iter::{ParallelBridge as _, ParallelIterator as _};
 use stage::Progress;
-use wsss::export::data_set;
 
 use crate::Answer;
-use crate::folder::write_one;
+use crate::folder::write_these;
 use crate::masks::{Masks, Which};
 
 /// The splits whose ground truth the server or everybody has.
@@ -37,7 +36,7 @@ pub fn export(artifact: &Artifact, file: &Path, source: Option<&str>, split: Spl
         return Err(Error::Config(format!("{}: the archive is a .tar; name it so", file.display())));
     }
     let split = split.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-    let dataset = Dataset::load_list(&data_set(artifact)?)?;
+    let dataset = Dataset::load_list(&behind(artifact)?)?;
     check_classes(&dataset.classes)?;
     let images = dataset.split(&split).map_err(|error| error.within("--split"))?;
     let which = Which { source: source.map(str::to_owned), split: vec![split.clone()] };
@@ -46,7 +45,7 @@ pub fn export(artifact: &Artifact, file: &Path, source: Option<&str>, split: Spl
     let files = encode(&masks, &images, &split)?;
     let archive = pack(&files)?;
     check_archive(&archive, &files)?;
-    write_one(file, &archive, force)?;
+    write_these(&[(file, &archive)], force)?;
     let count = files.len();
     let text = format!("{count} masks of {} in {}, read again and compared", masks.source, file.display());
     Ok(Answer::new(artifact, file, text).with("source", masks.source).with("split", split).with("files", count))

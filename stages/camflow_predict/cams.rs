@@ -11,7 +11,7 @@ use wsss::infer::Extractor;
 use wsss::model::{CamNet, Mode};
 
 use crate::JPEG_QUALITY;
-use crate::pictures::Picture;
+use crate::pictures::{Made, Picture};
 use crate::whole_file::write;
 
 /// Above this probability the classifier sees a class.
@@ -45,6 +45,11 @@ impl Cams {
             file_names: names.iter().enumerate().map(|(index, name)| file_name(index + 1, name)).collect(),
             names,
         })
+    }
+
+    /// The files that may be made of each picture.
+    pub fn made(&self) -> Vec<Made> {
+        self.file_names.iter().map(|name| Made { kind: "", ending: format!(".{name}.jpg") }).collect()
     }
 
     /// Draws the maps over a picture; gives their files, and how likely the picture shows each class.

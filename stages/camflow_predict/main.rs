@@ -18,7 +18,7 @@ mod place;
 mod whole_file;
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,15 +92,15 @@ fn main() -> ExitCode {
     };
     match run(&args) {
         Ok(code) => ExitCode::from(code),
-        // The reader, such as `head`, has seen enough.
-        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("camflow predict: {error}");
+            stage::say(NAME, &error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
+/// What messages begin with.
+const NAME: &str = "camflow predict";
 /// Quality of a JPEG that people look at.
 const JPEG_QUALITY: u8 = 90;
 
@@ -109,27 +109,36 @@ type Make = Box<dyn Fn(usize, &Rgb, &Picture) -> Result<Map<String, Value>> + Sy
 
 fn run(args: &Args) -> Result<u8> {
     let model = model(args)?;
+    if model.is_unused && args.scales.is_none() {
+        let unused =
+            "no stage of its store has used this network: it looks at scale 1, without flip unless --flip says so";
+        stage::say(NAME, unused);
+    }
     let inference = inference(args, &model.about.inference)?;
-    let pictures = pictures::find(&args.pictures, &args.out)?;
     let device = device::open(&args.device)?;
-    let make: Make = if args.cam {
+    let (make, made): (Make, _) = if args.cam {
         let cams = Cams::new(&model, inference, device, &args.classes)?;
-        Box::new(move |worker, photo, picture| cams.draw(worker, photo, picture))
+        let made = cams.made();
+        (Box::new(move |worker, photo, picture| cams.draw(worker, photo, picture)), made)
     } else {
         let masks = Masks::new(&model, inference, device, args.extras)?;
-        Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture))
+        (Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture)), args.extras.made())
     };
+    let pictures = pictures::find(&args.pictures, &args.out, &made)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io("make the folder", &args.out))?;
     let started = Instant::now();
-    let code = all(&pictures, &make)?;
+    let Done { failed, code } = all(&pictures, &make)?;
     let (count, seconds) = (pictures.len(), started.elapsed().as_secs_f64());
-    eprintln!("camflow predict: {count} pictures in {seconds:.1} s, {:.1} a second", count as f64 / seconds);
+    let rate = format!("{count} pictures in {seconds:.1} s, {:.1} a second", count as f64 / seconds);
+    stage::say(NAME, if failed == 0 { rate } else { format!("{rate}; {failed} of them failed") });
     Ok(code)
 }
 
 fn model(args: &Args) -> Result<Model> {
+    let place = args.place.place();
+    let stored = |name: &str| Model::of(&place.find(name)?, place.link(name)?.as_deref());
     let Some(name) = &args.model else {
-        return Model::of(&args.place.place().find(if args.cam { "train-cam" } else { "train-deeplab" })?);
+        return stored(if args.cam { "train-cam" } else { "train-deeplab" });
     };
     let path = Path::new(name);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -138,8 +147,9 @@ fn model(args: &Args) -> Result<Model> {
             "{name}: this program reads .safetensors; the ONNX file of a network is for other programs"
         ))),
         "safetensors" if !path.exists() => Err(Error::Config(format!("--model: there is no file {name}"))),
-        _ if path.is_file() => Model::read(path),
-        _ => Model::of(&args.place.place().find(name)?),
+        // A program beside the store may have the name of a stage.
+        _ if path.is_file() && !ending.is_empty() => Model::read(path),
+        _ => stored(name),
     }
 }
 
@@ -155,14 +165,22 @@ fn inference(args: &Args, used: &Inference) -> Result<Inference> {
     Ok(inference)
 }
 
-/// Makes what is to be made of every picture, on all cores; says a line of each, in their order. The exit code is that
-/// of the first picture that failed.
-fn all(pictures: &[Picture], make: &Make) -> Result<u8> {
+/// How it went.
+#[derive(Default)]
+struct Done {
+    /// Pictures that failed.
+    failed: usize,
+    /// The exit code: that of the first of them.
+    code: u8,
+}
+
+/// Makes what is to be made of every picture, on all cores; says a line of each, in their order.
+fn all(pictures: &[Picture], make: &Make) -> Result<Done> {
     let watched = stderr().is_terminal() && !stdout().is_terminal();
     let progress = watched.then(|| Progress::new("camflow predict", "pictures", 0, pictures.len()));
     let next = AtomicUsize::new(0);
     let (send, done) = channel();
-    let code = std::thread::scope(|scope| {
+    let done = std::thread::scope(|scope| {
         for worker in 0..cores() {
             let (send, next) = (send.clone(), &next);
             scope.spawn(move || {
@@ -180,7 +198,7 @@ fn all(pictures: &[Picture], make: &Make) -> Result<u8> {
     if let Some(progress) = progress {
         progress.finish();
     }
-    code
+    done
 }
 
 fn at(pictures: &[Picture], index: usize) -> Option<(usize, &Picture)> {
@@ -197,8 +215,9 @@ fn say(
     pictures: &[Picture],
     done: Receiver<(usize, Result<Map<String, Value>>)>,
     progress: Option<&Progress>,
-) -> Result<u8> {
-    let (mut waiting, mut next, mut code) = (BTreeMap::new(), 0, 0);
+) -> Result<Done> {
+    let (mut waiting, mut next, mut total) = (BTreeMap::new(), 0, Done::default());
+    let mut is_read = true;
     for (index, made) in done {
         waiting.insert(index, made);
         while let Some(made) = waiting.remove(&next) {
@@ -209,18 +228,19 @@ fn say(
                 // A picture is bad alone; where nothing can be written, all are.
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => {
-                    eprintln!("camflow predict: {name}: {error}");
-                    code = if code == 0 { error.exit_code() } else { code };
+                    stage::say(NAME, format!("{name}: {error}"));
+                    total.code = if total.failed == 0 { error.exit_code() } else { total.code };
+                    total.failed += 1;
                     line.insert("error".to_owned(), json!(error.to_string()));
                 }
             }
-            writeln!(stdout(), "{}", Value::Object(line))
-                .map_err(|source| Error::Io { action: "cannot write to the standard output".to_owned(), source })?;
+            // Whoever read the lines, such as `head`, may have seen enough; the files are wanted all the same.
+            is_read = is_read && writeln!(stdout(), "{}", Value::Object(line)).is_ok();
             next += 1;
             if let Some(progress) = progress {
                 progress.advance(1, String::new);
             }
         }
     }
-    Ok(code)
+    Ok(total)
 }

@@ -14,7 +14,7 @@ use wsss::method::crf::{CrfOptions, DenseCrf};
 use wsss::method::scores::winners_at;
 
 use crate::JPEG_QUALITY;
-use crate::pictures::Picture;
+use crate::pictures::{Made, Picture};
 use crate::whole_file::write;
 
 /// What is made besides the mask, and how.
@@ -31,6 +31,20 @@ pub struct Extras {
     #[arg(long, conflicts_with = "cam")]
     crf: bool,
 }
+
+impl Extras {
+    /// The files that are made of each picture.
+    pub fn made(self) -> Vec<Made> {
+        let files = [("", ".png", true), (OVERLAY.0, OVERLAY.1, self.overlay), (NPY.0, NPY.1, self.probabilities)];
+        let made = files.into_iter().filter(|(.., is_made)| *is_made);
+        made.map(|(kind, ending, _)| Made { kind, ending: ending.to_owned() }).collect()
+    }
+}
+
+/// Folder and ending of a mask over its picture.
+const OVERLAY: (&str, &str) = ("overlay", ".jpg");
+/// Folder and ending of probabilities.
+const NPY: (&str, &str) = ("probabilities", ".npy");
 
 /// A DeepLab at work.
 pub struct Masks {
@@ -75,12 +89,12 @@ impl Masks {
         facts.insert("height".to_owned(), json!(photo.height));
         facts.insert("classes".to_owned(), self.shares(&mask));
         if self.extras.overlay {
-            let file = picture.file("overlay", ".jpg");
+            let file = picture.file(OVERLAY.0, OVERLAY.1);
             write(&file, &encode_jpeg(&mask_over(photo, &mask, &self.palette), JPEG_QUALITY))?;
             facts.insert("overlay".to_owned(), json!(file.to_string_lossy()));
         }
         if self.extras.probabilities {
-            let file = picture.file("probabilities", ".npy");
+            let file = picture.file(NPY.0, NPY.1);
             write(&file, &numpy::save_halves(&scores, [self.names.len(), height, width]))?;
             facts.insert("probabilities".to_owned(), json!(file.to_string_lossy()));
         }

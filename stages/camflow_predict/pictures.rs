@@ -57,14 +57,20 @@ impl Picture {
     }
 }
 
+/// A file that is made of each picture: see [`Picture::file`].
+pub struct Made {
+    pub kind: &'static str,
+    pub ending: String,
+}
+
 /// The pictures that the words of a command line mean, in their order; of a folder all below it, by name. What lies in
-/// `out` is no picture to look at.
-pub fn find(words: &[PathBuf], out: &Path) -> Result<Vec<Picture>> {
+/// `out` is no picture to look at, and nothing that is made takes the place of another thing.
+pub fn find(words: &[PathBuf], out: &Path, made_of_each: &[Made]) -> Result<Vec<Picture>> {
     let mut found = Found { out, pictures: Vec::new() };
     for word in words {
         found.add(word)?;
     }
-    check(&found.pictures, out)?;
+    check(&found.pictures, out, made_of_each)?;
     Ok(found.pictures)
 }
 
@@ -107,9 +113,12 @@ impl Found<'_> {
         let before = self.pictures.len();
         let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
         for entry in entries.filter_entry(|entry| !entry.file_type().is_dir() || !is_out(entry.path())) {
-            let entry = entry.map_err(|why| Error::Data(format!("{}: {why}", folder.display())))?;
-            let path = entry.path();
-            if entry.file_type().is_file() && is_picture(&entry.file_name().to_string_lossy()) {
+            // What cannot be looked at, such as a link that leads nowhere, is a bad picture among others.
+            let (path, is_file) = match &entry {
+                Ok(entry) => (entry.path(), entry.file_type().is_file()),
+                Err(why) => (why.path().unwrap_or(folder), true),
+            };
+            if is_file && (entry.is_err() || is_picture(&path.to_string_lossy())) {
                 self.add_file(path, path.strip_prefix(folder).unwrap_or(path));
             }
         }
@@ -163,28 +172,35 @@ impl Found<'_> {
 }
 
 /// No two pictures are made into one file, and none into a picture.
-fn check(pictures: &[Picture], out: &Path) -> Result<()> {
+fn check(pictures: &[Picture], out: &Path, made_of_each: &[Made]) -> Result<()> {
+    let files =
+        |picture: &Picture| made_of_each.iter().map(|Made { kind, ending }| picture.file(kind, ending)).collect();
     let mut made: HashMap<PathBuf, &Picture> = HashMap::new();
     for picture in pictures {
-        if let Some(other) = made.insert(picture.file("", ".png"), picture) {
-            let (one, other) = (other.name(), picture.name());
-            return Err(Error::Config(format!(
-                "{one} and {other} would both be made into {}; give the folder that holds both, or call twice",
-                picture.file("", ".png").display()
-            )));
+        let files: Vec<PathBuf> = files(picture);
+        for file in files {
+            if let Some(other) = made.insert(file.clone(), picture) {
+                let (one, other, file) = (other.name(), picture.name(), file.display());
+                return Err(Error::Config(format!(
+                    "{one} and {other} would both be made into {file}; give the folder that holds both, or rename one, \
+                     or call twice with another --out"
+                )));
+            }
         }
     }
-    let Ok(out) = out.canonicalize() else { return Ok(()) };
+    // Without that folder no picture lies in it.
+    let Ok(folder) = out.canonicalize() else { return Ok(()) };
     let made: HashSet<PathBuf> =
-        pictures.iter().map(|picture| out.join(&picture.place).with_added_extension("png")).collect();
+        made.keys().filter_map(|file| Some(folder.join(file.strip_prefix(out).ok()?))).collect();
     let overwritten = pictures.iter().find(|picture| match &picture.source {
         PictureSource::File(path) => path.canonicalize().is_ok_and(|path| made.contains(&path)),
         PictureSource::Bytes(_) => false,
     });
     match overwritten {
         None => Ok(()),
-        Some(picture) => {
-            Err(Error::Config(format!("--out: a mask would take the place of {}; name another folder", picture.name())))
-        }
+        Some(picture) => Err(Error::Config(format!(
+            "--out: what is made would take the place of {}; name another folder",
+            picture.name()
+        ))),
     }
 }

@@ -3,6 +3,7 @@
 use artifact::address::Place;
 use artifact::table::{CamRow, DatasetRow, LabelRow, MaskRow, SweepRow};
 use artifact::{Artifact, Error, Manifest, Result, Row};
+use data::dataset::behind;
 
 /// What the stages of an experiment last committed, as far as it can be shown.
 pub struct Holdings {
@@ -33,14 +34,37 @@ impl Holdings {
         }
         let missing =
             || Error::NotCommitted(format!("experiment '{name}' has no data set yet: `camflow run` makes it"));
+        let dataset = first::<DatasetRow>(&held).ok_or_else(missing)?;
+        held.retain(|one| {
+            holds::<MaskRow>(one) || holds::<CamRow>(one) || holds::<SweepRow>(one) || holds::<LabelRow>(one)
+        });
+        // What was computed from other pictures, or other classes, stands beside these for nothing.
+        held.retain(|artifact| {
+            let is_current = is_of(artifact, &dataset);
+            if !is_current {
+                let stage = &artifact.record().preimage.stage;
+                let said = format!("{stage} is left out: it is of another data set; `camflow run` renews it");
+                stage::say("camflow show", said);
+            }
+            is_current
+        });
         Ok(Self {
-            dataset: first::<DatasetRow>(&held).ok_or_else(missing)?,
+            dataset,
             masks: first::<MaskRow>(&held),
             cams: first::<CamRow>(&held),
             sweep: first::<SweepRow>(&held),
             labels: held.into_iter().filter(holds::<LabelRow>).collect(),
         })
     }
+}
+
+/// Was an artifact computed from the images of this data set?
+fn is_of(artifact: &Artifact, dataset: &Artifact) -> bool {
+    let content = |artifact: &Artifact| {
+        let table = artifact.table::<DatasetRow>().ok()?;
+        Some((table.digest.clone(), table.metadata.clone()))
+    };
+    behind(artifact).is_ok_and(|found| content(&found) == content(dataset))
 }
 
 fn holds<R: Row>(artifact: &Artifact) -> bool {

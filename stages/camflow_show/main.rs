@@ -17,7 +17,7 @@ mod place;
 #[path = "../whole_file.rs"]
 mod whole_file;
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _, stdout};
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ struct Args {
     /// The images, by their names in the data set.
     #[arg(required = true, value_name = "IMAGE_ID")]
     images: Vec<String>,
-    /// The PNG to write, instead of showing it in the terminal [default elsewhere: after the first image].
+    /// The PNG to write, instead of showing it in the terminal [default elsewhere: show_ and the first image's name].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print the titles and the IoU below each as JSON, a line an image; the figure is drawn for --out alone.
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("camflow show: {error}");
+            stage::say("camflow show", &error);
             ExitCode::from(error.exit_code())
         }
     }
@@ -81,7 +81,8 @@ fn run(args: &Args) -> Result<()> {
     }
     let file = args.out.clone().unwrap_or_else(|| {
         let name = Path::new(&args.images[0]).file_name().unwrap_or("image".as_ref());
-        Path::new(name).with_added_extension("png")
+        // No picture and no mask of the data set is called so.
+        PathBuf::from(format!("show_{}.png", name.to_string_lossy()))
     });
     whole_file::write(&file, &encode_png(&figure))?;
     if args.json { Ok(()) } else { print(&file.display().to_string()) }
@@ -106,11 +107,18 @@ fn print(line: &str) -> Result<()> {
     }
 }
 
-/// Does the terminal say that it shows pictures?
+/// Does the terminal show pictures? Only those are asked that are known to answer: one that does not would be waited
+/// for without end.
 fn is_graphical() -> bool {
-    !matches!(viuer::get_kitty_support(), viuer::KittySupport::None)
-        || viuer::is_iterm_supported()
-        || viuer::is_sixel_supported()
+    let variable = |name: &str| std::env::var(name).unwrap_or_default().to_lowercase();
+    let (term, program) = (variable("TERM"), variable("TERM_PROGRAM"));
+    let answers = ["kitty", "ghostty", "foot", "mlterm", "contour", "sixel", "wezterm", "iterm", "mintty", "konsole"];
+    let is_known = answers.iter().any(|name| term.contains(name) || program.contains(name));
+    is_known
+        && stdin().is_terminal()
+        && (!matches!(viuer::get_kitty_support(), viuer::KittySupport::None)
+            || viuer::is_iterm_supported()
+            || viuer::is_sixel_supported())
 }
 
 fn show(figure: Rgb) -> Result<()> {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use artifact::encoding::CamEncoding;
 use artifact::store::Filter;
 use artifact::table::{CamRow, DatasetRow, LabelRow, MaskRow, SweepRow};
-use artifact::{Artifact, ClassId, Error, ImageId, Result, Row};
+use artifact::{Artifact, Error, ImageId, Result, Row};
 use data::codec::{Mask, Rgb, decode_mask, voc_palette};
-use data::confusion::ConfusionMatrix;
+use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::{classes, photograph};
 use data::draw::{Map, heat_over, mask_over};
+use data::score_maps::encoding;
 
 use crate::holdings::Holdings;
 
@@ -36,7 +37,7 @@ pub fn rows(holdings: &Holdings, images: &[ImageId]) -> Result<Vec<Vec<Panel>>> 
     }
     let shown = Shown {
         classes: classes(&holdings.dataset)?.len() + 1,
-        encoding: holdings.cams.as_ref().map(encoding).transpose()?,
+        encoding: holdings.cams.as_ref().map_or(Ok(CamEncoding::U8), encoding)?,
         threshold: holdings.sweep.as_ref().map(threshold).transpose()?.flatten(),
         cams,
         labels,
@@ -54,7 +55,7 @@ pub fn rows(holdings: &Holdings, images: &[ImageId]) -> Result<Vec<Vec<Panel>>> 
 struct Shown {
     /// The background included.
     classes: usize,
-    encoding: Option<CamEncoding>,
+    encoding: CamEncoding,
     threshold: Option<f64>,
     cams: Vec<CamRow>,
     labels: Vec<LabelRow>,
@@ -66,10 +67,11 @@ impl Shown {
         let drawn =
             |classes: Vec<u8>| mask_over(&photo, &Mask { height: photo.height, width: photo.width, classes }, &palette);
         let mut panels = vec![Panel { title: image.image_id.to_string(), picture: photo.clone(), iou: None }];
-        for cam in self.cams.iter().filter(|cam| cam.image_id == image.image_id) {
-            let values = self.encoding.map(|encoding| encoding.decode(&cam.cam)).unwrap_or_default();
-            let Some(map) = Map::new(cam.height, cam.width, values) else { continue };
-            let iou = truth.zip(self.threshold).map(|(truth, threshold)| self.cam_iou(cam, &map, truth, threshold));
+        let cams: Vec<_> = self.cams.iter().filter(|cam| cam.image_id == image.image_id).collect();
+        let counted = truth.zip(self.threshold).map(|(truth, threshold)| self.counted(&cams, truth, threshold));
+        for cam in cams {
+            let Some(map) = Map::new(cam.height, cam.width, self.encoding.decode(&cam.cam)) else { continue };
+            let iou = counted.as_ref().map(|counts| counts.iou(cam.class_id.0.into()));
             panels.push(Panel { title: format!("CAM {}", cam.class), picture: heat_over(&photo, &map), iou });
         }
         for label in self.labels.iter().filter(|label| label.image_id == image.image_id) {
@@ -83,12 +85,21 @@ impl Shown {
         Ok(panels)
     }
 
-    /// That of a CAM's class where it is above the threshold.
-    fn cam_iou(&self, cam: &CamRow, map: &Map<f32>, truth: &Mask, threshold: f64) -> f64 {
-        let found = map.values.iter().map(|value| if f64::from(*value) > threshold { cam.class_id.0 } else { 0 });
-        let only = truth.classes.iter().map(|class| of_class(*class, cam.class_id));
-        let (found, only): (Vec<_>, Vec<_>) = (found.collect(), only.collect());
-        ConfusionMatrix::of(self.classes, &only, &found).iou(cam.class_id.0.into())
+    /// The CAMs of an image at the threshold, against its ground truth: counted as evaluate does it.
+    fn counted(&self, cams: &[&CamRow], truth: &Mask, threshold: f64) -> ConfusionMatrix {
+        let mut histogram = SweepHistogram::new(self.classes, &[threshold as f32]);
+        match self.encoding {
+            CamEncoding::U8 => {
+                let maps: Vec<_> = cams.iter().map(|cam| (cam.class_id, cam.cam.as_slice())).collect();
+                histogram.add_u8(&maps, &truth.classes);
+            }
+            CamEncoding::F16 => {
+                let values: Vec<_> = cams.iter().map(|cam| (cam.class_id, self.encoding.decode(&cam.cam))).collect();
+                let maps: Vec<_> = values.iter().map(|(class, values)| (*class, values.as_slice())).collect();
+                histogram.add(&maps, &truth.classes);
+            }
+        }
+        histogram.confusion(0)
     }
 
     /// The mean over the classes that the label or the ground truth has.
@@ -100,21 +111,11 @@ impl Shown {
     }
 }
 
-/// Ground truth that knows one class alone, its background and void.
-fn of_class(truth: u8, class: ClassId) -> u8 {
-    if truth == class.0 || truth == ClassId::VOID.0 { truth } else { 0 }
-}
-
 /// The rows of some images.
 fn found<R: Row>(artifact: Option<&Artifact>, images: &[ImageId]) -> Result<Vec<R>> {
     let Some(artifact) = artifact else { return Ok(Vec::new()) };
     let ids: BTreeSet<String> = images.iter().map(ToString::to_string).collect();
     artifact.rows::<R>(&[])?.filtered(Filter::one_of("image_id", ids)).collect()
-}
-
-fn encoding(cams: &Artifact) -> Result<CamEncoding> {
-    CamEncoding::of(cams.metadata::<CamRow>()?)
-        .ok_or_else(|| Error::NotCommitted(format!("{}: unknown encoding", cams.dir().display())))
 }
 
 /// The threshold that later stages use.

@@ -25,12 +25,20 @@ fn networks() -> (Shop, [Artifact; 2], Rgb) {
     let backbone = BackboneConfig { name, width: 4, norm: Norm::Frozen };
     let vs = nn::VarStore::new(Device::Cpu);
     let _net = DeepLab::new(&vs.root(), &backbone, 4, 8);
-    let deeplab =
-        shop.publish_file("train-deeplab", json!({ "backbone": backbone, "hidden": 8 }), "deeplab.safetensors", &vs);
+    let deeplab = shop.publish_file(
+        "train-deeplab",
+        json!({ "backbone": backbone, "hidden": 8, "split": "train" }),
+        "deeplab.safetensors",
+        &vs,
+    );
     let vs = nn::VarStore::new(Device::Cpu);
     let _net = CamNet::new(&vs.root(), &CamNetConfig { backbone: backbone.clone(), features: 8, classes: 3 });
-    let cam_net =
-        shop.publish_file("train-cam", json!({ "backbone": backbone, "features": 8 }), "cam_net.safetensors", &vs);
+    let cam_net = shop.publish_file(
+        "train-cam",
+        json!({ "backbone": backbone, "features": 8, "split": "train" }),
+        "cam_net.safetensors",
+        &vs,
+    );
     let pixels = (0..61 * 90 * 3).map(|i| ((i * i / 7 + i * 13) % 256) as u8).collect();
     (shop, [deeplab, cam_net], Rgb { height: 61, width: 90, pixels })
 }
@@ -61,7 +69,7 @@ fn an_exported_network_knows_its_classes_and_gives_our_logits() {
         }
     }
     let model = Model::read(&shop.path("deeplab.safetensors")).unwrap();
-    assert_eq!(model.about, Model::of(&deeplab).unwrap().about);
+    assert_eq!(model.about, Model::of(&deeplab, None).unwrap().about);
     assert!(Model::read(&shop.path("cam.safetensors")).unwrap().classifier(Device::Cpu).is_ok());
 
     let values: Vec<u8> = values(&photo).iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -113,7 +121,7 @@ fn deeplab_py_paints_our_mask() {
     };
     let said = python(&["deeplab.py", "deeplab.safetensors", "picture.png", "mask.png"]);
     assert!(said.contains('%'), "{said}");
-    let model = Model::of(&deeplab).unwrap();
+    let model = Model::of(&deeplab, None).unwrap();
     let ours: Vec<i64> = Vec::try_from(logits(&model, &photo).argmax(0, false).view(-1)).unwrap();
     let theirs = decode_mask(&fs::read(shop.path("mask.png")).unwrap()).unwrap();
     let same = ours.iter().zip(&theirs.classes).filter(|(ours, theirs)| **ours == i64::from(**theirs)).count();

@@ -40,6 +40,8 @@ fn pictures_from_outside() {
     bad_pictures_are_named_and_the_others_done(&world);
     nothing_is_overwritten_and_no_word_misread(&world);
     crate::show::side_by_side(&world);
+    a_network_is_used_as_the_experiment_last_used_it(&world);
+    crate::show::what_is_of_another_data_set_is_left_out(&world);
 }
 
 fn command(world: &World, arguments: &[&str]) -> Command {
@@ -92,7 +94,7 @@ fn masks_are_those_of_evaluate_and_a_file_is_as_good_as_the_store(world: &World)
     }
 
     // The same of one file, in a directory with neither manifest nor store.
-    let model = Model::of(&world.latest("train-deeplab")).unwrap();
+    let model = Model::of(&world.latest("train-deeplab"), None).unwrap();
     fs::write(world.path().join("deeplab.safetensors"), model.encode(&[]).unwrap()).unwrap();
     let alone = Command::new(env!("CARGO_BIN_EXE_camflow-predict"))
         .current_dir(world.path())
@@ -142,6 +144,15 @@ fn another_program_makes_the_same_masks_of_the_onnx_file(world: &World) {
     }
 }
 
+/// Not as whoever used it last of all, who may have tried something.
+fn a_network_is_used_as_the_experiment_last_used_it(world: &World) {
+    let scales = || Model::of(&world.latest("train-deeplab"), None).unwrap().about.inference.scales;
+    world.commit("evaluate", &["--set", "evaluate.deeplab_scales=[2.0]"]);
+    assert_eq!(scales(), [2.0]);
+    world.commit("evaluate", &[]);
+    assert_eq!(scales(), [1.0]);
+}
+
 fn bad_pictures_are_named_and_the_others_done(world: &World) {
     let pictures = world.path().join("pictures");
     fs::write(pictures.join("a.jpg"), b"no picture").unwrap();
@@ -157,6 +168,14 @@ fn bad_pictures_are_named_and_the_others_done(world: &World) {
     let bad: Vec<bool> = said.iter().map(|line| line.get("error").is_some()).collect();
     assert_eq!(bad, [true, false, false, true], "in the order of their names: {said:?}");
     assert_eq!(files(&world.path().join("named")).len(), 2);
+
+    // A link that leads nowhere, and a reader of the lines that has seen enough.
+    std::os::unix::fs::symlink("nowhere", pictures.join("link.jpg")).unwrap();
+    let mut child = command(world, &["pictures", "--out", "unread"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(65));
+    assert_eq!(files(&world.path().join("unread")).len(), 2);
+    fs::remove_file(pictures.join("link.jpg")).unwrap();
 
     // A list on the standard input, one of whose names is no file.
     let list = format!("{}\nnowhere.jpg\n", good.display());
@@ -187,9 +206,22 @@ fn nothing_is_overwritten_and_no_word_misread(world: &World) {
         fs::write(pictures.join(name), encode_png(&photo)).unwrap();
     }
     let refused = |arguments: &[&str], words: &[&str]| assert_refused(&predict(world, arguments), 78, words);
+    // What --overlay and --cam make may have the name of a picture as well.
+    fs::create_dir_all(pictures.join("other/overlay")).unwrap();
+    for name in ["other/overlay/b.jpg", "other/c.star.jpg"] {
+        fs::write(pictures.join(name), encode_jpeg(&photo, 90)).unwrap();
+    }
+    let over = "what is made would take the place of pictures/other";
+    refused(&["pictures/other/overlay/*", "--out", "pictures/other", "--overlay"], &[over, "b.jpg"]);
+    fs::write(pictures.join("other/c.png"), encode_png(&photo)).unwrap();
+    let both = ["pictures/other/c.png", "pictures/other/c.star.jpg"];
+    refused(&[both[0], both[1], "--out", "pictures/other", "--cam"], &[over, "c.star.jpg"]);
+    for name in ["other/overlay/b.jpg", "other/c.star.jpg", "other/c.png"] {
+        fs::remove_file(pictures.join(name)).unwrap();
+    }
     let both = ["pictures/other/a.png", "pictures/below/a.jpg"];
     refused(&[both[0], both[1], "--out", "never"], &[both[0], both[1], "would both be made into never/a.png"]);
-    refused(&[both[0], "--out", "pictures/other"], &["a mask would take the place of pictures/other/a.png"]);
+    refused(&[both[0], "--out", "pictures/other"], &["what is made would take the place of pictures/other/a.png"]);
     refused(&["pictures", "--out", "pictures"], &["--out: pictures is the folder of the pictures"]);
     refused(&["pictures/*.gif", "--out", "never"], &["'pictures/*.gif': no file is called so"]);
     refused(&["nowhere.jpg", "--out", "never"], &["there is no picture and no folder nowhere.jpg"]);

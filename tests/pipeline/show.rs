@@ -50,6 +50,29 @@ pub fn side_by_side(world: &World) {
     let photo = photograph(&image).unwrap();
     assert_eq!((photo.height, photo.width), (64, 64));
 
+    // A CAM's is that of its class at the threshold, as evaluate counts it.
+    let rows = world.latest("evaluate").rows::<ConfusionRow>(&[]).unwrap().map(Result::unwrap);
+    for row in rows.filter(|row| row.image_id == image.image_id && row.stage == "cam") {
+        let title = format!("CAM {}", row.class);
+        if let Some(panel) = panels.iter().find(|panel| panel["title"] == title.as_str()) {
+            let expected = row.tp as f64 / (row.tp + row.fp + row.r#fn).max(1) as f64;
+            assert!((panel["iou"].as_f64().unwrap() - expected).abs() < 1e-9, "{title}: {panel}, not {expected}");
+        }
+    }
+
     let refused = show(world, &["no_such_image"]);
     assert_refused(&refused, 78, &["no image 'no_such_image'; the nearest names are "]);
+}
+
+/// Labels of other pictures are not laid over these.
+pub fn what_is_of_another_data_set_is_left_out(world: &World) {
+    world.commit("prepare-data", &["--set", "data.shapes.size=[96, 80]"]);
+    let rows = world.latest("prepare-data").rows::<DatasetRow>(&[]).unwrap().map(Result::unwrap);
+    let image = rows.into_iter().find(|row| row.splits.iter().any(|split| split == "val")).unwrap();
+    let output = show(world, &[image.image_id.as_str(), "--json"]);
+    let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && warned.contains("evaluate is left out: it is of another data set"), "{warned}");
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let titles: Vec<&str> = said["panels"].as_array().unwrap().iter().map(|p| p["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, [image.image_id.as_str(), "ground truth"]);
 }

@@ -79,7 +79,7 @@ fn every_program_that_is_there_has_a_manual_page() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("camflow-report: not beside camflow"), "{said}");
-    assert!(said.ends_with("pages in man1; read them with man -M . camflow\n"), "{said}");
+    assert!(said.ends_with("manual pages in man1; read them with man -M . camflow\n"), "{said}");
     let page = |name: &str| {
         fs::read_to_string(world.path("man1").join(format!("{name}.1"))).unwrap_or_else(|why| panic!("{name}: {why}"))
     };

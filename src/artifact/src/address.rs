@@ -36,6 +36,21 @@ impl Place {
         Store::open(&self.store.clone().map_or_else(|| manifest.store(), Ok)?)
     }
 
+    /// The `latest` link of the experiment that a name means; none for the main one, and where there is no manifest.
+    pub fn link(&self, name: &str) -> Result<Option<String>> {
+        if !self.manifest.exists() {
+            return Ok(None);
+        }
+        let manifest = Manifest::load(&self.manifest, &self.sets)?;
+        let experiment = match (name.split_once('@'), self.experiments.first()) {
+            (Some((_, experiment)), _) if !name.contains('/') => Some(experiment.to_owned()),
+            (_, Some(experiment)) => Some(manifest.select_one(experiment)?),
+            (_, None) => None,
+        };
+        let main = manifest.main()?;
+        Ok(experiment.filter(|experiment| *experiment != main))
+    }
+
     /// Finds an artifact. A directory needs no manifest.
     pub fn find(&self, name: &str) -> Result<Artifact> {
         let missing = |what: &str| Error::NotCommitted(format!("{name}: {what}; `camflow status` shows what there is"));

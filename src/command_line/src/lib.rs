@@ -26,12 +26,15 @@ pub const MAN: &str = "--man";
 
 /// The words of the command line; else it is printed what is wrong with them, or what they ask for, and how to end.
 pub fn parse<A: CommandFactory + FromArgMatches>() -> std::result::Result<A, ExitCode> {
-    let matches = matches(A::command)?;
-    A::from_arg_matches(&matches).map_err(|error| ended(&error))
+    parse_as(A::command)
 }
 
-/// The same for a command that is made by hand.
-pub fn matches(command: impl Fn() -> Command) -> std::result::Result<ArgMatches, ExitCode> {
+/// The same with a command that is not quite `A`'s own.
+pub fn parse_as<A: FromArgMatches>(command: impl Fn() -> Command) -> std::result::Result<A, ExitCode> {
+    A::from_arg_matches(&matches(command)?).map_err(|error| ended(&error))
+}
+
+fn matches(command: impl Fn() -> Command) -> std::result::Result<ArgMatches, ExitCode> {
     CompleteEnv::with_factory(&command).var(COMPLETE).complete();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     if let [option, dir] = words.as_slice()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use artifact::table::{DatasetRow, MaskRow};
-use artifact::{Artifact, ClassId, Error, ImageId, Result};
+use artifact::{Artifact, ClassId, Error, ImageId, Result, Row as _};
 
 use crate::codec::{Mask, Rgb, decode_image, decode_mask};
 
@@ -94,6 +94,25 @@ impl Masks {
 pub fn classes(artifact: &Artifact) -> Result<Vec<String>> {
     let classes = artifact.metadata::<DatasetRow>()?.get(CLASSES).and_then(|json| serde_json::from_str(json).ok());
     classes.ok_or_else(|| Error::NotCommitted(format!("{}: has no class list", artifact.dir().display())))
+}
+
+/// The data set from which an artifact was computed, or which it is.
+pub fn behind(artifact: &Artifact) -> Result<Artifact> {
+    let holds = |artifact: &Artifact| artifact.record().tables.contains_key(DatasetRow::TABLE);
+    if holds(artifact) {
+        return Ok(artifact.clone());
+    }
+    if let Some(store) = artifact.store()? {
+        for stage in artifact.record().preimage.inputs.keys() {
+            if let Some(input) = store.input(artifact.record(), stage)?.filter(holds) {
+                return Ok(input);
+            }
+        }
+    }
+    Err(Error::NotCommitted(format!(
+        "{}: the data set from which it was computed, which names its classes, is not in its store",
+        artifact.dir().display()
+    )))
 }
 
 /// The photograph of a row.

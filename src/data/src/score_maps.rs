@@ -38,10 +38,7 @@ impl ScoreMaps {
 
     /// The `cam` table: an image's maps ascend by class.
     pub fn load_cams(artifact: &Artifact) -> Result<Self> {
-        let encoding = CamEncoding::of(artifact.metadata::<CamRow>()?);
-        let encoding =
-            encoding.ok_or_else(|| Error::NotCommitted(format!("{}: unknown encoding", artifact.dir().display())))?;
-        let mut maps = Self::new(encoding);
+        let mut maps = Self::new(encoding(artifact)?);
         for row in artifact.rows::<CamRow>(&["class", "scales"])? {
             let row = row?;
             maps.push(row.image_id, row.class_id, &row.cam)?;
@@ -85,6 +82,12 @@ impl ScoreMaps {
         }
         Ok(())
     }
+}
+
+/// How the `cam` table of an artifact is encoded.
+pub fn encoding(cams: &Artifact) -> Result<CamEncoding> {
+    CamEncoding::of(cams.metadata::<CamRow>()?)
+        .ok_or_else(|| Error::NotCommitted(format!("{}: unknown encoding", cams.dir().display())))
 }
 
 fn no_maps(image: &ImageId) -> Error {

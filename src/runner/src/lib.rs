@@ -11,7 +11,6 @@
 //! process      a child, and signals passed on to it
 //! live         what a run shows of itself while it goes on
 //! watch        the same of a run elsewhere
-//! watch        the same of a run elsewhere
 //! run          check all, run what is stale, look anew after each stage
 //! explain      one stage: what changed, where, and what upstream causes it
 //! diff         two artifacts beside one another
@@ -22,7 +21,7 @@
 //! ```
 //!
 //! Invariants: no tensor and no row is computed here; a stage process starts only if its artifact is not committed
-//! (or the command forces it); nothing outside the store is written.
+//! (or the command forces it); nothing outside the store is written but manual pages, where `camflow man` is told to.
 
 mod accept;
 mod diff;

@@ -124,8 +124,8 @@ impl Watcher {
             row.reached = Reached::read(dir).or(row.reached.take());
             row.state = match (busy.contains(dir), dir.is_dir()) {
                 (true, _) => RowState::Running,
-                // It lies there unfinished, or has become the artifact.
-                (false, true) => RowState::Failed,
+                (false, true) => RowState::Unfinished,
+                // It has become the artifact.
                 (false, false) => RowState::Done,
             };
         }

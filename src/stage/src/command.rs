@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::{Error, ExperimentPlan, Manifest, ParamError, Result, StagePlan, Store};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{CommandFactory as _, Parser};
 
 use crate::body::{Body, Of};
 use crate::inputs::Inputs;
@@ -86,13 +86,12 @@ fn start(description: &Description, body: &dyn Body) -> ExitCode {
 /// Parses the command line, or says what is wrong with it.
 fn options(description: &Description) -> Result<Options, ExitCode> {
     let Description { name, about, .. } = description;
-    let matches = command_line::matches(|| {
+    command_line::parse_as(|| {
         let command = Options::command().bin_name(name).display_name(name);
         // A stage that does not work image by image has no shards to speak of.
         let command = command.mut_arg("shard", |shard| shard.hide(!description.sharded));
         command.about(format!("{name}: {about}")).after_help(help::end(description))
-    })?;
-    Options::from_arg_matches(&matches).map_err(|error| error.exit())
+    })
 }
 
 /// Does what the command line asks for.

@@ -272,6 +272,12 @@ impl Artifact {
         &self.record
     }
 
+    /// The store that it lies in; none of an artifact that was copied out of one.
+    pub fn store(&self) -> Result<Option<Store>> {
+        let dir = self.dir.canonicalize().map_err(Error::io("read", &self.dir))?;
+        dir.ancestors().nth(2).filter(|root| root.join("work").is_dir()).map(Store::open).transpose()
+    }
+
     /// The artifacts of the same stage from which this one goes on, the nearest first; and what was read of the next
     /// one if its store no longer holds it.
     pub fn ancestors(&self) -> Result<(Vec<Self>, Option<Reading>)> {

@@ -24,7 +24,7 @@ pub struct RunFile {
 /// A run as another process finds it.
 #[derive(Clone, Debug)]
 pub struct FoundRun {
-    /// Machine and process: `host-1234`.
+    /// Machine, process and when it began: `host-1234-18b5a1`.
     pub name: String,
     /// Is it going on?
     pub alive: bool,
@@ -60,12 +60,14 @@ impl Store {
                 let _ = fs::remove_file(dir.join(format!("{}.{ending}", over.name)));
             }
         }
-        let path = dir.join(format!("{}-{}.json", hostname(), std::process::id()));
+        // Two containers of one name may have processes of one number.
+        let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let path = dir.join(format!("{}-{}-{begun:x}.json", hostname(), std::process::id()));
         let lock = path.with_extension("lock");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock);
         let file = file.map_err(Error::io("create", &lock))?;
         // Where the file system has no locks, the beats that the holder writes say that it is alive.
-        let _ = file.lock();
+        let _ = file.try_lock();
         Ok(RunFile { path, _lock: Held::new(file, lock, Claim::Alone)? })
     }
 

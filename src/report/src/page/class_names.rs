@@ -1,7 +1,6 @@
 //! The names of a data set's classes.
 
-use artifact::Row as _;
-use artifact::table::DatasetRow;
+use data::dataset::classes;
 
 use crate::holdings::Holding;
 
@@ -11,9 +10,8 @@ pub(super) struct ClassNames(Vec<String>);
 impl ClassNames {
     /// Those of a data set.
     pub fn of(dataset: &Holding) -> Self {
-        let table = dataset.artifact.record().tables.get(DatasetRow::TABLE);
-        let metadata = table.and_then(|table| table.metadata.get("classes"));
-        let foreground: Vec<String> = metadata.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        // Without names they are told by number.
+        let foreground = classes(&dataset.artifact).unwrap_or_default();
         Self(std::iter::once("background".to_owned()).chain(foreground).collect())
     }
 

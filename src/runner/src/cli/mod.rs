@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::{Manifest, Result, address, units};
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions, WatchOptions};
 
 use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
@@ -244,11 +244,12 @@ enum Command {
 /// Does what the command line asks for.
 pub fn main() -> Result<ExitCode> {
     other::complete();
-    // Asked for completions, camflow knows the commands of other programs too. (Nobody sees the variable afterwards.)
+    // Asked for completions, camflow knows the commands of other programs too. The question is an environment variable,
+    // which is read before the words are.
     let completes = command_line::is_asked();
     let command = || if completes { Cli::command().subcommands(other::stubs()) } else { Cli::command() };
-    let cli: Cli = match command_line::matches(command) {
-        Ok(matches) => Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+    let cli: Cli = match command_line::parse_as(command) {
+        Ok(cli) => cli,
         Err(code) => return Ok(code),
     };
     let out = &mut stdout();

@@ -45,10 +45,9 @@ pub fn man(dir: &Path, manifest: &Path, out: &mut dyn Write) -> Result<()> {
     }
     // Last: camflow-report has a page of this name too.
     command_line::pages(Cli::command(), dir)?;
-    let count = std::fs::read_dir(dir).map_err(Error::io("list", dir))?.flatten().count();
     // `man` looks for pages of section 1 in directories of this name.
     let above = dir.parent().filter(|_| dir.ends_with("man1"));
     let above = above.map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
     let how = above.map(|above| format!("; read them with man -M {} camflow", above.display())).unwrap_or_default();
-    runner::emit(out, &format!("{count} pages in {}{how}\n", dir.display()))
+    runner::emit(out, &format!("manual pages in {}{how}\n", dir.display()))
 }

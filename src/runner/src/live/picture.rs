@@ -53,6 +53,8 @@ pub struct Row {
 pub enum RowState {
     /// It failed.
     Failed,
+    /// It lies there unfinished and nobody is at work: it failed, or was stopped, or waits for another shard.
+    Unfinished,
     /// It is being computed.
     Running,
     /// It will be looked at once its inputs are there and a slot is free.
@@ -71,6 +73,7 @@ impl RowState {
     pub fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::Unfinished => "unfinished",
             Self::Running => "running",
             Self::Waiting => "waiting",
             Self::NotRun => "not run",

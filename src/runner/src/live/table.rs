@@ -118,8 +118,15 @@ fn visible(picture: &Picture, height: Option<usize>) -> Vec<&Row> {
 /// What is said of the rows for which there is no room.
 fn hidden(picture: &Picture, shown: &[&Row]) -> Option<String> {
     let left = picture.stages.len() - shown.len();
-    let states =
-        [RowState::Failed, RowState::Running, RowState::Waiting, RowState::NotRun, RowState::Done, RowState::Cached];
+    let states = [
+        RowState::Failed,
+        RowState::Unfinished,
+        RowState::Running,
+        RowState::Waiting,
+        RowState::NotRun,
+        RowState::Done,
+        RowState::Cached,
+    ];
     let counts = states.into_iter().filter_map(|state| {
         let count = picture.count(state) - shown.iter().filter(|row| row.state == state).count();
         (count > 0).then(|| format!("{count} {}", state.word()))
@@ -129,7 +136,7 @@ fn hidden(picture: &Picture, shown: &[&Row]) -> Option<String> {
 
 fn style(state: RowState) -> Style {
     match state {
-        RowState::Failed => Style::new().red(),
+        RowState::Failed | RowState::Unfinished => Style::new().red(),
         RowState::Running => Style::new().cyan(),
         RowState::Done => Style::new().green(),
         RowState::Waiting => Style::new(),

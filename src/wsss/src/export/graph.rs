@@ -5,7 +5,7 @@ use tch::Device;
 
 use super::{Model, Network};
 use crate::model::graph::{Graph, Value};
-use crate::model::{Affine, CamNet, CamOutput, DeepLab, Map as _, Mode};
+use crate::model::{Affine, CamNet, CamOutput, DeepLab, FeatureMap as _, Mode};
 
 /// The input of every graph: RGB of 0 to 255, `[B, 3, H, W]`.
 pub const IMAGE: &str = "image";

@@ -13,7 +13,7 @@ pub mod model_file;
 pub mod onnx;
 
 pub use inference::Inference;
-pub use model_file::{Model, Network, data_set};
+pub use model_file::{Model, Network};
 
 /// A program that loads in `PyTorch` a file with a network's graph: `deeplab.py`.
 pub const PYTHON: &str = include_str!("deeplab.py");

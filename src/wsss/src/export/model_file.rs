@@ -4,13 +4,12 @@
 //! [`About`]. `camflow predict` needs nothing else, and neither does another program.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use artifact::table::DatasetRow;
-use artifact::{Artifact, Error, Key, Result, Row as _, Store};
+use artifact::{Artifact, Error, Key, Result};
 use data::augment::{MEAN, STD};
 use data::codec::voc_colour;
-use data::dataset;
+use data::dataset::{self, Dataset};
 use data::weights::{Stored, Weights};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -101,6 +100,8 @@ pub struct Provenance {
 pub struct Model {
     /// All but the weights.
     pub about: About,
+    /// Has no stage of its store used it, so that [`Inference::plain`] stands for how it is used?
+    pub is_unused: bool,
     weights: Weights,
 }
 
@@ -124,22 +125,23 @@ impl Model {
                 path.display()
             )));
         }
-        let model = Self { about, weights };
+        let model = Self { about, weights, is_unused: false };
         let checked = model.about.check().and_then(|()| model.check_sizes());
         checked.map_err(|error| error.within(&path.display().to_string()))?;
         Ok(model)
     }
 
-    /// The network of an artifact of train-deeplab or train-cam, to be used as the stages of its store used it.
-    pub fn of(artifact: &Artifact) -> Result<Self> {
+    /// The network of an artifact of train-deeplab or train-cam, to be used as the stages of its store used it. Several
+    /// experiments may share it: the one of the `latest` link (none: the main one) comes first.
+    pub fn of(artifact: &Artifact, link: Option<&str>) -> Result<Self> {
         let record = artifact.record();
         let backbone = || artifact.param("backbone");
         let (network, file, inference) = if record.files.contains_key(DEEPLAB) {
             let names = Names { scales: "deeplab_scales", flip: "deeplab_flip", crf: Some("deeplab_crf") };
-            let used = user(artifact, "evaluate")?.map(|user| Inference::of(&user, &names)).transpose()?;
+            let used = user(artifact, "evaluate", link)?.map(|user| Inference::of(&user, &names)).transpose()?;
             (Network::Deeplab { backbone: backbone()?, hidden: artifact.param("hidden")? }, DEEPLAB, used)
         } else if record.files.contains_key(CAM_NET) {
-            let user = user(artifact, "extract-msinf-cam")?;
+            let user = user(artifact, "extract-msinf-cam", link)?;
             let net = user.as_ref().map(|user| user.param::<String>("net")).transpose()?;
             let file = if net.as_deref() == Some("support") { CAM_SUPPORT } else { CAM_NET };
             let names = Names { scales: "scales", flip: "flip", crf: None };
@@ -151,7 +153,7 @@ impl Model {
                 artifact.dir().display()
             )));
         };
-        let trained_on = data_set(artifact)?;
+        let trained_on = dataset::behind(artifact)?;
         let classes = dataset::classes(&trained_on)?;
         let classes: Vec<_> = std::iter::once("background".to_owned()).chain(classes).collect();
         let about = About {
@@ -162,7 +164,10 @@ impl Model {
             mean: MEAN,
             std: STD,
             stride: STRIDE,
-            inference: Inference { max_side: longest_side(&trained_on)?, ..inference.unwrap_or_else(Inference::plain) },
+            inference: Inference {
+                max_side: longest_side(artifact, &trained_on)?,
+                ..inference.clone().unwrap_or_else(Inference::plain)
+            },
             provenance: Provenance {
                 stage: record.preimage.stage.clone(),
                 key: record.key.clone(),
@@ -171,7 +176,8 @@ impl Model {
                 finished: record.provenance.finished.clone(),
             },
         };
-        Ok(Self { about, weights: Weights::read(&artifact.file(file))? })
+        let weights = Weights::read(&artifact.file(file))?;
+        Ok(Self { about, weights, is_unused: inference.is_none() })
     }
 
     /// The file, with `more` metadata beside [`ABOUT`].
@@ -272,43 +278,21 @@ fn with_sorted_header(file: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat()
 }
 
-/// The store that an artifact lies in.
-fn store_of(artifact: &Artifact) -> Result<Option<Store>> {
-    let dir: PathBuf = artifact.dir().canonicalize().map_err(Error::io("read", artifact.dir()))?;
-    dir.ancestors().nth(2).filter(|root| root.join("work").is_dir()).map(Store::open).transpose()
-}
-
-/// The newest artifact of a stage that was computed from this one.
-fn user(artifact: &Artifact, stage: &str) -> Result<Option<Artifact>> {
-    let Some(store) = store_of(artifact)? else { return Ok(None) };
+/// What a stage last computed from this artifact for the experiment of this `latest` link; else the newest that it
+/// computed from it.
+fn user(artifact: &Artifact, stage: &str, link: Option<&str>) -> Result<Option<Artifact>> {
+    let Some(store) = artifact.store()? else { return Ok(None) };
     let record = artifact.record();
     let uses = |user: &Artifact| user.record().provenance.inputs.get(&record.preimage.stage) == Some(&record.key);
+    if let Some(latest) = store.latest(stage, link)?.filter(uses) {
+        return Ok(Some(latest));
+    }
     Ok(store.artifacts(stage)?.into_iter().find(uses))
 }
 
-/// The longest side of any picture of a data set.
-fn longest_side(dataset: &Artifact) -> Result<u32> {
-    let rows = dataset.rows::<DatasetRow>(&["image_id", "splits", "labels", "image"])?;
-    rows.map(|row| row.map(|row| row.width.max(row.height))).try_fold(0, |longest, side| Ok(longest.max(side?)))
-}
-
-/// The data set from which an artifact was computed, or which it is.
-pub fn data_set(artifact: &Artifact) -> Result<Artifact> {
-    let missing = || {
-        Error::NotCommitted(format!(
-            "{}: the data set from which it was computed, which names its classes, is not in its store",
-            artifact.dir().display()
-        ))
-    };
-    if artifact.record().tables.contains_key(DatasetRow::TABLE) {
-        return Ok(artifact.clone());
-    }
-    let store = store_of(artifact)?.ok_or_else(missing)?;
-    for stage in artifact.record().preimage.inputs.keys() {
-        let input = store.input(artifact.record(), stage)?;
-        if let Some(input) = input.filter(|input| input.record().tables.contains_key(DatasetRow::TABLE)) {
-            return Ok(input);
-        }
-    }
-    Err(missing())
+/// The longest side of any picture of the split of a data set that a network learnt from.
+fn longest_side(trained: &Artifact, dataset: &Artifact) -> Result<u32> {
+    let split: String = trained.param("split")?;
+    let images = Dataset::load_list(dataset)?;
+    Ok(images.split(&split)?.iter().map(|image| image.width.max(image.height)).max().unwrap_or(0))
 }

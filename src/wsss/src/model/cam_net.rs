@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{Backbone, BackboneConfig, Mode, Taps};
 
 /// Dropout of b6 and b7.
@@ -72,11 +72,11 @@ impl CamNet {
 
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> CamOutput<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> CamOutput<M> {
         let Taps { conv4, conv5, conv6 } = self.backbone.forward(images, mode);
-        let feature = self.feature.forward(&conv6).rectify(); // [B, D, h, w]
+        let feature = self.feature.forward(&conv6).relu(); // [B, D, h, w]
         let cam = self.classifier.forward(&feature); // [B, K, h, w]
-        let logits = cam.mean_of_pixels(); // [B, K]
+        let logits = cam.global_average_pool(); // [B, K]
         CamOutput { feature, cam, logits, conv4, conv5 }
     }
 }

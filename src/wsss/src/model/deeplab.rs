@@ -3,7 +3,7 @@
 use tch::nn::{self, Init};
 
 use super::layer::{Conv, ConvSpec};
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{Backbone, BackboneConfig, Mode};
 
 /// Dropout of b6 and b7.
@@ -39,9 +39,9 @@ impl DeepLab {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to logits `[B, K + 1, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> M {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> M {
         let conv6 = self.backbone.forward(images, mode).conv6; // [B, C, h, w]
-        let hidden = self.hidden.forward(&conv6).rectify(); // [B, hidden, h, w]
+        let hidden = self.hidden.forward(&conv6).relu(); // [B, hidden, h, w]
         self.classifier.forward(&hidden) // [B, K + 1, h, w]
     }
 }

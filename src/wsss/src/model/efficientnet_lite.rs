@@ -11,7 +11,7 @@ use tch::nn;
 
 use super::inverted_residual::{Architecture, BlockPlaces, Names, Place, Stage, Style, Trunk};
 use super::layer::{NormConstants, Padding};
-use super::map::{Affine, Map};
+use super::map::{Affine, FeatureMap};
 use super::{BackboneConfig, Mode, Taps, scaled};
 
 /// Channels of the real networks' first convolution, which no variant scales.
@@ -120,7 +120,7 @@ impl EfficientNetLite {
     ///
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         let input = images.affine(&self.input); // [B, 3, H, W]
         self.trunk.forward(&input, mode)
     }

@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::Mode;
 use super::layer::{BatchNorm, Conv, Padding};
-use super::map::{Affine, Map, Pool};
+use super::map::{Affine, FeatureMap, Pool};
 
 /// One operation; `x` and `y` are the numbers of values, see [`Graph`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,7 +121,7 @@ impl Value {
 }
 
 /// Inference: no dropout, running statistics, whatever the mode.
-impl Map for Value {
+impl FeatureMap for Value {
     fn share(&self) -> Self {
         self.clone()
     }
@@ -139,23 +139,23 @@ impl Map for Value {
         self.then(Operation::Normalization { x: self.number, weight, bias, mean, variance, eps: norm.eps() })
     }
 
-    fn rectify(self) -> Self {
+    fn relu(self) -> Self {
         self.then(Operation::Relu { x: self.number })
     }
 
-    fn rectify6(self) -> Self {
+    fn relu6(self) -> Self {
         self.then(Operation::Relu6 { x: self.number })
     }
 
-    fn drop_channels(self, _: f64, _: Mode) -> Self {
+    fn feature_dropout(self, _: f64, _: Mode) -> Self {
         self
     }
 
-    fn plus(self, other: &Self) -> Self {
+    fn add(self, other: &Self) -> Self {
         self.then(Operation::Add { x: self.number, y: other.number })
     }
 
-    fn pool_largest(&self, Pool { kernel, stride, padding }: Pool) -> Self {
+    fn max_pool(&self, Pool { kernel, stride, padding }: Pool) -> Self {
         self.then(Operation::MaxPool { x: self.number, kernel, stride, padding })
     }
 
@@ -164,7 +164,7 @@ impl Map for Value {
         self.then(Operation::Affine { x: self.number, factor: channels(factor), offset: channels(offset) })
     }
 
-    fn mean_of_pixels(&self) -> Self {
+    fn global_average_pool(&self) -> Self {
         self.then(Operation::Mean { x: self.number })
     }
 

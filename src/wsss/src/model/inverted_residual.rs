@@ -4,7 +4,7 @@
 use tch::nn;
 
 use super::layer::{BatchNorm, Conv, ConvSpec, NormConstants, Padding};
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{Mode, Norm, Taps};
 
 /// The stride at which the map stays, whatever strides are left in the table.
@@ -76,16 +76,16 @@ impl ConvNorm {
         Self { conv: Conv::new(conv, spec), norm: BatchNorm::with(norm, spec.to, style.norm, style.constants) }
     }
 
-    fn linear<M: Map>(&self, x: &M, mode: Mode) -> M {
+    fn linear<M: FeatureMap>(&self, x: &M, mode: Mode) -> M {
         self.conv.forward_normalized(&self.norm, x, mode)
     }
 
-    fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
-        self.linear(x, mode).rectify6()
+    fn forward<M: FeatureMap>(&self, x: &M, mode: Mode) -> M {
+        self.linear(x, mode).relu6()
     }
 
-    fn dilated<M: Map>(&self, x: &M, dilation: i64, mode: Mode) -> M {
-        self.conv.forward_dilated(&self.norm, x, dilation, mode).rectify6()
+    fn dilated<M: FeatureMap>(&self, x: &M, dilation: i64, mode: Mode) -> M {
+        self.conv.forward_dilated(&self.norm, x, dilation, mode).relu6()
     }
 }
 
@@ -154,11 +154,11 @@ impl InvertedResidual {
     }
 
     /// `x` is the `halvings`-fold phases of the map (see [`super::phases`]), on which dilations are that much smaller.
-    fn forward<M: Map>(&self, x: &M, halvings: u32, mode: Mode) -> M {
+    fn forward<M: FeatureMap>(&self, x: &M, halvings: u32, mode: Mode) -> M {
         let expanded = self.expand.as_ref().map_or_else(|| x.share(), |e| e.forward(x, mode));
         let filtered = self.depthwise.dilated(&expanded, self.dilation >> halvings, mode); // [B, hidden, h, w]
         let projected = self.project.linear(&filtered, mode); // [B, to, h, w]
-        if self.residual { projected.plus(x) } else { projected }
+        if self.residual { projected.add(x) } else { projected }
     }
 }
 
@@ -197,7 +197,7 @@ impl Trunk {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         let mut x = self.stem.forward(images, mode); // [B, first, H / 2, W / 2]
         let (mut halvings, mut taps) = (0, Vec::new());
         for (index, block) in self.blocks.iter().enumerate() {

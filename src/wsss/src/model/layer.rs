@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init};
 use tch::{Device, Kind, Tensor};
 
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{Mode, Norm};
 
 /// The constants of batch normalisation.
@@ -113,17 +113,17 @@ impl Conv {
 
     /// # Shapes
     /// `x [B, from, h, w]` to `[B, to, ceil(h / stride), ceil(w / stride)]`.
-    pub fn forward<M: Map>(&self, x: &M) -> M {
+    pub fn forward<M: FeatureMap>(&self, x: &M) -> M {
         x.convolve(self)
     }
 
     /// This convolution and `norm` after it.
-    pub fn forward_normalized<M: Map>(&self, norm: &BatchNorm, x: &M, mode: Mode) -> M {
+    pub fn forward_normalized<M: FeatureMap>(&self, norm: &BatchNorm, x: &M, mode: Mode) -> M {
         self.forward_dilated(norm, x, self.spec.dilation, mode)
     }
 
     /// [`Conv::forward_normalized`] with another dilation than its own.
-    pub fn forward_dilated<M: Map>(&self, norm: &BatchNorm, x: &M, dilation: i64, mode: Mode) -> M {
+    pub fn forward_dilated<M: FeatureMap>(&self, norm: &BatchNorm, x: &M, dilation: i64, mode: Mode) -> M {
         x.convolve_normalized(self, norm, dilation, mode)
     }
 
@@ -225,7 +225,7 @@ impl BatchNorm {
 
     /// # Shapes
     /// `x [B, channels, h, w]` to the same.
-    pub fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
+    pub fn forward<M: FeatureMap>(&self, x: &M, mode: Mode) -> M {
         x.normalize(self, mode)
     }
 

@@ -37,7 +37,7 @@ pub struct Pool {
 
 /// A map `[B, C, h, w]`. What takes it by value may overwrite it.
 #[expect(clippy::return_self_not_must_use, reason = "nobody computes a map and leaves it")]
-pub trait Map: Sized {
+pub trait FeatureMap: Sized {
     /// The same map once more.
     fn share(&self) -> Self;
     /// A convolution.
@@ -47,19 +47,19 @@ pub trait Map: Sized {
     /// Batch normalisation.
     fn normalize(&self, norm: &BatchNorm, mode: Mode) -> Self;
     /// `ReLU`.
-    fn rectify(self) -> Self;
+    fn relu(self) -> Self;
     /// `ReLU6`: `ReLU`, and 6 at most.
-    fn rectify6(self) -> Self;
+    fn relu6(self) -> Self;
     /// Dropout of whole channels at `rate`, where `mode` drops.
-    fn drop_channels(self, rate: f64, mode: Mode) -> Self;
+    fn feature_dropout(self, rate: f64, mode: Mode) -> Self;
     /// The sum of two maps of one size.
-    fn plus(self, other: &Self) -> Self;
+    fn add(self, other: &Self) -> Self;
     /// The largest value of each window.
-    fn pool_largest(&self, pool: Pool) -> Self;
+    fn max_pool(&self, pool: Pool) -> Self;
     /// Each channel of a picture changed.
     fn affine(&self, affine: &Affine) -> Self;
     /// The mean of each channel, `[B, C]`.
-    fn mean_of_pixels(&self) -> Self;
+    fn global_average_pool(&self) -> Self;
     /// The phases of the map, which make a dilated layer an undilated one; `None` where it has none of one size, or
     /// where they are nothing gained.
     fn phases(&self) -> Option<Self>;
@@ -67,7 +67,7 @@ pub trait Map: Sized {
     fn whole(&self, halvings: u32) -> Self;
 }
 
-impl Map for Tensor {
+impl FeatureMap for Tensor {
     fn share(&self) -> Self {
         self.shallow_clone()
     }
@@ -84,23 +84,23 @@ impl Map for Tensor {
         norm.of_tensor(self, mode)
     }
 
-    fn rectify(mut self) -> Self {
+    fn relu(mut self) -> Self {
         self.relu_()
     }
 
-    fn rectify6(mut self) -> Self {
+    fn relu6(mut self) -> Self {
         self.relu6_()
     }
 
-    fn drop_channels(self, rate: f64, mode: Mode) -> Self {
-        self.feature_dropout(rate, mode.drops())
+    fn feature_dropout(self, rate: f64, mode: Mode) -> Self {
+        Tensor::feature_dropout(&self, rate, mode.drops())
     }
 
-    fn plus(self, other: &Self) -> Self {
+    fn add(self, other: &Self) -> Self {
         self + other
     }
 
-    fn pool_largest(&self, Pool { kernel, stride, padding }: Pool) -> Self {
+    fn max_pool(&self, Pool { kernel, stride, padding }: Pool) -> Self {
         self.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], false)
     }
 
@@ -108,7 +108,7 @@ impl Map for Tensor {
         self * factor + offset
     }
 
-    fn mean_of_pixels(&self) -> Self {
+    fn global_average_pool(&self) -> Self {
         self.mean_dim([2, 3].as_slice(), false, Kind::Float)
     }
 

@@ -4,7 +4,7 @@ use tch::nn;
 
 use super::inverted_residual::{Architecture, BlockPlaces, Names, Place, Stage, Style, Trunk};
 use super::layer::{NormConstants, Padding};
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{BackboneConfig, Mode, Taps, scaled};
 
 /// Channels of the real network's first convolution.
@@ -72,7 +72,7 @@ impl MobileNetV2 {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         self.0.forward(images, mode)
     }
 

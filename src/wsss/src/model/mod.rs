@@ -49,7 +49,7 @@ pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
 pub use efficientnet_lite::EfficientNetLite;
 pub use layer::Padding;
-pub use map::{Affine, Map, Pool};
+pub use map::{Affine, FeatureMap, Pool};
 pub use mobilenet_v2::MobileNetV2;
 pub use pixel_correlation::PixelCorrelation;
 pub use resnet38::ResNet38;
@@ -179,7 +179,7 @@ impl Backbone {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         match self {
             Self::ResNet38(net) => net.forward(images, mode),
             Self::ResNet50(net) => net.forward(images, mode),

@@ -3,7 +3,7 @@
 use tch::nn;
 
 use super::layer::{BatchNorm, Conv, ConvSpec};
-use super::map::Map;
+use super::map::FeatureMap;
 use super::{BackboneConfig, Mode, Norm, Taps};
 
 /// Channels of the real network's first convolution.
@@ -51,13 +51,13 @@ impl BasicBlock {
         }
     }
 
-    fn forward<M: Map>(&self, x: &M, mode: Mode) -> BlockOutput<M> {
-        let activated = self.bn_branch2a.forward(x, mode).rectify(); // [B, from, h, w]
+    fn forward<M: FeatureMap>(&self, x: &M, mode: Mode) -> BlockOutput<M> {
+        let activated = self.bn_branch2a.forward(x, mode).relu(); // [B, from, h, w]
         let skip = self.conv_branch1.as_ref().map_or_else(|| x.share(), |conv| conv.forward(&activated));
         let y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode); // [B, mid, h', w']
-        let y = y.rectify();
+        let y = y.relu();
         let y = self.conv_branch2b1.forward(&y); // [B, to, h', w'], h' = h / stride
-        BlockOutput { activated, sum: y.plus(&skip) }
+        BlockOutput { activated, sum: y.add(&skip) }
     }
 }
 
@@ -88,15 +88,15 @@ impl Bottleneck {
         }
     }
 
-    fn forward<M: Map>(&self, x: &M, mode: Mode) -> BlockOutput<M> {
-        let activated = self.bn_branch2a.forward(x, mode).rectify(); // [B, from, h, w]
+    fn forward<M: FeatureMap>(&self, x: &M, mode: Mode) -> BlockOutput<M> {
+        let activated = self.bn_branch2a.forward(x, mode).relu(); // [B, from, h, w]
         let skip = self.conv_branch1.forward(&activated); // [B, to, h, w]
         let mut y = self.conv_branch2a.forward_normalized(&self.bn_branch2b1, &activated, mode); // [B, to / 4, h, w]
-        y = y.rectify().drop_channels(self.dropout, mode);
+        y = y.relu().feature_dropout(self.dropout, mode);
         y = self.conv_branch2b1.forward_normalized(&self.bn_branch2b2, &y, mode); // [B, to / 2, h, w]
-        y = y.rectify().drop_channels(self.dropout, mode);
+        y = y.relu().feature_dropout(self.dropout, mode);
         let y = self.conv_branch2b2.forward(&y); // [B, to, h, w]
-        BlockOutput { activated, sum: y.plus(&skip) }
+        BlockOutput { activated, sum: y.add(&skip) }
     }
 }
 
@@ -147,7 +147,7 @@ impl ResNet38 {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         let mut x = self.conv1a.forward(images); // [B, 64, H, W]
         for block in &self.early {
             x = block.forward(&x, mode).sum; // at last [B, 512, h, w]
@@ -157,7 +157,7 @@ impl ResNet38 {
         let x = b5_2.forward(&b5_1.forward(&sum, mode).sum, mode).sum;
         let BlockOutput { activated: conv5, sum } = self.b6.forward(&x, mode); // [B, 1024, h, w], [B, 2048, h, w]
         let x = self.b7.forward(&sum, mode).sum; // [B, 4096, h, w]
-        Taps { conv4, conv5, conv6: self.bn7.forward(&x, mode).rectify() }
+        Taps { conv4, conv5, conv6: self.bn7.forward(&x, mode).relu() }
     }
 
     /// Channels of conv4, conv5 and conv6.

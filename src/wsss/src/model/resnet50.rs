@@ -4,7 +4,7 @@
 use tch::nn;
 
 use super::layer::{BatchNorm, Conv, ConvSpec};
-use super::map::{Map, Pool};
+use super::map::{FeatureMap, Pool};
 use super::{BackboneConfig, Mode, Norm, Taps};
 
 /// Channels of the real network's first convolution.
@@ -74,15 +74,15 @@ impl Bottleneck {
         }
     }
 
-    fn forward<M: Map>(&self, x: &M, mode: Mode) -> M {
+    fn forward<M: FeatureMap>(&self, x: &M, mode: Mode) -> M {
         let skip = match &self.downsample {
             Some((conv, bn)) => conv.forward_normalized(bn, x, mode), // [B, to, h / stride, w / stride]
             None => x.share(),
         };
-        let y = self.conv1.forward_normalized(&self.bn1, x, mode).rectify(); // [B, planes, h, w]
-        let y = self.conv2.forward_normalized(&self.bn2, &y, mode).rectify(); // [B, planes, h / stride, w / stride]
+        let y = self.conv1.forward_normalized(&self.bn1, x, mode).relu(); // [B, planes, h, w]
+        let y = self.conv2.forward_normalized(&self.bn2, &y, mode).relu(); // [B, planes, h / stride, w / stride]
         let y = self.conv3.forward_normalized(&self.bn3, &y, mode); // [B, to, h / stride, w / stride]
-        y.plus(&skip).rectify()
+        y.add(&skip).relu()
     }
 }
 
@@ -127,10 +127,10 @@ impl ResNet50 {
 
     /// # Shapes
     /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
-    pub fn forward<M: Map>(&self, images: &M, mode: Mode) -> Taps<M> {
+    pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
         let through = |x: M, layer: usize| self.layers[layer].iter().fold(x, |x, block| block.forward(&x, mode));
-        let x = self.conv1.forward_normalized(&self.bn1, images, mode).rectify(); // [B, 64, H / 2, W / 2]
-        let x = x.pool_largest(POOL); // [B, 64, H / 4, W / 4]
+        let x = self.conv1.forward_normalized(&self.bn1, images, mode).relu(); // [B, 64, H / 2, W / 2]
+        let x = x.max_pool(POOL); // [B, 64, H / 4, W / 4]
         let conv4 = through(through(x, 0), 1); // [B, 512, h, w]
         let conv5 = through(conv4.share(), 2); // [B, 1024, h, w]
         let conv6 = through(conv5.share(), 3); // [B, 2048, h, w]
