@@ -19,7 +19,7 @@ pub struct PlaceArgs {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Whose artifact a stage alone names, instead of the main experiment's.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Option<String>,
 }
 

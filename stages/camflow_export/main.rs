@@ -54,6 +54,7 @@ enum Command {
     /// images become folders.
     Labels {
         /// The artifact, such as random-walk or evaluate@baseline
+        #[arg(add = command_line::stages())]
         artifact: String,
         /// The folder; what it holds already must be the same
         dir: PathBuf,
@@ -69,6 +70,7 @@ enum Command {
     /// `cam` (the maps at every fourth pixel, a tensor, so that reading it takes PyTorch).
     Npy {
         /// The artifact, such as extract-msinf-cam
+        #[arg(add = command_line::stages())]
         artifact: String,
         /// The folder; what it holds already must be the same
         dir: PathBuf,
@@ -88,6 +90,7 @@ enum Command {
     /// is read again and compared before it gets its name.
     VocSubmission {
         /// The artifact, such as evaluate
+        #[arg(add = command_line::stages())]
         artifact: String,
         /// The archive
         file: PathBuf,
@@ -108,6 +111,7 @@ enum Command {
     /// loads it in PyTorch.
     Model {
         /// The artifact, such as train-deeplab or train-cam
+        #[arg(add = command_line::stages())]
         artifact: String,
         /// The file; its ending says the format
         file: PathBuf,

@@ -36,7 +36,7 @@ use wsss::export::{Inference, Model};
 
 use self::cams::Cams;
 use self::masks::Masks;
-use self::pictures::Picture;
+use self::pictures::{Found, Picture, Plan};
 
 /// Makes masks for pictures with a trained DeepLab, or activation maps with a trained classifier (--cam).
 ///
@@ -59,7 +59,7 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The network: a file of `camflow export model`, or an artifact [default: train-deeplab; train-cam with --cam].
-    #[arg(long, value_name = "FILE|ARTIFACT")]
+    #[arg(long, value_name = "FILE|ARTIFACT", add = command_line::stages())]
     model: Option<String>,
     /// Draw the activation maps of a classifier over the picture, one file a class.
     #[arg(long)]
@@ -78,6 +78,9 @@ struct Args {
     /// Look at longer pictures in this length, instead of in that of the longest training picture; 0: as they are.
     #[arg(long, value_name = "PIXELS")]
     max_side: Option<u32>,
+    /// Write over what an earlier call made.
+    #[arg(long)]
+    force: bool,
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -115,7 +118,7 @@ fn run(args: &Args) -> Result<u8> {
         stage::say(NAME, unused);
     }
     let inference = inference(args, &model.about.inference)?;
-    let device = device::open(&args.device)?;
+    let device = device::open_for(&args.device, "--device")?;
     let (make, made): (Make, _) = if args.cam {
         let cams = Cams::new(&model, inference, device, &args.classes)?;
         let made = cams.made();
@@ -124,12 +127,16 @@ fn run(args: &Args) -> Result<u8> {
         let masks = Masks::new(&model, inference, device, args.extras)?;
         (Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture)), args.extras.made())
     };
-    let pictures = pictures::find(&args.pictures, &args.out, &made)?;
+    let Found { pictures, left_out } = pictures::find(&args.pictures, &args.out, &Plan { made, force: args.force })?;
+    if let Some(first) = left_out.first() {
+        let (count, first) = (left_out.len(), first.display());
+        stage::say(NAME, format!("{count} neither JPEG nor PNG left out, such as {first}; convert what is wanted"));
+    }
     std::fs::create_dir_all(&args.out).map_err(Error::io("make the folder", &args.out))?;
     let started = Instant::now();
     let Done { failed, code } = all(&pictures, &make)?;
     let (count, seconds) = (pictures.len(), started.elapsed().as_secs_f64());
-    let rate = format!("{count} pictures in {seconds:.1} s, {:.1} a second", count as f64 / seconds);
+    let rate = format!("{count} picture{} in {seconds:.1} s, {:.1} a second", plural(count), count as f64 / seconds);
     stage::say(NAME, if failed == 0 { rate } else { format!("{rate}; {failed} of them failed") });
     Ok(code)
 }
@@ -201,6 +208,10 @@ fn all(pictures: &[Picture], make: &Make) -> Result<Done> {
     done
 }
 
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 fn at(pictures: &[Picture], index: usize) -> Option<(usize, &Picture)> {
     Some((index, pictures.get(index)?))
 }
@@ -228,7 +239,8 @@ fn say(
                 // A picture is bad alone; where nothing can be written, all are.
                 Err(error @ Error::Io { .. }) => return Err(error),
                 Err(error) => {
-                    stage::say(NAME, format!("{name}: {error}"));
+                    let tell = || stage::say(NAME, format!("{name}: {error}"));
+                    progress.map_or_else(tell, |progress| progress.suspended(tell));
                     total.code = if total.failed == 0 { error.exit_code() } else { total.code };
                     total.failed += 1;
                     line.insert("error".to_owned(), json!(error.to_string()));

@@ -1,12 +1,14 @@
 //! From the command line to pictures, each with the name of what is made of it.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use artifact::{Error, Result};
 use data::codec::is_encoded;
-use data::import::is_picture;
+use data::import::{is_other_picture, is_picture};
 use walkdir::WalkDir;
 
 /// What the standard input is called.
@@ -57,29 +59,54 @@ impl Picture {
     }
 }
 
+/// What is to be made.
+pub struct Plan {
+    /// Of each picture.
+    pub made: Vec<Made>,
+    /// May it take the place of what is there?
+    pub force: bool,
+}
+
 /// A file that is made of each picture: see [`Picture::file`].
 pub struct Made {
     pub kind: &'static str,
     pub ending: String,
 }
 
+impl Plan {
+    fn files(&self, picture: &Picture) -> Vec<PathBuf> {
+        self.made.iter().map(|Made { kind, ending }| picture.file(kind, ending)).collect()
+    }
+}
+
 /// The pictures that the words of a command line mean, in their order; of a folder all below it, by name. What lies in
 /// `out` is no picture to look at, and nothing that is made takes the place of another thing.
-pub fn find(words: &[PathBuf], out: &Path, made_of_each: &[Made]) -> Result<Vec<Picture>> {
-    let mut found = Found { out, pictures: Vec::new() };
+pub fn find(words: &[PathBuf], out: &Path, plan: &Plan) -> Result<Found> {
+    let mut search = Search { out, pictures: Vec::new(), seen: HashSet::new(), left_out: Vec::new() };
     for word in words {
-        found.add(word)?;
+        search.add(word)?;
     }
-    check(&found.pictures, out, made_of_each)?;
-    Ok(found.pictures)
+    check(&search.pictures, out, plan)?;
+    let Search { pictures, left_out, .. } = search;
+    Ok(Found { pictures, left_out })
 }
 
-struct Found<'a> {
+/// What was found.
+pub struct Found {
+    pub pictures: Vec<Picture>,
+    /// Pictures in folders of kinds that cannot be read.
+    pub left_out: Vec<PathBuf>,
+}
+
+struct Search<'a> {
     out: &'a Path,
     pictures: Vec<Picture>,
+    /// The files so far: what is named twice is looked at once.
+    seen: HashSet<PathBuf>,
+    left_out: Vec<PathBuf>,
 }
 
-impl Found<'_> {
+impl Search<'_> {
     fn add(&mut self, word: &Path) -> Result<()> {
         let pattern = word.to_str().filter(|text| text.contains(['*', '?', '[']));
         if word == Path::new(STANDARD_INPUT) {
@@ -97,6 +124,9 @@ impl Found<'_> {
     }
 
     fn add_file(&mut self, path: &Path, place: &Path) {
+        if !self.seen.insert(path.canonicalize().unwrap_or_else(|_| path.to_owned())) {
+            return;
+        }
         let source = PictureSource::File(path.to_owned());
         self.pictures.push(Picture { source, root: self.out.to_owned(), place: place.with_extension("") });
     }
@@ -120,9 +150,11 @@ impl Found<'_> {
             };
             if is_file && (entry.is_err() || is_picture(&path.to_string_lossy())) {
                 self.add_file(path, path.strip_prefix(folder).unwrap_or(path));
+            } else if is_file && is_other_picture(&path.to_string_lossy()) {
+                self.left_out.push(path.to_owned());
             }
         }
-        if self.pictures.len() == before {
+        if self.pictures.len() == before && self.seen.is_empty() {
             return Err(Error::Config(format!("{}: there is no picture in this folder", folder.display())));
         }
         Ok(())
@@ -140,7 +172,10 @@ impl Found<'_> {
                 self.add_file(&path, path.strip_prefix(base).unwrap_or(&path));
             }
         }
-        if self.pictures.len() == before { Err(wrong("no file is called so".to_owned())) } else { Ok(()) }
+        if self.pictures.len() == before && self.seen.is_empty() {
+            return Err(wrong("no file is called so".to_owned()));
+        }
+        Ok(())
     }
 
     fn add_standard_input(&mut self) -> Result<()> {
@@ -152,15 +187,20 @@ impl Found<'_> {
             self.pictures.push(Picture { source, root: self.out.to_owned(), place: "stdin".into() });
             return Ok(());
         }
-        let text = String::from_utf8(bytes).map_err(|_| {
-            Error::Data("the standard input is neither a JPEG or PNG nor a list of their names, one a line".to_owned())
-        })?;
-        let names: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        // Names are bytes; where one may hold a line's end, zeros stand between them, as `find -print0` writes it.
+        let between = if bytes.contains(&0) { 0 } else { b'\n' };
+        let names = bytes.split(|byte| *byte == between).map(|name| name.strip_suffix(b"\r").unwrap_or(name));
+        let names: Vec<&Path> =
+            names.filter(|name| !name.is_empty()).map(|name| Path::new(OsStr::from_bytes(name))).collect();
         if names.is_empty() {
             return Err(Error::Data("the standard input is empty; give a picture, or names one a line".to_owned()));
         }
+        if std::str::from_utf8(&bytes).is_err() && !names.iter().any(|name| name.exists()) {
+            let neither = "the standard input is neither a JPEG or PNG nor a list of their names, one a line";
+            return Err(Error::Data(neither.to_owned()));
+        }
         // A name in a list is no pattern, and one that is not there is a bad picture among others.
-        for name in names.into_iter().map(Path::new) {
+        for name in names {
             if name.is_dir() {
                 self.add_folder(name)?;
             } else {
@@ -171,36 +211,40 @@ impl Found<'_> {
     }
 }
 
-/// No two pictures are made into one file, and none into a picture.
-fn check(pictures: &[Picture], out: &Path, made_of_each: &[Made]) -> Result<()> {
-    let files =
-        |picture: &Picture| made_of_each.iter().map(|Made { kind, ending }| picture.file(kind, ending)).collect();
+/// No two pictures are made into one file, and none into a picture. What else is there is written over only where
+/// `force` says so.
+fn check(pictures: &[Picture], out: &Path, plan: &Plan) -> Result<()> {
     let mut made: HashMap<PathBuf, &Picture> = HashMap::new();
     for picture in pictures {
-        let files: Vec<PathBuf> = files(picture);
-        for file in files {
+        for file in plan.files(picture) {
             if let Some(other) = made.insert(file.clone(), picture) {
                 let (one, other, file) = (other.name(), picture.name(), file.display());
                 return Err(Error::Config(format!(
-                    "{one} and {other} would both be made into {file}; give the folder that holds both, or rename one, \
-                     or call twice with another --out"
+                    "{one} and {other} would both be made into {file}; rename one, or give the folder that holds the \
+                     folders of both, or call twice with another --out"
                 )));
             }
         }
     }
-    // Without that folder no picture lies in it.
+    // Without that folder nothing lies in it.
     let Ok(folder) = out.canonicalize() else { return Ok(()) };
-    let made: HashSet<PathBuf> =
-        made.keys().filter_map(|file| Some(folder.join(file.strip_prefix(out).ok()?))).collect();
+    let place = |file: &Path| Some(folder.join(file.strip_prefix(out).ok()?));
+    let places: HashSet<PathBuf> = made.keys().filter_map(|file| place(file)).collect();
     let overwritten = pictures.iter().find(|picture| match &picture.source {
-        PictureSource::File(path) => path.canonicalize().is_ok_and(|path| made.contains(&path)),
+        PictureSource::File(path) => path.canonicalize().is_ok_and(|path| places.contains(&path)),
         PictureSource::Bytes(_) => false,
     });
-    match overwritten {
+    if let Some(picture) = overwritten {
+        let name = picture.name();
+        let reason = format!("--out: what is made would take the place of {name}; name another folder");
+        return Err(Error::Config(reason));
+    }
+    let there = pictures.iter().flat_map(|picture| plan.files(picture)).find(|file| !plan.force && file.exists());
+    match there {
         None => Ok(()),
-        Some(picture) => Err(Error::Config(format!(
-            "--out: what is made would take the place of {}; name another folder",
-            picture.name()
+        Some(file) => Err(Error::Config(format!(
+            "{} is there already; name another folder, or --force to write over what is in this one",
+            file.display()
         ))),
     }
 }

@@ -79,6 +79,10 @@ fn run(args: &Args) -> Result<()> {
     if args.out.is_none() && stdout().is_terminal() && is_graphical() {
         return show(figure);
     }
+    if let Some(file) = args.out.as_ref().filter(|file| file.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")))
+    {
+        return Err(Error::Config(format!("--out: a figure is a PNG; end {} so", file.display())));
+    }
     let file = args.out.clone().unwrap_or_else(|| {
         let name = Path::new(&args.images[0]).file_name().unwrap_or("image".as_ref());
         // No picture and no mask of the data set is called so.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -161,8 +162,10 @@ fn bad_pictures_are_named_and_the_others_done(world: &World) {
     short.truncate(short.len() / 2);
     fs::write(pictures.join("z.jpeg"), short).unwrap();
     fs::write(pictures.join("notes.txt"), "no picture either, and none is looked for here").unwrap();
+    fs::write(pictures.join("old.gif"), "GIF89a").unwrap();
     let output = predict(world, &["pictures", "--out", "named"]);
     assert_refused(&output, 65, &["pictures/a.jpg: neither a JPEG nor a PNG", "pictures/z.jpeg: a truncated JPEG"]);
+    assert_refused(&output, 65, &["1 neither JPEG nor PNG left out, such as pictures/old.gif", "2 of them failed"]);
     let said = String::from_utf8(output.stdout).unwrap();
     let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let bad: Vec<bool> = said.iter().map(|line| line.get("error").is_some()).collect();
@@ -182,6 +185,12 @@ fn bad_pictures_are_named_and_the_others_done(world: &World) {
     let output = with_input(world, list.as_bytes(), &["-", "--out", "listed"]);
     assert_refused(&output, 65, &["nowhere.jpg: cannot be read"]);
     assert_eq!(files(&world.path().join("listed")).len(), 1);
+    // Names with whatever a name can have, between zeros.
+    let odd = pictures.join(std::ffi::OsStr::from_bytes(b"two\nlines \xff.jpg"));
+    fs::copy(&good, &odd).unwrap();
+    let list = [odd.as_os_str().as_bytes(), b"\0"].concat();
+    assert_eq!(lines(&with_input(world, &list, &["-", "--out", "zeros"])).len(), 1);
+    fs::remove_file(odd).unwrap();
     // A picture there.
     let output = with_input(world, &fs::read(&good).unwrap(), &["-", "--out", "piped"]);
     assert_eq!(lines(&output)[0]["picture"], "-");
@@ -225,7 +234,7 @@ fn nothing_is_overwritten_and_no_word_misread(world: &World) {
     refused(&["pictures", "--out", "pictures"], &["--out: pictures is the folder of the pictures"]);
     refused(&["pictures/*.gif", "--out", "never"], &["'pictures/*.gif': no file is called so"]);
     refused(&["nowhere.jpg", "--out", "never"], &["there is no picture and no folder nowhere.jpg"]);
-    refused(&["pictures", "--out", "never", "--scales", "9"], &["--scales: [9.0]; give one or more from 0.1 to 4"]);
+    refused(&["pictures", "--out", "never", "--scales", "9"], &["--scales: 9; give one or more from 0.1 to 4"]);
     refused(&["pictures", "--out", "never", "--model", "a.safetensors"], &["--model: there is no file a.safetensors"]);
     refused(&["pictures", "--out", "never", "--model", "train-cam"], &["holds a classifier", "add --cam"]);
     refused(&["pictures", "--out", "never", "--cam", "--classes", "cat"], &["there is no class 'cat'; it knows"]);
@@ -246,7 +255,12 @@ fn nothing_is_overwritten_and_no_word_misread(world: &World) {
     assert_refused(&output, 65, &["claims.safetensors: its tensors are not those of the network that it names"]);
     // What an earlier call made below the folder is no picture.
     assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);
-    assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks"])).len(), 4);
+    refused(&["pictures", "--out", "pictures/masks"], &["pictures/masks/below/", "is there already", "--force"]);
+    assert_eq!(lines(&predict(world, &["pictures", "--out", "pictures/masks", "--force"])).len(), 4);
+    // What is named twice is looked at once.
+    let twice = ["pictures/below/a.jpg", "pictures/below", "./pictures/below/a.jpg", "--out", "once"];
+    assert_eq!(lines(&predict(world, &twice)).len(), 3);
+    refused(&["pictures", "--out", "never", "--device", "gpu"], &["--device: 'gpu' is no device; use cpu, cuda"]);
 }
 
 fn a_large_picture_gets_a_mask_of_its_size_by_a_look_at_that_of_training(world: &World) {

@@ -33,7 +33,14 @@ impl Place {
     }
 
     fn store_of(&self, manifest: &Manifest) -> Result<Store> {
-        Store::open(&self.store.clone().map_or_else(|| manifest.store(), Ok)?)
+        let root = self.store.clone().map_or_else(|| manifest.store(), Ok)?;
+        if !root.is_dir() {
+            let root = root.display();
+            return Err(Error::NotCommitted(format!(
+                "{root}: there is no store; name another with --store or --manifest"
+            )));
+        }
+        Store::open(&root)
     }
 
     /// The `latest` link of the experiment that a name means; none for the main one, and where there is no manifest.

@@ -59,8 +59,19 @@ fn ended(error: &clap::Error) -> ExitCode {
 
 /// Writes the manual pages of a command and of all that stand below it.
 pub fn pages(command: Command, dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-    clap_mangen::generate_to(command, dir).map_err(Error::io("write manual pages into", dir))
+    let fresh = dir.join(".new");
+    std::fs::create_dir_all(&fresh).map_err(Error::io("make", &fresh))?;
+    let written = || {
+        clap_mangen::generate_to(command, &fresh)?;
+        for page in std::fs::read_dir(&fresh)? {
+            let page = page?;
+            let text = std::fs::read_to_string(page.path())?;
+            // What ends the help is laid out in lines, which the formatter would fill.
+            std::fs::write(dir.join(page.file_name()), text.replace(".SH EXTRA\n", ".SH NOTES\n.nf\n"))?;
+        }
+        std::fs::remove_dir_all(&fresh)
+    };
+    written().map_err(Error::io("write manual pages into", dir))
 }
 
 /// The shells that can be made to ask.

@@ -44,7 +44,9 @@ pub fn watch(root: &Path, options: WatchOptions, out: &mut dyn Write) -> Result<
     }
     let mut watcher = Watcher { store: Store::open(root)?, runs: BTreeMap::new(), by_hand: BTreeMap::new() };
     let mut shown = Shown::new(options);
+    let mut is_seen = false;
     while watcher.look() {
+        is_seen = true;
         shown.show(&watcher.pictures(), out)?;
         if options.once {
             return shown.end(&[], out);
@@ -54,6 +56,9 @@ pub fn watch(root: &Path, options: WatchOptions, out: &mut dyn Write) -> Result<
     let pictures = watcher.pictures();
     if pictures.is_empty() && !options.json {
         return text::emit(out, &format!("nothing is running in {}\n", root.display()));
+    }
+    if !is_seen && !options.json {
+        text::emit(out, &format!("nothing is running in {}; the last run:\n", root.display()))?;
     }
     shown.show(&pictures, out)?;
     shown.end(&pictures, out)
@@ -128,6 +133,9 @@ impl Watcher {
                 // It has become the artifact.
                 (false, false) => RowState::Done,
             };
+            if row.state == RowState::Done {
+                row.reached = None;
+            }
         }
     }
 

@@ -85,6 +85,11 @@ impl Progress {
         self.write(message);
     }
 
+    /// Does something on the terminal while the live line is away.
+    pub fn suspended<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
+    }
+
     /// Removes the live line.
     pub fn finish(&self) {
         self.bar.finish_and_clear();

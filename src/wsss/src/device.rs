@@ -4,21 +4,29 @@
 use artifact::{Error, Result};
 use tch::Device;
 
-/// The device of `cpu`, `cuda` or `cuda:N`.
+/// The device of `cpu`, `cuda` or `cuda:N`, as the manifest names it.
 pub fn open(name: &str) -> Result<Device> {
+    open_for(name, "pipeline.device")
+}
+
+/// The same where `asked` is what names it, for messages.
+pub fn open_for(name: &str, asked: &str) -> Result<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
-    let index: usize = name
-        .strip_prefix("cuda:")
-        .map_or(Ok(0), str::parse)
-        .map_err(|_| Error::Config(format!("pipeline.device: '{name}' is no device; use cpu, cuda or cuda:N")))?;
-    load_cuda()?;
+    let index = match name.split_once(':') {
+        None if name == "cuda" => Some(0),
+        Some(("cuda", index)) => index.parse::<usize>().ok(),
+        _ => None,
+    };
+    let index =
+        index.ok_or_else(|| Error::Config(format!("{asked}: '{name}' is no device; use cpu, cuda or cuda:N")))?;
+    load_cuda(asked)?;
     // Only now may libtorch be asked about CUDA: it caches the answer of the first question.
     let count = tch::Cuda::device_count().max(0) as usize;
     if index >= count {
         return Err(Error::Config(format!(
-            "pipeline.device: '{name}' is not there: libtorch's CUDA back end is loaded and finds {count} devices"
+            "{asked}: '{name}' is not there: libtorch's CUDA back end is loaded and finds {count} devices"
         )));
     }
     Ok(Device::Cuda(index))
@@ -30,7 +38,7 @@ pub fn check(name: &str) -> Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn load_cuda() -> Result<()> {
+fn load_cuda(asked: &str) -> Result<()> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
     // SAFETY: the initialisers of libtorch_cuda register its kernels and touch nothing of this program.
     #[expect(unsafe_code, reason = "loading a library runs its initialisers")]
@@ -43,7 +51,7 @@ fn load_cuda() -> Result<()> {
         Err(error) => {
             let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             Err(Error::Config(format!(
-                "pipeline.device: CUDA is asked for, but libtorch's CUDA back end does not load ({reason}); \
+                "{asked}: CUDA is asked for, but libtorch's CUDA back end does not load ({reason}); \
                  `make libtorch CUDA=1` fetches it, or LD_LIBRARY_PATH may lead to a full libtorch 2.11.0"
             )))
         }
@@ -51,6 +59,6 @@ fn load_cuda() -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn load_cuda() -> Result<()> {
-    Err(Error::Config("pipeline.device: CUDA is supported on Linux only; use cpu".into()))
+fn load_cuda(asked: &str) -> Result<()> {
+    Err(Error::Config(format!("{asked}: CUDA is supported on Linux only; use cpu")))
 }

@@ -7,7 +7,7 @@ use super::class_names::ClassNames;
 use super::fault::{Fault, take};
 use super::listing::{Labels, Listed, Listing, MaskSource, inside_root};
 use super::places::id_of_path;
-use super::tree::Tree;
+use super::tree::{Tree, is_other_picture};
 
 /// All splits together. Each is a folder, or `.` for the root.
 pub(super) fn read(source: &Source, tree: &Tree) -> Listing {
@@ -37,7 +37,7 @@ pub(super) fn read(source: &Source, tree: &Tree) -> Listing {
                 .and_then(|labels| add(&mut listing, split, picture, labels));
             let _ = take(&mut listing.faults, added.map_err(|reason| Fault::new(picture, reason)));
         }
-        for other in tree.files().filter(here).filter(|file| Tree::is_unreadable(file)) {
+        for other in tree.files().filter(here).filter(|file| is_other_picture(file)) {
             listing.faults.push(Fault::new(other, "neither a JPEG nor a PNG; convert it to one of them"));
         }
     }

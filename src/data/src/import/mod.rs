@@ -61,7 +61,7 @@ use artifact::{ClassId, ImageId, Result};
 
 pub use source::{Layout, MaskCheck, OrientationRule, Segmentations, Source, Unknown, WithoutAnnotation};
 pub use survey::{Survey, VOC_CLASSES, survey};
-pub use tree::is_picture;
+pub use tree::{is_other_picture, is_picture};
 
 use fault::{Fault, report};
 use listing::Listing;

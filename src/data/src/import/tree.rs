@@ -104,11 +104,6 @@ impl Tree {
         OTHER_PICTURES.iter().find_map(named).map(|found| self.files[found[0]].as_str())
     }
 
-    /// Does a name end as a picture that cannot be read?
-    pub(super) fn is_unreadable(path: &str) -> bool {
-        split_ending(path).1.is_some_and(|ending| OTHER_PICTURES.iter().any(|known| known.eq_ignore_ascii_case(ending)))
-    }
-
     /// The names in a folder, files and folders, each once.
     pub(super) fn names_in(&self, folder: &str) -> Vec<&str> {
         let below =
@@ -160,6 +155,11 @@ pub(super) fn split_ending(path: &str) -> (&str, Option<&str>) {
         Some((stem, ending)) if !stem.is_empty() => (&path[..path.len() - ending.len() - 1], Some(ending)),
         _ => (path, None),
     }
+}
+
+/// Does the name of a file end as a picture of a kind that cannot be read?
+pub fn is_other_picture(path: &str) -> bool {
+    split_ending(path).1.is_some_and(|ending| OTHER_PICTURES.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
 /// Does the name of a file end as a picture that can be read?

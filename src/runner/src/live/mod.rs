@@ -36,6 +36,8 @@ const LOOK: usize = 4;
 pub(crate) struct Live {
     board: Arc<Mutex<Board>>,
     screen: Option<Screen>,
+    /// What the store shows of it, until the ticker has it.
+    file: Option<RunFile>,
     ticker: Option<Ticker>,
     store: Store,
 }
@@ -59,7 +61,7 @@ impl Live {
     pub fn new(store: &Store, manifest: String, jobs: usize, screen: Option<Screen>) -> Self {
         let picture = Picture { manifest, ..Picture::default() };
         let board = Board { picture, running: Vec::new(), begun: Instant::now(), jobs };
-        Self { board: Arc::new(Mutex::new(board)), screen, ticker: None, store: store.clone() }
+        Self { board: Arc::new(Mutex::new(board)), screen, file: None, ticker: None, store: store.clone() }
     }
 
     /// Where its table is drawn.
@@ -67,18 +69,29 @@ impl Live {
         self.screen.as_ref().filter(|_| self.ticker.is_some())
     }
 
+    /// Takes up a plan whose stages have yet to be checked: `camflow watch` sees it from here on.
+    pub fn announce(&mut self, plan: &Plan) {
+        self.take_up(plan, |_| None);
+        if plan.to_run().next().is_some() {
+            // Without its file, as in a store that cannot be written to, a run shows itself on its own terminal alone.
+            self.file = self.store.begin_run().ok();
+            show(&self.board, false, None, self.file.as_ref());
+        }
+    }
+
+    fn take_up(&self, plan: &Plan, spent: impl Fn(&Step) -> Option<f64>) {
+        let mut board = self.board.lock().expect("no panic under this lock");
+        board.picture.stages = rows(plan, spent);
+        board.running = vec![None; board.picture.stages.len()];
+    }
+
     /// Takes up a plan, and begins to show it.
     pub fn begin(&mut self, plan: &Plan, spent: impl Fn(&Step) -> Option<f64>) {
-        {
-            let mut board = self.board.lock().expect("no panic under this lock");
-            board.picture.stages = rows(plan, spent);
-            board.running = vec![None; board.picture.stages.len()];
-        }
+        self.take_up(plan, spent);
         if self.ticker.is_some() || plan.to_run().next().is_none() {
             return;
         }
-        // Without its file, as in a store that cannot be written to, a run shows itself on its own terminal alone.
-        let file = self.store.begin_run().ok();
+        let file = self.file.take();
         let (stop, stopped) = channel::<()>();
         let (board, screen) = (Arc::clone(&self.board), self.screen.clone());
         let thread = thread::spawn(move || {
@@ -110,6 +123,7 @@ impl Live {
         self.change(id, |row, running| {
             *running = None;
             row.state = if seconds.is_some() { RowState::Done } else { RowState::Cached };
+            row.reached = None;
             row.seconds = seconds;
             key.short().clone_into(&mut row.key);
         });
@@ -140,6 +154,11 @@ impl Live {
 
     /// Shows a last picture; `None` if there was nothing to show.
     pub fn end(&mut self, how: &str) -> Option<Picture> {
+        if let Some(file) = self.file.take() {
+            // It was checked and not begun.
+            self.board.lock().expect("no panic under this lock").picture.ended = Some(how.to_owned());
+            show(&self.board, false, None, Some(&file));
+        }
         let Ticker { stop, thread } = self.ticker.take()?;
         {
             let mut board = self.board.lock().expect("no panic under this lock");

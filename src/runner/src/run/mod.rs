@@ -86,9 +86,13 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     let _ = pipeline.store.empty_trash();
     let mut run = Run::new(&pipeline, options, out);
     let plan = run.plan()?;
+    run.live.announce(&plan);
     let checked = check::all(&pipeline, &plan);
     // Ctrl-C ends the checks too: that is no failure of theirs.
-    options.interrupt.check()?;
+    let checked = options.interrupt.check().and(checked);
+    if checked.is_err() {
+        run.end(checked.as_ref().err())?;
+    }
     checked?;
     let outcomes = run.until_done(plan);
     let shown = run.end(outcomes.as_ref().err())?;

@@ -92,11 +92,16 @@ def main(model, picture, mask=None):
     from PIL import Image, ImageOps
 
     network = load(model)
-    image = np.array(ImageOps.exif_transpose(Image.open(picture)).convert("RGB"), dtype=np.float32)
+    image = ImageOps.exif_transpose(Image.open(picture))
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    image = np.array(image.convert("RGB"), dtype=np.float32)
     with torch.inference_mode():
         logits = network(torch.from_numpy(image).permute(2, 0, 1)[None])["logits"][0]
     names = network.about["classes"][-len(logits):]
     if logits.dim() == 1:
+        if mask:
+            sys.exit(f"{model} is a classifier, which paints no mask")
         print(*(f"{score:.3f} {name}" for name, score in zip(names, logits.sigmoid().tolist())), sep="\n")
         return
     labels = logits.argmax(0).numpy().astype(np.uint8)

@@ -2,7 +2,6 @@
 
 use artifact::{Artifact, ParamError, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::infer::{CrfParams, Look, MaxPixels};
 use crate::method::crf::{Bilateral, Gaussian};
@@ -69,7 +68,8 @@ impl Inference {
     /// Checks ranges; an error names the parameter.
     pub fn check(&self) -> Result<()> {
         if self.scales.is_empty() || self.scales.iter().any(|scale| !(0.1..=4.0).contains(scale)) {
-            let given = Value::from(self.scales.clone());
+            let given: Vec<_> = self.scales.iter().map(f64::to_string).collect();
+            let given = given.join(", ");
             return Err(ParamError::new("scales", format!("{given}; give one or more from 0.1 to 4")).into());
         }
         self.max_pixels.check()?;
