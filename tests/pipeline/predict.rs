@@ -232,7 +232,7 @@ fn nothing_is_overwritten_and_no_word_misread(world: &World) {
     refused(&[both[0], both[1], "--out", "never"], &[both[0], both[1], "would both be made into never/a.png"]);
     refused(&[both[0], "--out", "pictures/other"], &["what is made would take the place of pictures/other/a.png"]);
     refused(&["pictures", "--out", "pictures"], &["--out: pictures is the folder of the pictures"]);
-    refused(&["pictures/*.gif", "--out", "never"], &["'pictures/*.gif': no file is called so"]);
+    refused(&["pictures/*.bmp", "--out", "never"], &["'pictures/*.bmp': no file is called so"]);
     refused(&["nowhere.jpg", "--out", "never"], &["there is no picture and no folder nowhere.jpg"]);
     refused(&["pictures", "--out", "never", "--scales", "9"], &["--scales: 9; give one or more from 0.1 to 4"]);
     refused(&["pictures", "--out", "never", "--model", "a.safetensors"], &["--model: there is no file a.safetensors"]);
