@@ -55,17 +55,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = match command_line::parse() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("camflow init: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
+    command_line::run("camflow init", |args: &Args| run(args).map(|()| 0))
 }
 
 fn run(args: &Args) -> Result<()> {

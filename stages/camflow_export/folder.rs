@@ -56,10 +56,11 @@ impl<'a> Folder<'a> {
                  another disk, or other splits"
             )));
         }
-        eprintln!(
-            "camflow export: images '{one}' and '{other}' differ in capitals alone; on a disk where these do not \
-             count, one file would take the place of the other"
+        let said = format!(
+            "images '{one}' and '{other}' differ in capitals alone; on a disk where these do not count, one file would \
+             take the place of the other"
         );
+        stage::say("camflow export", said);
         Ok(())
     }
 

@@ -89,17 +89,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = match command_line::parse() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
-    match run(&args) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            stage::say(NAME, &error);
-            ExitCode::from(error.exit_code())
-        }
-    }
+    command_line::run(NAME, run)
 }
 
 /// What messages begin with.

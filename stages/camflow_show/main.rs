@@ -52,17 +52,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args: Args = match command_line::parse() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            stage::say("camflow show", &error);
-            ExitCode::from(error.exit_code())
-        }
-    }
+    command_line::run("camflow show", |args: &Args| run(args).map(|()| 0))
 }
 
 fn run(args: &Args) -> Result<()> {

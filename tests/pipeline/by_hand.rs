@@ -6,18 +6,7 @@ use std::path::Path;
 
 use artifact::table::{ScoreRow, SweepRow};
 
-use crate::world::{World, assert_refused};
-
-const STAGES: [&str; 8] = [
-    "prepare-data",
-    "train-cam",
-    "extract-msinf-cam",
-    "threshold-sweep",
-    "train-affinity",
-    "random-walk",
-    "train-deeplab",
-    "evaluate",
-];
+use crate::world::{STAGES, World, assert_refused};
 
 #[test]
 fn an_input_that_is_not_committed_is_named() {

@@ -5,16 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const STAGES: [&str; 8] = [
-    "prepare-data",
-    "train-cam",
-    "extract-msinf-cam",
-    "threshold-sweep",
-    "train-affinity",
-    "random-walk",
-    "train-deeplab",
-    "evaluate",
-];
+use crate::world::STAGES;
 
 fn said(stage: &str, option: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_evaluate")).with_file_name(stage);

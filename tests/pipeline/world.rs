@@ -8,6 +8,18 @@ use artifact::{Artifact, Error, Store};
 use runner::{Interrupt, Pipeline, PipelineSource, RunOptions, Selection, Summary};
 use tempfile::TempDir;
 
+/// The stages, inputs before those that need them.
+pub const STAGES: [&str; 8] = [
+    "prepare-data",
+    "train-cam",
+    "extract-msinf-cam",
+    "threshold-sweep",
+    "train-affinity",
+    "random-walk",
+    "train-deeplab",
+    "evaluate",
+];
+
 pub struct World {
     directory: TempDir,
     manifest: PathBuf,

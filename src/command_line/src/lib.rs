@@ -4,6 +4,7 @@
 //! ask); `PROGRAM --man DIR` writes the pages, and is how `camflow man` asks for them. Both begin no work.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,6 +35,22 @@ pub fn parse_as<A: FromArgMatches>(command: impl Fn() -> Command) -> std::result
     A::from_arg_matches(&matches(command)?).map_err(|error| ended(&error))
 }
 
+/// Runs a program: `work` is given the words of the command line, and gives the exit code. `name` stands before an
+/// error.
+pub fn run<A: CommandFactory + FromArgMatches>(name: &str, work: impl FnOnce(&A) -> Result<u8>) -> ExitCode {
+    let args = match parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    work(&args).map_or_else(|error| refused(&format!("{name}: "), &error), ExitCode::from)
+}
+
+/// Says what went wrong, to whoever may still read it, and how to end.
+fn refused(name: &str, error: &Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{name}{error}");
+    ExitCode::from(error.exit_code())
+}
+
 fn matches(command: impl Fn() -> Command) -> std::result::Result<ArgMatches, ExitCode> {
     CompleteEnv::with_factory(&command).var(COMPLETE).complete();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
@@ -42,10 +59,7 @@ fn matches(command: impl Fn() -> Command) -> std::result::Result<ArgMatches, Exi
     {
         return Err(match pages(command(), Path::new(dir)) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::from(error.exit_code())
-            }
+            Err(error) => refused("", &error),
         });
     }
     command().try_get_matches().map_err(|error| ended(&error))

@@ -43,9 +43,8 @@ impl LastRun {
     }
 
     /// How many of some artifacts it computed, and how many it found.
-    pub fn count<'a>(&self, mut artifacts: impl Iterator<Item = &'a Shared<'a>>) -> [usize; 2] {
+    pub fn count<'a>(&self, artifacts: impl Iterator<Item = &'a Shared<'a>>) -> [usize; 2] {
         artifacts
-            .by_ref()
             .filter_map(|shared| self.computed(shared))
             .fold([0; 2], |[computed, found], new| if new { [computed + 1, found] } else { [computed, found + 1] })
     }
