@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use artifact::error::exit;
-use artifact::{Manifest, Result, units};
+use artifact::{Manifest, Numerics, Result, units};
 use clap::Parser;
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
@@ -120,7 +120,7 @@ fn libtorch() -> Finding {
 }
 
 fn cuda() -> Finding {
-    match device::open("cuda") {
+    match device::open("cuda", Numerics::default()) {
         Ok(_) => Finding::good("cuda", format!("{} devices; --device cuda", tch::Cuda::device_count())),
         Err(error) if Path::new("/dev/nvidiactl").exists() => {
             Finding::fair("cuda", format!("a GPU is there, but {error}"), "make libtorch CUDA=1")

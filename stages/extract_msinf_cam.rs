@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
-use artifact::{Artifact, ParamError, Result, Row as _};
+use artifact::{Artifact, Numerics, ParamError, Result, Row as _};
 use data::dataset::{Dataset, photograph};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -114,9 +114,10 @@ impl Stage for ExtractMsinfCam {
             classes: dataset.classes.len() as i64,
         };
         let weights = trained.file(params.net.file());
-        let device = device::open(&context.device)?;
+        let device = device::open(&context.device, context.numerics)?;
         let channels = refined_channels(trained, params)?;
-        let network = || Network::load(&config, channels, &weights, device);
+        let numerics = context.numerics;
+        let network = || Ok(Network::load(&config, channels, &weights, device)?.with_numerics(numerics));
         let look = Look { scales: params.scales.clone(), flip: Flip::from(params.flip), max_pixels: params.max_pixels };
         let extractor = Extractor::new(device, network, Network::maps, look)?;
         let shrunk = log_shrunk(&mut context.log, params.max_pixels, &params.scales, images.iter().copied())?;
@@ -166,6 +167,11 @@ impl Network {
         fill_cam_net(&vs, weights)?;
         vs.freeze();
         Ok(Self { net, correlation })
+    }
+
+    /// The same network, which computes in these numbers.
+    fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { net: self.net.with_numerics(numerics), ..self }
     }
 
     /// Maps of the foreground classes: `[B, 3, H, W]` to `[B, K, h, w]`.

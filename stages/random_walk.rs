@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{CamRow, DatasetRow, LabelRow};
-use artifact::{Artifact, ParamError, Result, Row as _};
+use artifact::{Artifact, Numerics, ParamError, Result, Row as _};
 use data::dataset::{Dataset, photograph};
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
@@ -76,9 +76,10 @@ impl Stage for RandomWalk {
             walk: WalkOptions { beta: params.beta, logt: params.logt },
             crf: params.crf.options(),
         };
-        let device = device::open(&context.device)?;
+        let device = device::open(&context.device, context.numerics)?;
+        let numerics = context.numerics;
         let features = |net: &AffinityNet, photo: &Tensor| net.forward(photo, Mode::Eval);
-        let networks = Networks::new(device, || network(trained, device), features)?;
+        let networks = Networks::new(device, || network(trained, device, numerics), features)?;
         let source = context.name.clone();
         let missing = context.for_each_image(&images, BTreeMap::new(), |params, worker, image| {
             let [scores] = cam_scores(&cams, image, [params.alpha])?;
@@ -107,9 +108,9 @@ impl Stage for RandomWalk {
     }
 }
 
-fn network(trained: &Artifact, device: tch::Device) -> Result<AffinityNet> {
+fn network(trained: &Artifact, device: tch::Device, numerics: Numerics) -> Result<AffinityNet> {
     let mut vs = nn::VarStore::new(device);
-    let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?);
+    let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?).with_numerics(numerics);
     fill::load(&vs, &trained.file(AFFINITY_NET), "", &[])?;
     vs.freeze();
     Ok(net)

@@ -23,8 +23,8 @@ use wsss::infer::{CrfParams, cam_crf};
 use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_radius, pairs};
 use wsss::method::objective::Losses;
 use wsss::method::scores::CamScores;
-use wsss::model::{AffinityNet, BackboneConfig, Mode};
-use wsss::train::crops::to_tensors;
+use wsss::model::{AffinityNet, BackboneConfig, Flat, Mode, WeightLayout};
+use wsss::train::crops::{to_tensors, upload};
 use wsss::train::init::{AFFINITY_NET, CAM_NET, Init, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
@@ -95,7 +95,8 @@ impl Stage for TrainAffinity {
         let maps = Arc::new(load_maps(&context.work)?);
         let images = Arc::new(images);
         let mut learner = AffinityLearner::new(context)?;
-        let mut sgd = Sgd::new(&learner.vs, &context.params.optimizer);
+        let flat = Flat::of(&learner.vs, WeightLayout::of(context.numerics));
+        let mut sgd = Sgd::new(flat, &context.params.optimizer);
         let (how, seed) = (context.params.augmentation.clone(), context.seed);
         let training = Training {
             settings: context.params.r#loop.clone(),
@@ -173,8 +174,8 @@ impl AffinityLearner {
     fn new(context: &mut Context<Params>) -> Result<Self> {
         let params = &context.params;
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
-        let vs = nn::VarStore::new(device::open(&context.device)?);
-        let net = AffinityNet::new(&vs.root(), &params.backbone);
+        let vs = nn::VarStore::new(device::open(&context.device, context.numerics)?);
+        let net = AffinityNet::new(&vs.root(), &params.backbone).with_numerics(context.numerics);
         let filled = params.init.fill(&vs, &params.weights, context.optional_holder_of(CAM_NET)?)?;
         let side = params.augmentation.crop / STRIDE;
         let radius = fitting_radius([side, side], params.radius);
@@ -197,14 +198,16 @@ fn labels(item: &Item) -> Tensor {
 impl Learner for AffinityLearner {
     type Item = Item;
 
-    fn loss(&mut self, batch: &[Item], _epoch: u32) -> Result<Losses> {
+    fn loss(&mut self, batch: &[Item], _epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses> {
         let images: Vec<_> = batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
-        let images = to_tensors(&images).images.to_device(self.vs.device());
+        let device = self.vs.device();
+        let images = upload(&to_tensors(&images).images, device); // [B, 3, H, W]
         let labels: Vec<_> = batch.iter().map(labels).collect();
-        let labels = Tensor::cat(&labels, 0).to_device(self.vs.device()); // [B, H/8, W/8]
+        let labels = upload(&Tensor::cat(&labels, 0), device); // [B, H/8, W/8]
         let features = self.net.forward(&images, Mode::Train); // [B, 448, H/8, W/8]
         let total = affinity_loss(&affinities(&features, self.radius), &pairs(&labels, self.radius));
-        Ok(Losses { total, terms: Vec::new() })
+        differentiate(&total);
+        Ok(Losses::alone(&total))
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage, Unused};
 use tch::{Tensor, nn};
 use wsss::device;
-use wsss::method::ema;
+use wsss::method::ema::MovingAverage;
 use wsss::method::objective::{self, Losses, Objective, Tables};
 use wsss::method::term::Site;
 use wsss::method::terms::KINDS;
 use wsss::method::views::{Batch, Networks, Views};
-use wsss::model::{BackboneConfig, CamNet, CamNetConfig};
-use wsss::train::crops::to_tensors;
+use wsss::model::{BackboneConfig, CamNet, CamNetConfig, Flat, WeightLayout};
+use wsss::train::crops::{to_tensors, upload};
 use wsss::train::init::{CAM_NET, CAM_SUPPORT, Init, TERMS, fill_cam_net, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
@@ -131,8 +131,8 @@ impl Stage for TrainCam {
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let classes = dataset.classes.len();
         let images = Arc::new(dataset.into_split(&context.params.split)?);
-        let mut learner = CamLearner::new(context, classes)?;
-        let mut sgd = Sgd::new(&learner.main_vs, &context.params.optimizer);
+        let (mut learner, flat) = CamLearner::new(context, classes)?;
+        let mut sgd = Sgd::new(flat, &context.params.optimizer);
         let (how, seed) = (context.params.augmentation.clone(), context.seed);
         let training = Training {
             settings: context.params.r#loop.clone(),
@@ -171,18 +171,19 @@ struct CamLearner {
 struct Support {
     vs: nn::VarStore,
     net: CamNet,
-    momentum: f64,
+    average: MovingAverage,
 }
 
 impl CamLearner {
-    fn new(context: &mut Context<Params>, classes: usize) -> Result<Self> {
+    /// The learner, and what is trained of F.
+    fn new(context: &mut Context<Params>, classes: usize) -> Result<(Self, Flat)> {
         let params = &context.params;
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
         let config =
             CamNetConfig { backbone: params.backbone.clone(), features: params.features, classes: classes as i64 };
-        let device = device::open(&context.device)?;
+        let device = device::open(&context.device, context.numerics)?;
         let main_vs = nn::VarStore::new(device);
-        let main = CamNet::new(&main_vs.root(), &config);
+        let main = CamNet::new(&main_vs.root(), &config).with_numerics(context.numerics);
         let (taps, terms) = (main.taps(), main_vs.root() / TERMS);
         let site = |name: &'static str| Site {
             path: &terms / name,
@@ -196,19 +197,22 @@ impl CamLearner {
             Some(earlier) => Some(fill_cam_net(&main_vs, &earlier.file(CAM_NET))?),
             None => params.init.fill(&main_vs, &params.weights, None)?,
         };
+        let layout = WeightLayout::of(context.numerics);
+        let flat = Flat::of(&main_vs, layout);
         let looked_at = objective::check(&params.terms, &params.tables)?.iter().any(|kind| kind.support);
         let support = if looked_at && params.support.update == Update::Ema {
             let mut vs = nn::VarStore::new(device);
-            let net = CamNet::new(&vs.root(), &config);
+            let net = CamNet::new(&vs.root(), &config).with_numerics(context.numerics);
             vs.copy(&main_vs).map_err(|error| Error::Failed(format!("cannot copy F to G: {error}")))?;
+            let average = MovingAverage::new(Flat::of(&vs, layout), &flat, params.support.momentum);
             vs.freeze();
-            Some(Support { vs, net, momentum: params.support.momentum })
+            Some(Support { vs, net, average })
         } else {
             None
         };
         log_weights(&mut context.log, filled.as_ref())?;
         let scales = context.params.support.scales.clone();
-        Ok(Self { main_vs, main, support, scales, objective, classes })
+        Ok((Self { main_vs, main, support, scales, objective, classes }, flat))
     }
 }
 
@@ -219,24 +223,24 @@ impl Learner for CamLearner {
         self.objective.names()
     }
 
-    fn loss(&mut self, batch: &[Item], epoch: u32) -> Result<Losses> {
+    fn loss(&mut self, batch: &[Item], epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses> {
         let device = self.main_vs.device();
         let crops = to_tensors(&batch.iter().map(|item| &item.sample).collect::<Vec<_>>());
         let labels: Vec<f32> = batch.iter().flat_map(|item| item.labels.iter().copied()).collect();
         let labels = Tensor::from_slice(&labels).view([batch.len() as i64, self.classes as i64]);
         let batch = Batch {
-            images: crops.images.to_device(device), // [B, 3, H, W]
-            labels: labels.to_device(device),       // [B, K]
-            valid: crops.valid.to_device(device),   // [B, H, W]
+            images: upload(&crops.images, device), // [B, 3, H, W]
+            labels: upload(&labels, device),       // [B, K]
+            valid: upload(&crops.valid, device),   // [B, H, W]
         };
         let support = self.support.as_ref().map_or(&self.main, |support| &support.net);
         let networks = Networks { main: &self.main, support, scales: &self.scales };
-        Ok(self.objective.loss(&Views::new(&batch, networks), epoch))
+        Ok(self.objective.loss(&Views::new(&batch, networks), epoch, differentiate))
     }
 
     fn after_step(&mut self) {
-        if let Some(Support { vs, momentum, .. }) = &self.support {
-            ema::update(vs, &self.main_vs, *momentum);
+        if let Some(support) = &mut self.support {
+            support.average.update();
         }
     }
 

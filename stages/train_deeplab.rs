@@ -18,8 +18,8 @@ use tch::{Tensor, nn};
 use wsss::device;
 use wsss::method::objective::Losses;
 use wsss::method::segmentation::{LogitLosses, segmentation_loss};
-use wsss::model::{BackboneConfig, DeepLab};
-use wsss::train::crops::to_tensors;
+use wsss::model::{BackboneConfig, DeepLab, Flat, WeightLayout};
+use wsss::train::crops::{to_tensors, upload};
 use wsss::train::init::{CAM_NET, DEEPLAB, Init, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
@@ -80,11 +80,13 @@ impl Stage for TrainDeeplab {
         }
         let images = Arc::new(images);
         tch::manual_seed(Rng::new(context.seed, 0, "init").bits() as i64);
-        let vs = nn::VarStore::new(device::open(&context.device)?);
-        let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden);
+        let vs = nn::VarStore::new(device::open(&context.device, context.numerics)?);
+        let net = DeepLab::new(&vs.root(), &context.params.backbone, classes, context.params.hidden)
+            .with_numerics(context.numerics);
         let filled = context.params.init.fill(&vs, &context.params.weights, context.optional_holder_of(CAM_NET)?)?;
         log_weights(&mut context.log, filled.as_ref())?;
-        let mut sgd = Sgd::new(&vs, &context.params.optimizer);
+        let flat = Flat::of(&vs, WeightLayout::of(context.numerics));
+        let mut sgd = Sgd::new(flat, &context.params.optimizer);
         let mut learner = DeepLabLearner { vs, net, losses: context.params.losses };
         let (how, seed) = (context.params.augmentation.clone(), context.seed);
         let training = Training {
@@ -111,12 +113,13 @@ struct DeepLabLearner {
 impl Learner for DeepLabLearner {
     type Item = Sample;
 
-    fn loss(&mut self, batch: &[Sample], _epoch: u32) -> Result<Losses> {
+    fn loss(&mut self, batch: &[Sample], _epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses> {
         let crops = to_tensors(batch);
         let device = self.vs.device();
-        let labels = crops.maps[0].to_device(device); // [B, H, W]
-        let total = segmentation_loss(&self.net, &crops.images.to_device(device), &labels, self.losses);
-        Ok(Losses { total, terms: Vec::new() })
+        let (images, labels) = (upload(&crops.images, device), upload(&crops.maps[0], device)); // [B, 3, H, W], [B, H, W]
+        let total = segmentation_loss(&self.net, &images, &labels, self.losses);
+        differentiate(&total);
+        Ok(Losses::alone(&total))
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

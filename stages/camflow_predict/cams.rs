@@ -1,6 +1,6 @@
 //! What a classifier makes of a picture: how likely it shows each class, and the activation maps of some.
 
-use artifact::{ClassId, Error, Result};
+use artifact::{ClassId, Error, Numerics, Result};
 use data::codec::{Rgb, encode_jpeg};
 use data::draw::{Map as HeatMap, heat_over};
 use data::resize::resize_bicubic;
@@ -31,16 +31,22 @@ pub struct Cams {
 
 impl Cams {
     /// `asked` are names of classes.
-    pub fn new(model: &Model, inference: Inference, device: Device, asked: &[String]) -> Result<Self> {
+    pub fn new(
+        model: &Model,
+        inference: Inference,
+        (device, numerics): (Device, Numerics),
+        asked: &[String],
+    ) -> Result<Self> {
         let names = model.about.classes[1..].to_vec();
         let class = |name: &String| match names.iter().position(|known| known == name) {
             Some(index) => Ok(ClassId::from_foreground(index)),
             None => Err(Error::Config(format!("--classes: there is no class '{name}'; it knows {}", names.join(", ")))),
         };
         let maps: fn(&CamNet, &Tensor) -> Tensor = |net, images| net.forward(images, Mode::Eval).cam;
+        let network = || Ok(model.classifier(device)?.with_numerics(numerics));
         Ok(Self {
             asked: asked.iter().map(class).collect::<Result<_>>()?,
-            extractor: Extractor::new(device, || model.classifier(device), maps, inference.look())?,
+            extractor: Extractor::new(device, network, maps, inference.look())?,
             inference,
             file_names: names.iter().enumerate().map(|(index, name)| file_name(index + 1, name)).collect(),
             names,

@@ -26,7 +26,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use artifact::error::exit;
-use artifact::{Error, Result, address};
+use artifact::{Error, Numerics, Result, address};
 use clap::Parser;
 use data::codec::{Rgb, decode_image};
 use serde_json::{Map, Value, json};
@@ -84,6 +84,9 @@ struct Args {
     /// cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// In which numbers the network computes: f32, tf32 (a GPU's faster 32 bits) or bf16.
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    numerics: Numerics,
     #[command(flatten)]
     place: place::PlaceArgs,
 }
@@ -108,13 +111,13 @@ fn run(args: &Args) -> Result<u8> {
         stage::say(NAME, unused);
     }
     let inference = inference(args, &model.about.inference)?;
-    let device = device::open_for(&args.device, "--device")?;
+    let device = device::open_for(&args.device, args.numerics, "--device")?;
     let (make, made): (Make, _) = if args.cam {
-        let cams = Cams::new(&model, inference, device, &args.classes)?;
+        let cams = Cams::new(&model, inference, (device, args.numerics), &args.classes)?;
         let made = cams.made();
         (Box::new(move |worker, photo, picture| cams.draw(worker, photo, picture)), made)
     } else {
-        let masks = Masks::new(&model, inference, device, args.extras)?;
+        let masks = Masks::new(&model, inference, (device, args.numerics), args.extras)?;
         (Box::new(move |worker, photo, picture| masks.draw(worker, photo, picture)), args.extras.made())
     };
     let Found { pictures, left_out } = pictures::find(&args.pictures, &args.out, &Plan { made, force: args.force })?;

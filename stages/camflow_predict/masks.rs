@@ -1,6 +1,6 @@
 //! What DeepLab makes of a picture: its mask, and what else is asked for.
 
-use artifact::{ClassId, Result};
+use artifact::{ClassId, Numerics, Result};
 use clap::Args;
 use data::codec::{Mask, Rgb, encode_jpeg, encode_mask};
 use data::draw::mask_over;
@@ -58,9 +58,15 @@ pub struct Masks {
 }
 
 impl Masks {
-    pub fn new(model: &Model, inference: Inference, device: Device, extras: Extras) -> Result<Self> {
+    pub fn new(
+        model: &Model,
+        inference: Inference,
+        (device, numerics): (Device, Numerics),
+        extras: Extras,
+    ) -> Result<Self> {
+        let network = || Ok(model.deeplab(device)?.with_numerics(numerics));
         Ok(Self {
-            segmenter: Segmenter::new(device, || model.deeplab(device), inference.look())?,
+            segmenter: Segmenter::new(device, network, inference.look())?,
             crf: inference.crf.options().filter(|_| extras.crf),
             inference,
             names: model.about.classes.clone(),

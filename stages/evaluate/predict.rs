@@ -73,12 +73,14 @@ struct Predictor {
 impl Predictor {
     fn new(context: &Context<Params>, trained: &Artifact, classes: usize) -> Result<Self> {
         let Params { deeplab_scales, deeplab_flip, max_pixels, .. } = &context.params;
-        let device = device::open(&context.device)?;
+        let device = device::open(&context.device, context.numerics)?;
+        let numerics = context.numerics;
+        let network = || Ok(network(trained, classes as i64, device)?.with_numerics(numerics));
         let look = Look { scales: deeplab_scales.clone(), flip: Flip::from(*deeplab_flip), max_pixels: *max_pixels };
         Ok(Self {
             name: name(trained).to_owned(),
             classes: (0..classes).map(|class| ClassId(class as u8)).collect(),
-            segmenter: Segmenter::new(device, || network(trained, classes as i64, device), look)?,
+            segmenter: Segmenter::new(device, network, look)?,
         })
     }
 

@@ -7,6 +7,7 @@
 //! reading      what a stage reads of an input artifact, by digest
 //! key          what a result depends on, and the key that names it
 //! manifest     the DAG and every parameter, in TOML, each value with its line
+//! numerics     in which numbers tensors are computed
 //! units        sizes and times as people read and write them
 //! dotted       values of JSON by dotted names
 //! fingerprint  content digests of files from outside
@@ -27,6 +28,7 @@ pub mod fingerprint;
 pub mod id;
 pub mod key;
 pub mod manifest;
+mod numerics;
 mod reading;
 pub mod store;
 pub mod table;
@@ -38,6 +40,7 @@ pub use fingerprint::{Fingerprints, is_index_of_shards, part_of_file};
 pub use id::{ClassId, ImageId};
 pub use key::{Change, Key, Preimage};
 pub use manifest::{ExperimentPlan, Manifest, StageId, StagePlan};
+pub use numerics::Numerics;
 pub use reading::{Item, Reading};
 pub use store::{Artifact, Part, Store, Work};
 pub use table::Row;

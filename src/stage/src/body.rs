@@ -69,6 +69,7 @@ impl<S: Stage> Body for Of<S> {
             params: plan.parse()?,
             seed: plan.seed,
             device: plan.device,
+            numerics: plan.numerics,
             plan: experiment,
             shard,
             log: Log::open(&work.file(LOG_FILE))?,

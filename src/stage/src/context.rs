@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use artifact::{Artifact, Error, ExperimentPlan, Item, Result, Row, Work};
+use artifact::{Artifact, Error, ExperimentPlan, Item, Numerics, Result, Row, Work};
 
 use crate::inputs::Inputs;
 use crate::reached::ReachedFile;
@@ -20,6 +20,8 @@ pub struct Context<P> {
     pub seed: u64,
     /// Where tensors live: `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// In which numbers they are computed.
+    pub numerics: Numerics,
     /// Which share of the parts to compute.
     pub shard: Shard,
     /// Where the results go, with all that an earlier run left there.

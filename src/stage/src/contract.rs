@@ -136,7 +136,7 @@ impl Description {
             seed: self.seeded.then_some(plan.seed),
             inputs,
             files,
-            device: self.tensors.then(|| format!("{} f32", plan.device_class())),
+            device: self.tensors.then(|| plan.arithmetic()),
         })
     }
 

@@ -70,8 +70,8 @@ impl Resolver<'_> {
         if preimage.seed.is_some_and(|seed| seed != plan.seed) {
             return Ok(Some("seed".into()));
         }
-        if preimage.device.as_ref().is_some_and(|device| !device.starts_with(plan.device_class())) {
-            return Ok(Some("device".into()));
+        if preimage.device.as_ref().is_some_and(|device| *device != plan.arithmetic()) {
+            return Ok(Some("device or numerics".into()));
         }
         for (name, digest) in &preimage.files {
             let path = plan.path(name)?.unwrap_or_default();

@@ -1,16 +1,19 @@
 //! From the manifest's `device` to libtorch's. One build serves CPU and CUDA: the CUDA back end is loaded when it is
 //! asked for, and asking for it in vain is an error, never a silent run on the CPU.
 
-use artifact::{Error, Result};
+use artifact::{Error, Numerics, Result};
 use tch::Device;
 
-/// The device of `cpu`, `cuda` or `cuda:N`, as the manifest names it.
-pub fn open(name: &str) -> Result<Device> {
-    open_for(name, "pipeline.device")
+use crate::foreign;
+
+/// The device of `cpu`, `cuda` or `cuda:N`, as the manifest names it, made ready to compute in these numbers.
+pub fn open(name: &str, numerics: Numerics) -> Result<Device> {
+    open_for(name, numerics, "pipeline.device")
 }
 
 /// The same where `asked` is what names it, for messages.
-pub fn open_for(name: &str, asked: &str) -> Result<Device> {
+pub fn open_for(name: &str, numerics: Numerics, asked: &str) -> Result<Device> {
+    foreign::keep_freed_memory();
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
@@ -21,7 +24,7 @@ pub fn open_for(name: &str, asked: &str) -> Result<Device> {
     };
     let index =
         index.ok_or_else(|| Error::Config(format!("{asked}: '{name}' is no device; use cpu, cuda or cuda:N")))?;
-    load_cuda(asked)?;
+    load_cuda(asked, numerics)?;
     // Only now may libtorch be asked about CUDA: it caches the answer of the first question.
     let count = tch::Cuda::device_count().max(0) as usize;
     if index >= count {
@@ -34,31 +37,24 @@ pub fn open_for(name: &str, asked: &str) -> Result<Device> {
 
 /// Is the device there? For a stage's `TENSORS`.
 pub fn check(name: &str) -> Result<()> {
-    open(name).map(drop)
+    open(name, Numerics::default()).map(drop)
 }
 
 #[cfg(target_os = "linux")]
-fn load_cuda(asked: &str) -> Result<()> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: the initialisers of libtorch_cuda register its kernels and touch nothing of this program.
-    #[expect(unsafe_code, reason = "loading a library runs its initialisers")]
-    let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) };
-    match library {
-        Ok(library) => {
-            std::mem::forget(library);
-            Ok(())
-        }
-        Err(error) => {
-            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Err(Error::Config(format!(
-                "{asked}: CUDA is asked for, but libtorch's CUDA back end does not load ({reason}); \
-                 `make libtorch CUDA=1` fetches it, or LD_LIBRARY_PATH may lead to a full libtorch 2.11.0"
-            )))
-        }
+fn load_cuda(asked: &str, numerics: Numerics) -> Result<()> {
+    foreign::load_cuda().map_err(|reason| {
+        Error::Config(format!(
+            "{asked}: CUDA is asked for, but libtorch's CUDA back end does not load ({reason}); \
+             `make libtorch CUDA=1` fetches it, or LD_LIBRARY_PATH may lead to a full libtorch 2.11.0"
+        ))
+    })?;
+    if foreign::set_tf32(numerics) {
+        return Ok(());
     }
+    Err(Error::Config(format!("{asked}: this libtorch does not let TF32 be chosen; take libtorch 2.11.0")))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn load_cuda(asked: &str) -> Result<()> {
+fn load_cuda(asked: &str, _numerics: Numerics) -> Result<()> {
     Err(Error::Config(format!("{asked}: CUDA is supported on Linux only; use cpu")))
 }

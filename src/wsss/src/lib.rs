@@ -1,6 +1,7 @@
 //! How camflow computes, with torch. Floors, each using only those before it; `stage` and `data` lie below all of them:
 //!
 //! ```text
+//! foreign  settings of libtorch and the C library that no crate offers
 //! device   from the manifest's `cpu` or `cuda:N` to libtorch's
 //! memory   a tensor that finds no memory as an error
 //! tensor   photographs as tensors, tensors as plain numbers
@@ -14,6 +15,7 @@
 
 pub mod device;
 pub mod export;
+mod foreign;
 pub mod infer;
 pub mod memory;
 pub mod method;

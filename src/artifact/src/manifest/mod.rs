@@ -49,7 +49,7 @@ const TOP_LEVEL: [&str; 6] = ["extends", "pipeline", "data", "stage", "experimen
 const MAX_BYTES: u64 = 4 << 20;
 /// Parameters lie a few tables deep.
 const MAX_DEPTH: usize = 32;
-const PIPELINE: [&str; 5] = ["name", "seed", "store", "device", "main"];
+const PIPELINE: [&str; 6] = ["name", "seed", "store", "device", "numerics", "main"];
 
 /// A manifest with its bases and `--set` values laid over one another.
 #[derive(Clone, Debug)]

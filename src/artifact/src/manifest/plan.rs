@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::matrix::Setup;
 use super::{Manifest, Node, typed};
-use crate::{Error, Result};
+use crate::{Error, Numerics, Result};
 
 /// The stage that reads files from outside; `[data]` holds its parameters.
 const DATA_STAGE: &str = "prepare-data";
@@ -39,6 +39,8 @@ pub struct StagePlan {
     pub seed: u64,
     /// `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// In which numbers tensors are computed.
+    pub numerics: Numerics,
     tree: Node,
 }
 
@@ -104,8 +106,13 @@ impl Manifest {
             let place = self.place("pipeline.device");
             return Err(Error::Config(format!("{place}: '{device}' is no device; use cpu, cuda or cuda:N")));
         }
+        let numerics = self
+            .root
+            .get("pipeline.numerics")
+            .map_or(Ok(Numerics::default()), |node| typed(node, "pipeline.numerics"))?;
         let (stage, experiment, main) = (stage.to_owned(), setup.name.clone(), self.main()? == setup.name);
-        Ok(StagePlan { stage, experiment, main, needs, params: params.to_json(), seed: setup.seed, device, tree })
+        let (params, seed) = (params.to_json(), setup.seed);
+        Ok(StagePlan { stage, experiment, main, needs, params, seed, device, numerics, tree })
     }
 
     fn needs(&self, stage: &str, node: &Node, setup: &Setup<'_>) -> Result<Vec<StageId>> {
@@ -248,8 +255,8 @@ impl StagePlan {
         first.map_or_else(|| format!("[stage.{}]", self.stage), |(_, node)| node.origin().to_string())
     }
 
-    /// `cpu` or `cuda`, without the index.
-    pub fn device_class(&self) -> &str {
-        self.device.split(':').next().unwrap_or("cpu")
+    /// What a key says of how tensors are computed: `cpu f32`, the device without its index.
+    pub fn arithmetic(&self) -> String {
+        format!("{} {}", self.device.split(':').next().unwrap_or("cpu"), self.numerics.name())
     }
 }

@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use super::term::{Kind, Running, Share, Site};
 use super::terms::KINDS;
-use super::views::Views;
+use super::views::{Views, is_one};
 
 /// The terms of a training with their weights.
 pub struct Objective {
@@ -24,10 +24,17 @@ struct Part {
 /// The value of the objective for one batch.
 #[derive(Debug)]
 pub struct Losses {
-    /// The weighted sum: what is differentiated.
+    /// The weighted sum.
     pub total: Tensor,
     /// Each term's value, not weighted, in the order of the manifest; `None` before its first epoch.
     pub terms: Vec<Option<Tensor>>,
+}
+
+impl Losses {
+    /// Of a loss that has no terms.
+    pub fn alone(total: &Tensor) -> Self {
+        Self { total: total.detach(), terms: Vec::new() }
+    }
 }
 
 /// Tables of the manifest by the name of the term.
@@ -96,17 +103,44 @@ impl Objective {
     }
 
     /// The objective: the sum of the terms, each times its weight, from its first epoch on. Eq. (9).
-    pub fn loss(&mut self, views: &Views<'_>, epoch: u32) -> Losses {
-        let mut total: Option<Tensor> = None;
-        let mut terms = Vec::new();
-        for Part { share, term, .. } in &mut self.parts {
-            let loss = (epoch >= share.from_epoch).then(|| term.loss(views));
-            if let Some(loss) = &loss {
-                let weighted = loss * share.weight;
-                total = Some(total.map_or_else(|| weighted.shallow_clone(), |sum| sum + &weighted));
+    ///
+    /// It is a sum over the scales at which `MainNet` looks, too. `differentiate` gets its summands one after another,
+    /// that of scale 1 first; what `MainNet` saw for one is forgotten before the next is computed. The losses that are
+    /// returned are values without gradient.
+    pub fn loss(&mut self, views: &Views<'_>, epoch: u32, mut differentiate: impl FnMut(&Tensor)) -> Losses {
+        let scales = views.scales();
+        let middle = scales.iter().position(|scale| is_one(*scale)).expect("1 is among the scales");
+        let others = (0..scales.len()).filter(|at| *at != middle);
+        // Of each term, what it adds at each scale.
+        let mut values: Vec<Vec<Option<Tensor>>> =
+            self.parts.iter().map(|_| scales.iter().map(|_| None).collect()).collect();
+        for at in std::iter::once(middle).chain(others) {
+            let mut summand: Option<Tensor> = None;
+            for (Part { share, term, .. }, values) in self.parts.iter_mut().zip(&mut values) {
+                if epoch < share.from_epoch {
+                    continue;
+                }
+                let loss = if at == middle { Some(term.loss(views)) } else { term.loss_at(views, scales[at]) };
+                let Some(loss) = loss else { continue };
+                let weighted = &loss * share.weight;
+                summand = Some(summand.map_or_else(|| weighted.shallow_clone(), |sum| sum + &weighted));
+                values[at] = Some(loss.detach());
             }
-            terms.push(loss);
+            if let Some(summand) = summand {
+                differentiate(&summand);
+                views.forget_main();
+            }
         }
+        self.summed(values)
+    }
+
+    /// The losses of what each term adds at each scale.
+    fn summed(&self, values: Vec<Vec<Option<Tensor>>>) -> Losses {
+        let terms: Vec<Option<Tensor>> =
+            values.into_iter().map(|scales| scales.into_iter().flatten().reduce(|sum, value| sum + value)).collect();
+        let weighted =
+            self.parts.iter().zip(&terms).filter_map(|(part, term)| Some(term.as_ref()? * part.share.weight));
+        let total = weighted.reduce(|sum, term| sum + term);
         Losses { total: total.expect("a term takes part from the first epoch on"), terms }
     }
 

@@ -36,6 +36,14 @@ pub trait Term: Sized + 'static {
     /// Its value for one batch, a scalar; not yet weighted.
     fn loss(&mut self, views: &Views<'_>) -> Tensor;
 
+    /// What it adds for what `MainNet` sees at one of the other scales of [`Views::scales`], if it looks there.
+    ///
+    /// A term that is a sum over scales gives the sum's parts so: each is differentiated, and what `MainNet` saw at
+    /// that scale forgotten, before the next is computed. Memory has to hold one scale at a time.
+    fn loss_at(&mut self, _views: &Views<'_>, _scale: f64) -> Option<Tensor> {
+        None
+    }
+
     /// What it remembers from step to step besides its variables: tensors that a checkpoint restores in place.
     fn state(&self) -> Vec<(&'static str, Tensor)> {
         Vec::new()
@@ -70,6 +78,8 @@ pub struct Share {
 pub(super) trait Running {
     /// See [`Term::loss`].
     fn loss(&mut self, views: &Views<'_>) -> Tensor;
+    /// See [`Term::loss_at`].
+    fn loss_at(&mut self, views: &Views<'_>, scale: f64) -> Option<Tensor>;
     /// See [`Term::state`].
     fn state(&self) -> Vec<(&'static str, Tensor)>;
 }
@@ -77,6 +87,10 @@ pub(super) trait Running {
 impl<T: Term> Running for T {
     fn loss(&mut self, views: &Views<'_>) -> Tensor {
         Term::loss(self, views)
+    }
+
+    fn loss_at(&mut self, views: &Views<'_>, scale: f64) -> Option<Tensor> {
+        Term::loss_at(self, views, scale)
     }
 
     fn state(&self) -> Vec<(&'static str, Tensor)> {

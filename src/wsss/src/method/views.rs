@@ -116,9 +116,10 @@ impl<'a> Views<'a> {
         once(&self.support_cams, scale, || tch::no_grad(cam)).shallow_clone()
     }
 
-    /// [`Views::main_cam`] at every scale.
-    pub fn main_cams(&self) -> Vec<Tensor> {
-        self.scales().iter().map(|scale| self.main_cam(*scale)).collect()
+    /// Forgets what `MainNet` made of the images: with the last tensor of a graph goes the memory that it holds.
+    pub fn forget_main(&self) {
+        self.main_cams.borrow_mut().clear();
+        self.main.borrow_mut().clear();
     }
 
     /// [`Views::support_cam`] at every scale.
@@ -128,6 +129,6 @@ impl<'a> Views<'a> {
 }
 
 /// Is it the images' own scale?
-fn is_one(scale: f64) -> bool {
+pub(super) fn is_one(scale: f64) -> bool {
     (scale - 1.0).abs() < 1e-9
 }

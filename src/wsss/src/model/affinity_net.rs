@@ -1,9 +1,11 @@
 //! `AffinityNet` (Ahn and Kwak 2018): features whose L1 distances say whether two positions share a class.
 
+use artifact::Numerics;
 use tch::nn::{self, Init};
 use tch::{Tensor, nn::init};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
+use super::map::FeatureMap as _;
 use super::{Backbone, BackboneConfig, Mode};
 
 /// Dropout of b6 and b7.
@@ -21,6 +23,7 @@ pub struct AffinityNet {
     backbone: Backbone,
     taken: [Conv; 3],
     joined: Conv,
+    numerics: Numerics,
 }
 
 impl AffinityNet {
@@ -39,19 +42,25 @@ impl AffinityNet {
         let taken = [head("f8_3", 0), head("f8_4", 1), head("f8_5", 2)];
         let last =
             ConvSpec { init: xavier_uniform(FEATURES, FEATURES, LAST_GAIN), ..ConvSpec::pointwise(FEATURES, FEATURES) };
-        Self { backbone, taken, joined: Conv::new(path / "f9", last) }
+        Self { backbone, taken, joined: Conv::new(path / "f9", last), numerics: Numerics::F32 }
+    }
+
+    /// The same network, which computes in other numbers than f32.
+    #[must_use]
+    pub fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { numerics, ..self }
     }
 
     /// # Shapes
     /// `images [B, 3, H, W]` to `[B, 448, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let taps = self.backbone.forward(images, mode);
+        let taps = self.backbone.forward(&images.enter(self.numerics), mode);
         let [fourth, fifth, sixth] = &self.taken;
         let parts = [
             fourth.forward(&taps.conv4).elu(), // [B, 64, h, w]
             fifth.forward(&taps.conv5).elu(),  // [B, 128, h, w]
             sixth.forward(&taps.conv6).elu(),  // [B, 256, h, w]
         ];
-        self.joined.forward(&Tensor::cat(&parts, 1)).elu() // [B, 448, h, w]
+        self.joined.forward(&Tensor::cat(&parts, 1)).leave().elu() // [B, 448, h, w]
     }
 }

@@ -1,5 +1,6 @@
 //! The network that gives class activation maps: `MainNet` and `SupportNet` are two of it.
 
+use artifact::Numerics;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -31,9 +32,9 @@ pub struct CamOutput<M = Tensor> {
     pub cam: M,
     /// The global average of A, `[B, K]`.
     pub logits: M,
-    /// The backbone's shallowest tap, `[B, C4, h, w]`.
+    /// The backbone's shallowest tap, `[B, C4, h, w]`, in the numbers in which the network computes.
     pub conv4: M,
-    /// The backbone's middle tap, `[B, C5, h, w]`.
+    /// The backbone's middle tap, `[B, C5, h, w]`, likewise.
     pub conv5: M,
 }
 
@@ -43,6 +44,7 @@ pub struct CamNet {
     backbone: Backbone,
     feature: Conv,
     classifier: Conv,
+    numerics: Numerics,
 }
 
 impl CamNet {
@@ -61,7 +63,13 @@ impl CamNet {
         };
         let feature = head("feature", channels, config.features);
         let classifier = head("classifier", config.features, config.classes);
-        Self { backbone, feature, classifier }
+        Self { backbone, feature, classifier, numerics: Numerics::F32 }
+    }
+
+    /// The same network, which computes in other numbers than f32.
+    #[must_use]
+    pub fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { numerics, ..self }
     }
 
     /// Channels of conv4 and conv5.
@@ -73,9 +81,10 @@ impl CamNet {
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> CamOutput<M> {
-        let Taps { conv4, conv5, conv6 } = self.backbone.forward(images, mode);
+        let Taps { conv4, conv5, conv6 } = self.backbone.forward(&images.enter(self.numerics), mode);
         let feature = self.feature.forward(&conv6).relu(); // [B, D, h, w]
-        let cam = self.classifier.forward(&feature); // [B, K, h, w]
+        let cam = self.classifier.forward(&feature).leave(); // [B, K, h, w]
+        let feature = feature.leave();
         let logits = cam.global_average_pool(); // [B, K]
         CamOutput { feature, cam, logits, conv4, conv5 }
     }

@@ -1,5 +1,6 @@
 //! `DeepLab-LargeFOV`: two 3x3 convolutions of dilation 12 on the backbone's last map.
 
+use artifact::Numerics;
 use tch::nn::{self, Init};
 
 use super::layer::{Conv, ConvSpec};
@@ -19,6 +20,7 @@ pub struct DeepLab {
     backbone: Backbone,
     hidden: Conv,
     classifier: Conv,
+    numerics: Numerics,
 }
 
 impl DeepLab {
@@ -34,14 +36,21 @@ impl DeepLab {
             backbone,
             hidden: Conv::with_bias(path / "hidden", ConvSpec::spatial(channels, hidden, DILATION)),
             classifier: Conv::with_bias(path / "classifier", classifier),
+            numerics: Numerics::F32,
         }
+    }
+
+    /// The same network, which computes in other numbers than f32.
+    #[must_use]
+    pub fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { numerics, ..self }
     }
 
     /// # Shapes
     /// `images [B, 3, H, W]` to logits `[B, K + 1, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> M {
-        let conv6 = self.backbone.forward(images, mode).conv6; // [B, C, h, w]
+        let conv6 = self.backbone.forward(&images.enter(self.numerics), mode).conv6; // [B, C, h, w]
         let hidden = self.hidden.forward(&conv6).relu(); // [B, hidden, h, w]
-        self.classifier.forward(&hidden) // [B, K + 1, h, w]
+        self.classifier.forward(&hidden).leave() // [B, K + 1, h, w]
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use artifact::Numerics;
 use serde::Serialize;
 use tch::Tensor;
 
@@ -123,6 +124,15 @@ impl Value {
 /// Inference: no dropout, running statistics, whatever the mode.
 impl FeatureMap for Value {
     fn share(&self) -> Self {
+        self.clone()
+    }
+
+    /// A graph says nothing of numbers.
+    fn enter(&self, _: Numerics) -> Self {
+        self.clone()
+    }
+
+    fn leave(&self) -> Self {
         self.clone()
     }
 

@@ -157,8 +157,11 @@ impl Conv {
 
     fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, dilation: i64) -> Tensor {
         let ConvSpec { kernel, stride, groups, .. } = self.spec;
-        let filter =
-            |x: &Tensor, padding: [i64; 2]| x.conv2d(weight, bias, [stride; 2], padding, [dilation; 2], groups);
+        // Master weights are f32; a map of fewer bits is convolved with as few.
+        let (weight, bias) = (weight.to_kind(x.kind()), bias.map(|bias| bias.to_kind(x.kind())));
+        let filter = |x: &Tensor, padding: [i64; 2]| {
+            x.conv2d(&weight, bias.as_ref(), [stride; 2], padding, [dilation; 2], groups)
+        };
         if self.spec.padding == Padding::Centred || stride == 1 {
             return filter(x, [dilation * (kernel / 2); 2]);
         }

@@ -2,6 +2,7 @@
 //! down what they would compute. Each network's forward is written once for both, so that what leaves as a graph is
 //! what is computed here.
 
+use artifact::Numerics;
 use tch::{Device, Kind, Tensor};
 
 use super::layer::{BatchNorm, Conv};
@@ -40,6 +41,10 @@ pub struct Pool {
 pub trait FeatureMap: Sized {
     /// The same map once more.
     fn share(&self) -> Self;
+    /// Pictures in the numbers, and with the layout, in which a network computes.
+    fn enter(&self, numerics: Numerics) -> Self;
+    /// A network's result as 32-bit floats.
+    fn leave(&self) -> Self;
     /// A convolution.
     fn convolve(&self, conv: &Conv) -> Self;
     /// A convolution with this dilation, and the normalisation after it.
@@ -70,6 +75,19 @@ pub trait FeatureMap: Sized {
 impl FeatureMap for Tensor {
     fn share(&self) -> Self {
         self.shallow_clone()
+    }
+
+    fn enter(&self, numerics: Numerics) -> Self {
+        if numerics == Numerics::F32 {
+            return self.shallow_clone();
+        }
+        // Channels of a pixel side by side: what the tensor cores of a GPU work on.
+        let map = self.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+        map.to_kind(if numerics == Numerics::Bf16 { Kind::BFloat16 } else { Kind::Float })
+    }
+
+    fn leave(&self) -> Self {
+        self.to_kind(Kind::Float)
     }
 
     fn convolve(&self, conv: &Conv) -> Self {
@@ -105,7 +123,7 @@ impl FeatureMap for Tensor {
     }
 
     fn affine(&self, Affine { factor, offset }: &Affine) -> Self {
-        self * factor + offset
+        (self * factor + offset).to_kind(self.kind())
     }
 
     fn global_average_pool(&self) -> Self {

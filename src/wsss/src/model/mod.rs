@@ -17,6 +17,7 @@
 //! pixel_correlation  refines CAMs by the likeness of pixels (SEAM)
 //! affinity_net    semantic features whose distances are affinities
 //! deeplab         DeepLab-LargeFOV
+//! flat            what is trained, side by side in memory
 //! fill            strict loading: a network's variables from a file of weights
 //! ```
 
@@ -38,6 +39,7 @@ pub mod deeplab;
 pub mod pixel_correlation;
 
 pub mod fill;
+pub mod flat;
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -48,6 +50,7 @@ pub use affinity_net::AffinityNet;
 pub use cam_net::{CamNet, CamNetConfig, CamOutput};
 pub use deeplab::DeepLab;
 pub use efficientnet_lite::EfficientNetLite;
+pub use flat::{Flat, WeightLayout};
 pub use layer::Padding;
 pub use map::{Affine, FeatureMap, Pool};
 pub use mobilenet_v2::MobileNetV2;

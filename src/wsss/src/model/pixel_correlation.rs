@@ -7,6 +7,7 @@ use tch::{Kind, Tensor, nn::init};
 
 use super::CamOutput;
 use super::layer::{Conv, ConvSpec, xavier_uniform};
+use super::map::FeatureMap as _;
 
 /// Keeps divisions finite.
 const EPS: f64 = 1e-5;
@@ -52,8 +53,8 @@ impl PixelCorrelation {
 
     /// A vector of length one for every pixel, `[B, C, N]`.
     fn embedding(&self, seen: &CamOutput, images: &Tensor, grid: [i64; 2]) -> Tensor {
-        let low = self.low.forward(&resize(&seen.conv4.detach(), grid)).relu(); // [B, C1, h, w]
-        let high = self.high.forward(&resize(&seen.conv5.detach(), grid)).relu(); // [B, C2, h, w]
+        let low = self.low.forward(&resize(&seen.conv4.detach().leave(), grid)).relu(); // [B, C1, h, w]
+        let high = self.high.forward(&resize(&seen.conv5.detach().leave(), grid)).relu(); // [B, C2, h, w]
         let joined = Tensor::cat(&[resize(images, grid), low, high], 1); // [B, 3 + C1 + C2, h, w]
         let joined = self.joined.forward(&joined).flatten(2, 3); // [B, C, N]
         let length = joined.norm_scalaropt_dim(2.0, [1].as_slice(), true); // [B, 1, N]

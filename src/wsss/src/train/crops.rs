@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use data::augment::Sample;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// A batch of crops as the training loops take it, on the CPU.
 #[derive(Debug)]
@@ -14,6 +14,15 @@ pub struct Crops {
     pub valid: Tensor,
     /// The samples' maps, each [B, H, W] i64.
     pub maps: Vec<Tensor>,
+}
+
+/// A tensor of the CPU on `device`. A GPU fetches it by itself, while the next operations are already asked for: the
+/// copy that it reads stays in memory that is never moved.
+pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
+    if !device.is_cuda() {
+        return tensor.to_device(device);
+    }
+    tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
 }
 
 /// Stacks samples of one crop size and one number of maps.

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artifact::table::{CurveRow, LOSS_HASH};
-use artifact::{Error, ParamError, Result};
+use artifact::{Numerics, ParamError, Result};
 use data::loader::{Batches, Make, Plan, Tail};
 use data::random::{Rng, epoch_order};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Context, Log, Outcome, say};
-use tch::{Tensor, nn};
+use tch::{Cuda, Tensor, nn};
 
 use super::loss_hash::LossHash;
+use super::readings::{Readings, Step};
 use super::{OptimizerParams, Sgd, checkpoint};
 use crate::memory;
 use crate::method::objective::Losses;
@@ -73,8 +74,9 @@ pub trait Learner {
         Vec::new()
     }
 
-    /// The loss for a batch in an epoch (from 1), with its terms.
-    fn loss(&mut self, batch: &[Self::Item], epoch: u32) -> Result<Losses>;
+    /// The loss for a batch in an epoch (from 1), with its terms, as values. `differentiate` gets its summands, one
+    /// after another.
+    fn loss(&mut self, batch: &[Self::Item], epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses>;
 
     /// After the optimiser's step.
     fn after_step(&mut self) {}
@@ -136,9 +138,13 @@ pub fn fit<P, L: Learner>(
 ) -> Result<Curve> {
     let Training { settings, optimizer, images, crop } = training;
     tch::set_num_threads(settings.threads);
+    if sgd.device().is_cuda() && context.numerics != Numerics::F32 {
+        // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
+        Cuda::cudnn_set_benchmark(true);
+    }
     let length = Length::of(&settings, images)?;
-    let names: Vec<_> = [vec!["loss"], learner.terms(), vec!["lr"]].concat();
     let mut at = resume(context, learner, sgd, length)?;
+    let mut readings = Readings::new(learner.terms(), sgd.device());
     let progress = context.progress("steps", at.step as usize, length.steps as usize);
     let interval = Duration::from_secs_f64((settings.checkpoint_minutes * 60.0).min(1e9));
     let mut saved = Instant::now();
@@ -158,15 +164,24 @@ pub fn fit<P, L: Learner>(
             tch::manual_seed(Rng::new(context.seed, at.step, "dropout").bits() as i64);
             let lr = optimizer.lr_at(at.step, length.steps);
             let batch = batch?;
-            let values = memory::within(|| train_step(learner, sgd, &batch, epoch as u32, lr, at.step + 1))
+            let losses = memory::within(|| train_step(learner, sgd, &batch, epoch as u32, lr))
                 .map_err(|exhausted| exhausted.at_batch(at.step + 1, settings.batch_size, crop))??;
             at.step += 1;
-            log_step(&mut context.log, at.step, epoch, &names, &values)?;
-            progress.advance(1, || format!("epoch {epoch} loss {:.4}", values[0]));
-            at.hash.add(&values);
-            at.curve.push(values);
+            readings.add(Step { number: at.step, epoch, lr }, &losses);
             let ended = at.step.is_multiple_of(length.per_epoch);
-            if context.stop.requested() || ended || saved.elapsed() >= interval {
+            let saves = context.stop.requested() || ended || saved.elapsed() >= interval;
+            if saves || readings.are_due() {
+                for (step, values) in readings.read()? {
+                    log_step(&mut context.log, step, readings.names(), &values)?;
+                    at.hash.add(&values);
+                    at.curve.push(values);
+                }
+            }
+            progress.advance(1, || {
+                let loss = at.curve.last().map_or(String::new(), |values| format!(" loss {:.4}", values[0]));
+                format!("epoch {epoch}{loss}")
+            });
+            if saves {
                 checkpoint::save(context.work.dir(), &state(learner, sgd), &at)?;
                 saved = Instant::now();
                 if at.step < length.steps {
@@ -176,7 +191,7 @@ pub fn fit<P, L: Learner>(
         }
     }
     progress.finish();
-    Ok(Curve { rows: curve_rows(&at.curve, &names, length), hash: at.hash })
+    Ok(Curve { rows: curve_rows(&at.curve, readings.names(), length), hash: at.hash })
 }
 
 /// Every tensor that changes during training.
@@ -204,37 +219,18 @@ fn resume<P, L: Learner>(
     Ok(at)
 }
 
-/// The values of a step in the order of the curve: loss, terms, learning rate; a term that does not take part is NaN.
-fn train_step<L: Learner>(
-    learner: &mut L,
-    sgd: &mut Sgd,
-    batch: &[L::Item],
-    epoch: u32,
-    lr: f64,
-    step: u64,
-) -> Result<Vec<f64>> {
-    let Losses { total, terms } = learner.loss(batch, epoch)?;
-    let value = |tensor: &Tensor| tensor.double_value(&[]);
-    let loss = value(&total);
-    let values: Vec<f64> = terms.iter().map(|term| term.as_ref().map_or(f64::NAN, value)).collect();
-    let bad = terms.iter().zip(&values).any(|(term, value)| term.is_some() && !value.is_finite());
-    if bad || !loss.is_finite() {
-        let terms = learner.terms().into_iter().zip(&values).map(|(name, value)| format!(", {name} {value}"));
-        return Err(Error::Failed(format!(
-            "step {step}: the loss is not finite (loss {loss}{}); a lower optimizer.lr is the usual cure",
-            terms.collect::<String>()
-        )));
-    }
-    sgd.step(&total, lr);
+fn train_step<L: Learner>(learner: &mut L, sgd: &mut Sgd, batch: &[L::Item], epoch: u32, lr: f64) -> Result<Losses> {
+    let losses = learner.loss(batch, epoch, &mut |summand| sgd.backward(summand))?;
+    sgd.step(lr);
     learner.after_step();
-    Ok([vec![loss], values, vec![lr]].concat())
+    Ok(losses)
 }
 
-fn log_step(log: &mut Log, step: u64, epoch: u64, names: &[&str], values: &[f64]) -> Result<()> {
+fn log_step(log: &mut Log, step: Step, names: &[&str], values: &[f64]) -> Result<()> {
     let mut terms: serde_json::Map<_, _> =
         names.iter().zip(values).map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let lr = terms.remove("lr");
-    log.event("step", &json!({ "step": step, "epoch": epoch, "lr": lr, "terms": terms }))
+    log.event("step", &json!({ "step": step.number, "epoch": step.epoch, "lr": lr, "terms": terms }))
 }
 
 fn curve_rows(curve: &[Vec<f64>], names: &[&str], length: Length) -> Vec<CurveRow> {

@@ -11,6 +11,8 @@ use tch::nn;
 
 use crate::model::fill::{FOREIGN_HEADS, LoadReport, load};
 
+pub use crate::model::flat::TERMS;
+
 /// File of the `MainNet` that train-cam trained. Each file of weights is named by the network that it holds: by that
 /// name a stage finds it among its inputs.
 pub const CAM_NET: &str = "cam_net.safetensors";
@@ -20,9 +22,6 @@ pub const CAM_SUPPORT: &str = "cam_support.safetensors";
 pub const AFFINITY_NET: &str = "affinity_net.safetensors";
 /// File of the DeepLab that train-deeplab trained.
 pub const DEEPLAB: &str = "deeplab.safetensors";
-
-/// Above the names of the variables that terms of the objective learn themselves, in `MainNet`'s file.
-pub const TERMS: &str = "terms";
 
 /// Where the backbone's first weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 //! sgd          optimiser with named parameter groups
 //! init         where a network's first weights come from
 //! loss_hash    a rolling hash of the losses
+//! readings     losses as numbers, of several steps at once
 //! checkpoint   the whole state of a run in one file, and back
 //! fit          the loop: batches, loss, step, curve, checkpoint, stop
 //! ```
@@ -14,6 +15,7 @@ pub mod crops;
 pub mod fit;
 pub mod init;
 pub mod loss_hash;
+pub mod readings;
 pub mod sgd;
 
 pub use fit::{Curve, Learner, LoopParams, Training, commit, fit};

@@ -2,7 +2,9 @@
 
 use artifact::ParamError;
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn, no_grad};
+use tch::{Device, Tensor, no_grad};
+
+use crate::model::Flat;
 
 /// The optimiser's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,78 +48,137 @@ impl OptimizerParams {
 
 /// The optimiser with the state that a checkpoint needs.
 pub struct Sgd {
-    groups: Vec<Parameter>,
-    momentum: f64,
-}
-
-struct Parameter {
-    name: String,
-    tensor: Tensor,
+    flat: Flat,
+    /// Laid out as what is trained: each variable's gradient lies in it from its first one on.
+    gradients: Tensor,
+    /// Which variables have had a gradient.
+    reached: Vec<bool>,
+    /// The gradient of the first summand of a loss, and whether others have come.
+    first: Option<Tensor>,
+    summands: usize,
     velocity: Option<Tensor>,
-    lr_factor: f64,
+    momentum: f64,
+    head_lr: f64,
     weight_decay: f64,
 }
 
+/// Variables side by side that take their step together.
+struct Run {
+    from: i64,
+    length: i64,
+    head: bool,
+    decays: bool,
+}
+
 impl Sgd {
-    /// An optimiser for the trainable variables. Those below `backbone` have learning rate factor 1, the heads
-    /// `head_lr`; weights of convolutions (four dimensions) decay.
-    pub fn new(vs: &nn::VarStore, params: &OptimizerParams) -> Self {
-        let mut variables: Vec<_> = vs.variables().into_iter().filter(|(_, tensor)| tensor.requires_grad()).collect();
-        variables.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let groups = variables.into_iter().map(|(name, tensor)| Parameter {
-            velocity: (params.momentum != 0.0).then(|| no_grad(|| tensor.zeros_like())),
-            lr_factor: if name.starts_with("backbone.") { 1.0 } else { params.head_lr },
-            weight_decay: if tensor.dim() == 4 { params.weight_decay } else { 0.0 },
-            name,
-            tensor,
-        });
-        Self { groups: groups.collect(), momentum: params.momentum }
+    /// An optimiser for what is trained. What lies below `backbone` has learning rate factor 1, the heads `head_lr`;
+    /// weights of convolutions (four dimensions) decay.
+    pub fn new(flat: Flat, params: &OptimizerParams) -> Self {
+        let OptimizerParams { momentum, head_lr, weight_decay, .. } = *params;
+        Self {
+            gradients: flat.zeros(),
+            reached: vec![false; flat.places.len()],
+            first: None,
+            summands: 0,
+            velocity: (momentum != 0.0).then(|| flat.zeros()),
+            flat,
+            momentum,
+            head_lr,
+            weight_decay,
+        }
     }
 
-    /// Back-propagates `loss` and takes one step: v = momentum v + (g + decay w), w = w - lr v.
-    pub fn step(&mut self, loss: &Tensor, lr: f64) {
-        for group in &mut self.groups {
-            group.tensor.zero_grad();
+    /// Back-propagates a summand of the loss. The first summand's gradient is added last, so that the sum is the one of
+    /// a single pass, which goes through what was computed last first.
+    pub fn backward(&mut self, summand: &Tensor) {
+        if self.summands == 1 {
+            no_grad(|| {
+                let first = self.first.get_or_insert_with(|| self.gradients.zeros_like());
+                first.copy_(&self.gradients);
+                let _ = self.gradients.zero_();
+            });
         }
-        loss.backward();
-        no_grad(|| {
-            for group in &mut self.groups {
-                let mut update = group.tensor.grad();
-                if !update.defined() {
-                    continue;
-                }
-                if group.weight_decay != 0.0 {
-                    update += &group.tensor * group.weight_decay;
-                }
-                if let Some(velocity) = &mut group.velocity {
-                    let _ = velocity.g_mul_scalar_(self.momentum).g_add_(&update);
-                    update = velocity.shallow_clone();
-                }
-                let _ = group.tensor.g_sub_(&(update * (lr * group.lr_factor)));
+        summand.backward();
+        self.summands += 1;
+        for (place, reached) in self.flat.places.iter().zip(&mut self.reached).filter(|(_, reached)| !**reached) {
+            let mut gradient = place.variable.grad();
+            if gradient.defined() {
+                let mut part = place.of(&self.gradients);
+                part.copy_(&gradient);
+                gradient.set_data(&part);
+                *reached = true;
             }
+        }
+    }
+
+    /// Takes one step by the gradient of what was back-propagated: v = momentum v + (g + decay w), w = w - lr v. A
+    /// variable that never had a gradient stays as it is.
+    pub fn step(&mut self, lr: f64) {
+        no_grad(|| {
+            if let Some(first) = self.first.as_ref().filter(|_| self.summands > 1) {
+                let _ = self.gradients.g_add_(first);
+            }
+            for Run { from, length, head, decays } in self.runs() {
+                let part = |whole: &Tensor| whole.narrow(0, from, length);
+                let (mut weights, mut update) = (part(&self.flat.trained), part(&self.gradients));
+                if decays && self.weight_decay != 0.0 {
+                    update += &weights * self.weight_decay;
+                }
+                if let Some(velocity) = &self.velocity {
+                    update = part(velocity).g_mul_scalar_(self.momentum).g_add_(&update);
+                }
+                let lr_factor = if head { self.head_lr } else { 1.0 };
+                let _ = weights.g_sub_(&(update * (lr * lr_factor)));
+            }
+            let _ = self.gradients.zero_();
         });
+        self.summands = 0;
+    }
+
+    /// The variables that have had a gradient, as few runs.
+    fn runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut open = false;
+        for (place, reached) in self.flat.places.iter().zip(&self.reached) {
+            let (head, decays) = (place.is_head(), place.decays());
+            match runs.last_mut().filter(|run| open && *reached && (run.head, run.decays) == (head, decays)) {
+                Some(run) => run.length = place.from + place.length - run.from,
+                None if *reached => runs.push(Run { from: place.from, length: place.length, head, decays }),
+                None => {}
+            }
+            open = *reached;
+        }
+        runs
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.gradients.device()
     }
 
     /// The velocities, by name of their variable.
     pub fn state(&self) -> Vec<(String, Tensor)> {
-        let velocities = self.groups.iter().filter_map(|group| Some((group, group.velocity.as_ref()?)));
-        velocities.map(|(group, velocity)| (format!("velocity.{}", group.name), velocity.shallow_clone())).collect()
+        let places =
+            self.velocity.iter().flat_map(|velocity| self.flat.places.iter().map(move |place| (place, velocity)));
+        places.map(|(place, velocity)| (format!("velocity.{}", place.name), place.of(velocity))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use crate::model::WeightLayout;
+    use tch::{Kind, nn};
 
     #[test]
     fn weight_decay_is_not_momentum() {
         let vs = nn::VarStore::new(Device::Cpu);
         let weight = (vs.root() / "backbone" / "conv").var("weight", &[1, 1, 1, 1], nn::Init::Const(2.0));
         let params = OptimizerParams { lr: 0.1, head_lr: 10.0, momentum: 0.0, weight_decay: 0.5, power: 0.9 };
-        let mut sgd = Sgd::new(&vs, &params);
+        let mut sgd = Sgd::new(Flat::of(&vs, WeightLayout::Plain), &params);
         for _ in 0..2 {
-            sgd.step(&(&weight * 3.0).sum(Kind::Float), 0.1);
+            sgd.backward(&(&weight * 3.0).sum(Kind::Float));
+            sgd.step(0.1);
         }
         // w <- w - 0.1 (3 + 0.5 w), twice, from 2: 1.6, 1.22.
         assert!((weight.double_value(&[0, 0, 0, 0]) - 1.22).abs() < 1e-6);
@@ -128,11 +189,37 @@ mod tests {
         let vs = nn::VarStore::new(Device::Cpu);
         let weight = (vs.root() / "classifier").var("bias", &[1], nn::Init::Const(0.0));
         let params = OptimizerParams { lr: 0.1, head_lr: 10.0, momentum: 0.5, weight_decay: 0.5, power: 0.9 };
-        let mut sgd = Sgd::new(&vs, &params);
+        let mut sgd = Sgd::new(Flat::of(&vs, WeightLayout::Plain), &params);
         for _ in 0..2 {
-            sgd.step(&weight.sum(Kind::Float), 0.1);
+            sgd.backward(&weight.sum(Kind::Float));
+            sgd.step(0.1);
         }
         // A bias does not decay; v = 1 then 1.5; w = -(1 + 1.5).
         assert!((weight.double_value(&[0]) + 2.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn summands_add_up_to_one_loss_and_what_none_reaches_stays() {
+        let walk = |together: bool| {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let p = vs.root() / "backbone";
+            let [a, b, c] = ["a", "b", "c"].map(|name| p.var(name, &[3, 1, 1, 1], nn::Init::Const(1.0)));
+            let params = OptimizerParams { lr: 0.1, head_lr: 1.0, momentum: 0.9, weight_decay: 0.5, power: 0.9 };
+            let mut sgd = Sgd::new(Flat::of(&vs, WeightLayout::ChannelsInnermost), &params);
+            for step in 0..3 {
+                // The third variable comes in with the second step, as a term does with its first epoch.
+                let later = if step > 0 { (&c * &c).sum(Kind::Float) } else { (&b * 0.3).sum(Kind::Float) };
+                let summands = [(&a * &b).sum(Kind::Float), (&a * 0.1).sum(Kind::Float), later];
+                if together {
+                    sgd.backward(&summands.into_iter().sum());
+                } else {
+                    summands.iter().for_each(|summand| sgd.backward(summand));
+                }
+                sgd.step(0.1);
+                assert_eq!(c.double_value(&[0, 0, 0, 0]) == 1.0, step == 0);
+            }
+            [a, b, c].map(|variable| Vec::<f32>::try_from(variable.view(-1)).unwrap())
+        };
+        assert_eq!(walk(true), walk(false));
     }
 }

@@ -64,12 +64,12 @@ impl Term for Mam {
     }
 
     fn loss(&mut self, views: &Views<'_>) -> Tensor {
-        let support = views.support_cams(); // [B, K, H, W] each
-        let main = match self.0.attention {
-            Attention::Smm => vec![views.main_cam(1.0)],
-            Attention::Mmm | Attention::Mam => views.main_cams(),
-        };
-        multi_scale_loss(&main, &support, views.labels(), &self.0)
+        scale_loss(&views.main_cam(1.0), &views.support_cams(), views.labels(), &self.0)
+    }
+
+    fn loss_at(&mut self, views: &Views<'_>, scale: f64) -> Option<Tensor> {
+        let loss = || scale_loss(&views.main_cam(scale), &views.support_cams(), views.labels(), &self.0);
+        (self.0.attention != Attention::Smm).then(loss)
     }
 }
 
@@ -98,31 +98,30 @@ pub fn target(main: &Tensor, support: &[Tensor], attention: Attention) -> Tensor
     })
 }
 
-/// The L1 distance of `MainNet`'s maps to their targets, summed over scales. Eq. (8).
+/// The L1 distance of `MainNet`'s maps of one scale to their target; the loss is its sum over scales. Eq. (8).
 ///
 /// # Shapes
-/// `main, targets`: one `[B, K, H, W]` a scale, `labels [B, K]`; to a scalar.
+/// `main, target [B, K, H, W]`, `labels [B, K]`; to a scalar.
 ///
 /// # Deviations
 /// Eq. (8) prints the sum over pixels and classes; [`Reduction`] says which mean it is here.
-pub fn distance(main: &[Tensor], targets: &[Tensor], labels: &Tensor, reduction: Reduction) -> Tensor {
-    let distances = main.iter().zip(targets).map(|(map, target)| (map - target).abs().mean(Kind::Float));
-    let mean = distances.sum::<Tensor>();
+pub fn distance(main: &Tensor, target: &Tensor, labels: &Tensor, reduction: Reduction) -> Tensor {
+    let mean = (main - target).abs().mean(Kind::Float);
     match reduction {
         Reduction::All => mean,
         Reduction::Labels => mean * labels.numel() as f64 / label_count(labels),
     }
 }
 
-/// The whole module: maps activated and normalised, targets, distances.
+/// What the whole module adds for one scale of `MainNet`: maps activated and normalised, target, distance. It is summed
+/// over all scales, or is that of the middle one alone for [`Attention::Smm`].
 ///
 /// # Shapes
-/// `main`: `MainNet`'s raw `[B, K, H, W]` at every scale, or at the middle one alone for [`Attention::Smm`];
-/// `support`: `SupportNet`'s at every scale, all upsampled; `labels [B, K]` of 0 and 1. The result is a scalar.
-pub fn multi_scale_loss(main: &[Tensor], support: &[Tensor], labels: &Tensor, params: &MamParams) -> Tensor {
+/// `main`: `MainNet`'s raw `[B, K, H, W]` of one scale; `support`: `SupportNet`'s at every scale, all upsampled;
+/// `labels [B, K]` of 0 and 1. The result is a scalar.
+pub fn scale_loss(main: &Tensor, support: &[Tensor], labels: &Tensor, params: &MamParams) -> Tensor {
     let prepare = |cam: &Tensor| if params.normalize { normalize_by_max(cam, labels) } else { activate(cam, labels) };
-    let main: Vec<Tensor> = main.iter().map(prepare).collect();
+    let main = prepare(main);
     let support: Vec<Tensor> = tch::no_grad(|| support.iter().map(prepare).collect());
-    let targets: Vec<Tensor> = main.iter().map(|map| target(map, &support, params.attention)).collect();
-    distance(&main, &targets, labels, params.reduction)
+    distance(&main, &target(&main, &support, params.attention), labels, params.reduction)
 }
