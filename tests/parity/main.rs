@@ -14,6 +14,7 @@ mod efficientnet_lite;
 mod exported;
 mod names;
 mod network;
+mod numerics;
 
 mod contrast;
 mod plain;

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 use wsss::method::terms::direct::direct_loss;
-use wsss::method::terms::mam::{Attention, MamParams, Reduction, multi_scale_loss};
+use wsss::method::terms::mam::{Attention, MamParams, Reduction, scale_loss};
 use wsss::method::terms::rcm::Prototypes;
 
 use crate::golden::{assert_close, assert_scalar};
@@ -47,7 +47,7 @@ fn maps_of_mam_are_compared_raw_or_divided_by_their_maximum() {
         let sum = (peak - xi).abs() + xi;
         for (reduction, expected) in [(Reduction::All, sum / 4.0), (Reduction::Labels, sum / 2.0)] {
             let options = MamParams { attention: Attention::Mam, normalize, reduction };
-            let loss = multi_scale_loss(&[main.shallow_clone()], &[support.shallow_clone()], &labels, &options);
+            let loss = scale_loss(&main, &[support.shallow_clone()], &labels, &options);
             assert_scalar(&format!("{options:?}"), &loss, expected, TOLERANCE);
         }
     }

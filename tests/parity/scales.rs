@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 use wsss::method::cam::normalize_by_max;
-use wsss::method::terms::mam::{Attention, MamParams, Reduction, cosine_distance, multi_scale_loss, target};
+use wsss::method::terms::mam::{Attention, MamParams, Reduction, cosine_distance, scale_loss, target};
 
 use crate::golden::{Golden, assert_close, assert_scalar, leaf, noise};
 
@@ -36,7 +36,8 @@ fn losses_and_gradients_are_pytorchs() {
     for (variant, name) in [(Attention::Smm, "smm"), (Attention::Mmm, "mmm"), (Attention::Mam, "mam")] {
         let scales = if variant == Attention::Smm { &SCALES[1..2] } else { &SCALES[..] };
         let main: Vec<Tensor> = scales.iter().map(|s| leaf(&golden.get(&format!("raw.main.{s}")))).collect();
-        let loss = multi_scale_loss(&main, &support, &labels, &options(variant, Reduction::Labels));
+        let options = options(variant, Reduction::Labels);
+        let loss: Tensor = main.iter().map(|map| scale_loss(map, &support, &labels, &options)).sum();
         loss.backward();
         assert_scalar(name, &loss, golden.scalar(&format!("{name}.loss")), TOLERANCE);
         for (map, scale) in main.iter().zip(scales) {
@@ -50,8 +51,10 @@ fn losses_and_gradients_are_pytorchs() {
 fn the_two_reductions_differ_by_the_share_of_labels() {
     let golden = Golden::open("method.safetensors");
     let (labels, main, support) = (golden.get("labels"), cams(&golden, "main"), cams(&golden, "support"));
-    let of =
-        |reduction| multi_scale_loss(&main, &support, &labels, &options(Attention::Mam, reduction)).double_value(&[]);
+    let of = |reduction| {
+        let options = options(Attention::Mam, reduction);
+        main.iter().map(|map| scale_loss(map, &support, &labels, &options).double_value(&[])).sum::<f64>()
+    };
     let share = labels.sum(Kind::Double).double_value(&[]) / labels.numel() as f64;
     assert!((of(Reduction::All) - of(Reduction::Labels) * share).abs() < 1e-7);
 }

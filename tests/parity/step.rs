@@ -3,18 +3,18 @@
 use serde_json::json;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
-use wsss::method::ema;
+use wsss::method::ema::MovingAverage;
 use wsss::method::objective::{Losses, Objective, Tables};
 use wsss::method::term::Site;
 use wsss::method::views::{Batch, Networks, Views};
-use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Flat, Norm, WeightLayout};
 
 use crate::golden::{noise, settle};
 
 const CLASSES: i64 = 3;
 const FEATURES: i64 = 16;
 
-fn net(norm: Norm) -> (nn::VarStore, CamNet) {
+pub fn net(norm: Norm) -> (nn::VarStore, CamNet) {
     let vs = nn::VarStore::new(Device::Cpu);
     let backbone = BackboneConfig { name: BackboneName::MobileNetV2, width: 8, norm };
     let net = CamNet::new(&vs.root(), &CamNetConfig { backbone, features: FEATURES, classes: CLASSES });
@@ -22,7 +22,7 @@ fn net(norm: Norm) -> (nn::VarStore, CamNet) {
     (vs, net)
 }
 
-fn batch() -> Batch {
+pub fn batch() -> Batch {
     let labels = Tensor::from_slice2(&[[1_f32, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]);
     let tint = labels.unsqueeze(-1).unsqueeze(-1) * 2.0; // [4, 3, 1, 1]
     let valid = noise("step.valid", &[4, 48, 40]).gt(-0.9);
@@ -72,7 +72,7 @@ const ACTIVE: u32 = 2;
 
 /// One step's losses of these networks on [`batch`].
 fn losses(objective: &mut Objective, main: &CamNet, support: &CamNet, epoch: u32) -> Losses {
-    objective.loss(&Views::new(&batch(), Networks { main, support, scales: &SCALES }), epoch)
+    objective.loss(&Views::new(&batch(), Networks { main, support, scales: &SCALES }), epoch, Tensor::backward)
 }
 
 #[test]
@@ -93,7 +93,8 @@ fn the_loss_falls_over_ten_steps() {
         for _ in 0..10 {
             let step = losses(&mut objective, &main, &support, ACTIVE);
             values.push(step.total.double_value(&[]));
-            optimizer.backward_step(&step.total);
+            optimizer.step();
+            optimizer.zero_grad();
         }
         assert!(values.iter().all(|loss| loss.is_finite()), "{values:?}");
         assert!(values[9] < values[0], "{terms:?} {supervision}: {values:?}");
@@ -105,7 +106,7 @@ fn the_other_scales_of_mam_leave_running_statistics_to_scale_1() {
     let statistics = |epoch| {
         let ((main_vs, main), (_support_vs, support)) = (net(Norm::Train), net(Norm::Train));
         let mut objective = objective(&main_vs, &main, &["cls", "mam"], &tables());
-        losses(&mut objective, &main, &support, epoch).total.backward();
+        losses(&mut objective, &main, &support, epoch);
         assert!(main_vs.variables().values().filter(|v| v.requires_grad()).all(|v| v.grad().defined()));
         let mut all: Vec<_> = main_vs.variables().into_iter().filter(|(name, _)| name.contains("running_")).collect();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -163,7 +164,7 @@ fn the_main_net_sees_other_scales_only_for_the_multi_scale_modules() {
         set(&mut tables, "mam", "attention", json!(attention));
         let mut objective = objective(&main_vs, &main, &["cls", "mam"], &tables);
         let networks = Networks { main: &main, support: &support, scales: &[1.0; 3] };
-        let step = objective.loss(&Views::new(&batch(), networks), ACTIVE);
+        let step = objective.loss(&Views::new(&batch(), networks), ACTIVE, |_| {});
         step.terms[1].as_ref().unwrap().double_value(&[])
     };
     let once = loss("smm");
@@ -209,7 +210,8 @@ fn the_support_net_averages_parameters_and_copies_buffers() {
             let _ = variable.fill_(0.0);
         }
     });
-    ema::update(&support_vs, &main_vs, 0.75);
+    let [main, support] = [&main_vs, &support_vs].map(|vs| Flat::of(vs, WeightLayout::Plain));
+    MovingAverage::new(support, &main, 0.75).update();
     for (name, variable) in support_vs.variables() {
         let expected = if name.contains("running_") { 1.0 } else { 0.25 };
         assert_eq!(variable, Tensor::full_like(&variable, expected), "{name}");

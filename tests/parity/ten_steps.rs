@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn};
-use wsss::method::ema;
+use wsss::method::ema::MovingAverage;
 use wsss::method::objective::{Objective, Tables};
 use wsss::method::term::Site;
 use wsss::method::views::{Batch, Networks, Views};
-use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Flat, Norm, WeightLayout};
 use wsss::train::{OptimizerParams, Sgd};
 
 use crate::golden::{Golden, assert_close, assert_scalar};
@@ -73,13 +73,15 @@ fn objective(vs: &nn::VarStore, main: &CamNet) -> Objective {
 fn ten_steps_are_pytorchs() {
     let golden = Golden::open("ten_steps.safetensors");
     let ((main_vs, main), (mut support_vs, support)) = (net(&golden), net(&golden));
+    let [flat, support_flat] = [&main_vs, &support_vs].map(|vs| Flat::of(vs, WeightLayout::Plain));
+    let mut average = MovingAverage::new(support_flat, &flat, ALPHA);
     support_vs.freeze();
     let params = OptimizerParams { lr: 0.005, head_lr: 2.0, momentum: 0.9, weight_decay: 5e-4, power: 0.9 };
-    let (mut objective, mut sgd) = (objective(&main_vs, &main), Sgd::new(&main_vs, &params));
+    let (mut objective, mut sgd) = (objective(&main_vs, &main), Sgd::new(flat, &params));
     for step in 0..STEPS {
         let batch = batch(&golden, step);
         let networks = Networks { main: &main, support: &support, scales: &[0.5, 1.0, 2.0] };
-        let loss = objective.loss(&Views::new(&batch, networks), 1);
+        let loss = objective.loss(&Views::new(&batch, networks), 1, |summand| sgd.backward(summand));
         let terms = ["cls", "rcm", "mam"].into_iter().zip(loss.terms.iter().map(Option::as_ref));
         for (name, found) in terms.chain([("total", Some(&loss.total))]) {
             let at = |what: &str| golden.get(&format!("{what}{name}")).double_value(&[step as i64]);
@@ -87,8 +89,8 @@ fn ten_steps_are_pytorchs() {
             let tolerance = TOLERANCE.max(ROUNDING * rounding / expected.abs());
             assert_scalar(&format!("{name} of step {step}"), found.expect("every term is on"), expected, tolerance);
         }
-        sgd.step(&loss.total, params.lr_at(step, STEPS));
-        ema::update(&support_vs, &main_vs, ALPHA);
+        sgd.step(params.lr_at(step, STEPS));
+        average.update();
     }
     let tolerance = |name: &str, scale: &Tensor, floor: f64| {
         let rounding = golden.get(&format!("rounding.{name}")).double_value(&[0]);

@@ -106,8 +106,15 @@ impl FeatureMap for Tensor {
         self.relu_()
     }
 
+    /// For the gradient, libtorch keeps the map as it was before, beside the one that the next layer keeps. The gradient
+    /// flows where the result is neither 0 nor 6, so the result can stand in for what it was made of.
     fn relu6(mut self) -> Self {
-        self.relu6_()
+        if !self.requires_grad() {
+            return self.relu6_();
+        }
+        let clamped = Tensor::relu6(&self);
+        self.set_data(&clamped.detach());
+        clamped
     }
 
     fn feature_dropout(self, rate: f64, mode: Mode) -> Self {
