@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench clean
+.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench-peers bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -60,18 +60,22 @@ weights: ## fetch ImageNet weights of efficientnet_lite0 and efficientnet_lite2 
 	    mv .weights/new/weights $$file; rm -rf .weights/new; \
 	done
 
-# What is installed is the list itself, after the version of Python: the packages hold compiled code.
+# $(call fetch_packages,NAME,LIST,DIR): what is installed is the list itself, after the version of Python, as the packages
+# hold compiled code.
+define fetch_packages
+$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "$(1): '$(PYTHON) -m pip' does not run; install Python 3 with pip" >&2; exit 78; }; \
+	wanted=$$($(PYTHON) -c 'import sys; print("# Python", *sys.version_info[:2])'; cat $(2)); \
+	if [ "$$(cat $(3)/requirements.txt 2>/dev/null)" = "$$wanted" ]; then exit 0; fi; \
+	echo "$(1): fetching the packages of $(2) into $(3)"; \
+	rm -rf $(3).new; \
+	$(PYTHON) -m pip install --quiet --only-binary :all: --target $(3).new --requirement $(2) \
+	    || { rm -rf $(3).new; echo "$(1): pip could not fetch the packages of $(2) (its message is above)" >&2; exit 1; }; \
+	echo "$$wanted" >$(3).new/requirements.txt; \
+	rm -rf $(3); mv $(3).new $(3)
+endef
+
 peers: ## fetch the Python packages of tests/peers/requirements.txt, which tests compare with, into .peers
-	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "peers: '$(PYTHON) -m pip' does not run; install Python 3 with pip" >&2; exit 78; }; \
-	list=tests/peers/requirements.txt; \
-	wanted=$$($(PYTHON) -c 'import sys; print("# Python", *sys.version_info[:2])'; cat $$list); \
-	if [ "$$(cat .peers/requirements.txt 2>/dev/null)" = "$$wanted" ]; then exit 0; fi; \
-	echo "peers: fetching the packages of $$list into .peers"; \
-	rm -rf .peers.new; \
-	$(PYTHON) -m pip install --quiet --only-binary :all: --target .peers.new --requirement $$list \
-	    || { rm -rf .peers.new; echo "peers: pip could not fetch the packages of $$list (its message is above)" >&2; exit 1; }; \
-	echo "$$wanted" >.peers.new/requirements.txt; \
-	rm -rf .peers; mv .peers.new .peers
+	@$(call fetch_packages,peers,tests/peers/requirements.txt,.peers)
 
 build: libtorch ## build every program (release)
 	cargo build --release --locked --workspace
@@ -142,8 +146,12 @@ lint: libtorch ## formatting, clippy (pedantic), documentation
 	cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 
-bench: libtorch ## benchmarks, as ratios against a named peer measured in the same run (PYTHON: with pydensecrf2)
-	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench method --bench crf
+bench-peers: ## fetch PyTorch, DVC and the other packages of tests/bench/requirements.txt into .bench-peers (gigabytes)
+	@$(call fetch_packages,bench-peers,tests/bench/requirements.txt,.bench-peers)
+
+# The programs of `make build`, and one more binary with the same libraries. A peer that is not there is said in its line.
+bench: build ## benchmarks beside their peers, into artifacts/bench (ONLY="crf runner": those; PYTHON: has the peers' packages)
+	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench bench -- $(ONLY)
 
 clean: ## remove build outputs; the store in artifacts/ stays
 	cargo clean

@@ -1,16 +1,15 @@
-//! `make bench`: the dense CRF against pydensecrf on the same picture in the same run, both on one core.
-//!
-//! The peer is `crf_peer.py` beside this file, run by `$PYTHON` (python3); it needs numpy and pydensecrf2. Where they
-//! are missing, the line says so.
+//! The dense CRF against pydensecrf2 on the same picture, both on one core.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
 
 use data::codec::{Rgb, decode_image};
 use data::random::Rng;
 use data::shapes::{ShapesConfig, write_voc_layout};
+use serde_json::json;
 use wsss::method::crf::{Bilateral, CrfOptions, DenseCrf, Gaussian};
+
+use crate::child::Child;
+use crate::measure::{Agreement, Bench, Measurement, Unit, best, largest_difference, seconds};
 
 const SIZE: [usize; 2] = [375, 500];
 const CLASSES: usize = 21;
@@ -46,27 +45,19 @@ fn probabilities(rng: &mut Rng) -> Vec<f32> {
     p
 }
 
-/// Seconds and Q of pydensecrf, or why there are none.
-fn peer(directory: &Path, options: &CrfOptions) -> Result<(f64, Vec<f32>), String> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench/crf_peer.py");
+/// What pydensecrf2 is to do with the picture and the probabilities in the directory.
+fn peer(directory: &Path, options: &CrfOptions) -> Result<Child, String> {
     let CrfOptions { iterations, gaussian, bilateral } = options;
-    let numbers = [SIZE[0], SIZE[1], CLASSES, RUNS, *iterations as usize].map(|number| number.to_string());
-    let kernels = [gaussian.sxy, gaussian.compat, bilateral.sxy, bilateral.srgb, bilateral.compat];
-    let mut command = Command::new(&python);
-    command.arg(script).arg(directory).args(numbers).args(kernels.map(|number| number.to_string()));
-    let output = command.env("OMP_NUM_THREADS", "1").output().map_err(|why| format!("{python}: {why}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let seconds = printed.trim().parse().map_err(|_| format!("{python} printed '{printed}'"))?;
-    let q = std::fs::read(directory.join("q")).map_err(|why| why.to_string())?;
-    let (floats, _) = q.as_chunks::<4>();
-    Ok((seconds, floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+    let task = json!({
+        "directory": directory, "height": SIZE[0], "width": SIZE[1], "classes": CLASSES, "iterations": iterations,
+        "gaussian": { "sxy": gaussian.sxy, "compat": gaussian.compat },
+        "bilateral": { "sxy": bilateral.sxy, "srgb": bilateral.srgb, "compat": bilateral.compat },
+    });
+    Child::peer("crf_peer.py", &task, 1)
 }
 
-fn main() {
+/// The two CRFs of the pipeline.
+pub fn measure(bench: &mut Bench) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let image = picture(directory.path());
     let p = probabilities(&mut Rng::new(1, 0, "bench"));
@@ -78,29 +69,34 @@ fn main() {
         gaussian: Gaussian { sxy: gaussian[0], compat: gaussian[1] },
         bilateral: Bilateral { sxy: bilateral[0], srgb: bilateral[1], compat: bilateral[2] },
     };
-    let uses =
-        [("CAMs", options([3.0, 3.0], [80.0, 13.0, 10.0])), ("segmentation", options([1.0, 3.0], [67.0, 3.0, 4.0]))];
-    for (name, options) in uses {
-        let run = || {
-            let start = Instant::now();
-            let q = DenseCrf::new(&image, &options).infer(&p, options.iterations);
-            (start.elapsed().as_secs_f64(), q)
-        };
-        // The best run: what others do on the machine only adds.
-        let (times, mut qs): (Vec<f64>, Vec<_>) = (0..RUNS).map(|_| run()).unzip();
-        let ours = times.into_iter().fold(f64::INFINITY, f64::min);
-        let what = format!("CRF for {name}, 375 x 500, 21 labels, 10 steps");
-        match peer(directory.path(), &options) {
-            Ok((theirs, q)) => {
-                let difference = qs.swap_remove(0).iter().zip(&q).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                println!(
-                    "{what:52} {:9.1} ms   pydensecrf {:9.1} ms   {:5.1} x   largest |dQ| {difference:.1e}",
-                    ours * 1e3,
-                    theirs * 1e3,
-                    theirs / ours
-                );
+    let uses = [
+        ("dense CRF of CAMs", options([3.0, 3.0], [80.0, 13.0, 10.0])),
+        ("dense CRF of segmentation", options([1.0, 3.0], [67.0, 3.0, 4.0])),
+    ];
+    for (what, options) in uses {
+        let mut q = Vec::new();
+        let mut ours = || seconds(|| q = DenseCrf::new(&image, &options).infer(&p, options.iterations));
+        let (seconds, theirs, theirs_q) = match peer(directory.path(), &options) {
+            Ok(mut peer) => {
+                let [seconds, theirs] = best(RUNS, [&mut ours, &mut || peer.run()]);
+                peer.end();
+                let q = std::fs::read(directory.path().join("q")).expect("the peer's answer");
+                let (floats, _) = q.as_chunks::<4>();
+                let q: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                (seconds, Ok(theirs), Some(q))
             }
-            Err(reason) => println!("{what:52} {:9.1} ms   no peer: {reason}", ours * 1e3),
-        }
+            Err(missing) => (best(RUNS, [&mut ours])[0], Err(missing), None),
+        };
+        bench.add(Measurement {
+            what,
+            setting: "375 x 500, 21 labels, 10 steps",
+            unit: Unit::Milliseconds,
+            ours: seconds,
+            peer: "pydensecrf2",
+            theirs,
+            wanted: Some(4.0),
+            agreement: theirs_q.map(|theirs| Agreement { difference: largest_difference(&q, &theirs), allowed: 1e-3 }),
+            threads: 1,
+        });
     }
 }

@@ -1,20 +1,17 @@
 //! RCM without the maps of 256 channels at the image's size (METHOD.md, section 2): crop 192, batch 16, D 256, K 20;
 //! the update of the prototypes, the loss, and its gradient to the features.
-//!
-//! Peak memory belongs to a process, so this binary runs itself anew for each form. The child reports by how much its
-//! `VmHWM` (Linux, /proc/self/status) grew over what it was with the inputs in place, and how long a second run took,
-//! and leaves its loss, gradient and prototypes in a file: the parent asserts that the two forms agree to 1e-5.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 use wsss::method::cam::upsample;
 use wsss::method::terms::rcm::{Prototypes, RcmForm, contrastive_loss, similarity};
 
-use crate::{plain, row};
+use crate::child::Work;
+use crate::measure::{Agreement, Bench, Measurement, Unit, best};
+use crate::plain;
 
 const BATCH: i64 = 16;
 const CLASSES: i64 = 20;
@@ -24,8 +21,7 @@ const CROP: i64 = 192;
 const TEMPERATURE: f64 = 0.5;
 /// Of the largest magnitude.
 const TOLERANCE: f64 = 1e-5;
-/// The argument that makes a child of this binary; a form and a file follow.
-const CHILD: &str = "measure-rcm";
+const RUNS: usize = 2;
 
 /// Which form of Eqs. (3) to (5).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,15 +31,19 @@ enum Form {
 }
 
 struct Inputs {
+    form: Form,
+    file: PathBuf,
     main: Tensor,
     support: Tensor,
     regions: Tensor,
     valid: Tensor,
+    /// Loss and table of prototypes of the last step; the gradient is left at `main`.
+    found: Option<[Tensor; 2]>,
 }
 
 impl Inputs {
     /// Activated features, regions of every class, and a strip of padding.
-    fn new() -> Self {
+    fn new(form: Form, file: PathBuf) -> Self {
         tch::manual_seed(1);
         let features = || Tensor::randn([BATCH, FEATURES, GRID, GRID], (Kind::Float, Device::Cpu)).relu();
         let coarse = Tensor::randint(CLASSES + 1, [BATCH, GRID, GRID], (Kind::Int64, Device::Cpu));
@@ -51,14 +51,16 @@ impl Inputs {
         let regions = coarse.repeat_interleave_self_int(side, 1, None).repeat_interleave_self_int(side, 2, None);
         let valid = Tensor::ones([BATCH, CROP, CROP], (Kind::Bool, Device::Cpu));
         let _ = valid.narrow(2, 0, CROP / 8).fill_(0);
-        Self { main: features().set_requires_grad(true), support: features(), regions, valid }
+        let main = features().set_requires_grad(true);
+        Self { form, file, main, support: features(), regions, valid, found: None }
     }
+}
 
-    /// One step: the loss, the table of prototypes; the gradient is left at `main`.
-    fn step(&mut self, form: Form) -> (Tensor, Tensor) {
+impl Work for Inputs {
+    fn run(&mut self) {
         self.main.zero_grad();
-        let Self { main, support, regions, valid } = &*self;
-        let (loss, table) = match form {
+        let Self { main, support, regions, valid, .. } = &*self;
+        let (loss, table) = match self.form {
             Form::Plain => {
                 let (table, seen) = plain::prototypes(&upsample(support, [CROP; 2]), regions, valid, CLASSES);
                 let full = upsample(main, [CROP; 2]); // [B, D, H, W]
@@ -73,70 +75,65 @@ impl Inputs {
             }
         };
         loss.backward();
-        (loss, table)
+        self.found = Some([loss.detach(), table]);
+    }
+
+    fn found(&mut self) -> Value {
+        let [loss, table] = self.found.take().expect("a step");
+        let tensors = [("loss", loss), ("table", table), ("gradient", self.main.grad())];
+        Tensor::write_safetensors(&tensors, &self.file).expect("a file for the results");
+        json!({})
     }
 }
 
-/// Runs as a child if the arguments say so.
-pub fn measure_if_asked() -> bool {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [child, form, file] = arguments.as_slice() else { return false };
-    if child != CHILD {
-        return false;
-    }
-    let form = if form == "Plain" { Form::Plain } else { Form::Compact };
-    let mut inputs = Inputs::new();
-    let before = peak_memory();
-    let (loss, table) = inputs.step(form);
-    let peak = peak_memory() - before;
-    let tensors = [("loss", loss.detach()), ("table", table), ("gradient", inputs.main.grad())];
-    Tensor::write_safetensors(&tensors, file).expect("a file for the results");
-    let start = Instant::now();
-    drop(inputs.step(form));
-    println!("{peak} {}", start.elapsed().as_secs_f64());
-    true
+/// One of the two forms, in a process of its own.
+pub fn child(task: &Value) -> Box<dyn Work> {
+    let form = if task["form"] == "Plain" { Form::Plain } else { Form::Compact };
+    tch::set_num_threads(1);
+    Box::new(Inputs::new(form, task["file"].as_str().expect("a file").into()))
 }
 
-/// The largest resident memory of this process so far, in bytes.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc/self/status: Linux only");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line VmHWM");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
-}
-
-/// What a child of form `form` reports: bytes, seconds.
-fn measure(form: Form, file: &Path) -> (f64, f64) {
-    let program = std::env::current_exe().expect("this binary");
-    let output = Command::new(program).args([CHILD, &format!("{form:?}")]).arg(file).output().expect("a child process");
-    assert!(output.status.success(), "{form:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut numbers = text.split_whitespace().map(|number| number.parse::<f64>().expect("a number"));
-    (numbers.next().expect("bytes"), numbers.next().expect("seconds"))
-}
-
-/// Both forms, their ratios, and the assertion that they agree.
-pub fn compare() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let [plain, compact] = [Form::Plain, Form::Compact].map(|form| {
-        let file = folder.path().join(format!("{form:?}.safetensors"));
-        let measured = measure(form, &file);
-        let results = Tensor::read_safetensors(&file).expect("the child's results");
-        (measured, results.into_iter().collect::<BTreeMap<_, _>>())
-    });
-    for ((name, expected), (same, found)) in plain.1.iter().zip(&compact.1) {
-        assert_eq!(name, same);
+/// The largest difference of two files' tensors, relative to the largest magnitude of each.
+fn apart(ours: &Path, theirs: &Path) -> f64 {
+    let read = |file: &Path| -> BTreeMap<String, Tensor> {
+        Tensor::read_safetensors(file).expect("the child's results").into_iter().collect()
+    };
+    let (ours, theirs) = (read(ours), read(theirs));
+    let differences = theirs.iter().map(|(name, expected)| {
         let magnitude = expected.abs().max().double_value(&[]);
-        let difference = (found - expected).abs().max().double_value(&[]) / magnitude;
-        assert!(difference < TOLERANCE, "{name}: the two forms differ by {difference:.1e} of the largest magnitude");
-    }
-    let ((plain_bytes, plain_seconds), (compact_bytes, compact_seconds)) = (plain.0, compact.0);
-    let peer = "on 256 upsampled channels (torch)";
-    row("RCM, batch 16, crop 192, forward + backward", compact_seconds, peer, plain_seconds);
-    println!(
-        "{:44} {:9.1} MB   {peer:32} {:9.1} MB   {:7.1} x",
-        "  its peak memory",
-        compact_bytes / 1e6,
-        plain_bytes / 1e6,
-        plain_bytes / compact_bytes
-    );
+        (&ours[name] - expected).abs().max().double_value(&[]) / magnitude
+    });
+    differences.fold(0.0, f64::max)
+}
+
+/// Both forms: time and memory.
+pub fn measure(bench: &mut Bench) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = |form: Form| {
+        let file = folder.path().join(format!("{form:?}"));
+        let mut child = bench.ours(&json!({ "form": format!("{form:?}"), "file": file }), 1);
+        let before = child.peak_memory();
+        child.run();
+        let grown = child.peak_memory() - before;
+        (child, grown, file)
+    };
+    let [mut ours, mut theirs] = [Form::Compact, Form::Plain].map(start);
+    let [seconds, their_seconds] = best(RUNS, [&mut || ours.0.run(), &mut || theirs.0.run()]);
+    let (bytes, their_bytes) = (ours.1, theirs.1);
+    drop((ours.0.end(), theirs.0.end()));
+    let agreement = Some(Agreement { difference: apart(&ours.2, &theirs.2), allowed: TOLERANCE });
+    let line = Measurement {
+        what: "RCM, forward and backward",
+        setting: "batch 16, crop 192, 256 channels",
+        unit: Unit::Milliseconds,
+        ours: seconds,
+        peer: "on upsampled features (torch)",
+        theirs: Ok(their_seconds),
+        wanted: None,
+        agreement,
+        threads: 1,
+    };
+    bench.add(line.clone());
+    let (ours, theirs) = (bytes, Ok(their_bytes));
+    bench.add(Measurement { what: "RCM, peak memory", unit: Unit::Megabytes, ours, theirs, ..line });
 }

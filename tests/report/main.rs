@@ -13,11 +13,13 @@
 //! looks         the report in Chromium: widths, colours, keys, filter, print
 //! browser       Chromium, driven
 //! paper         the paper's tables
+//! benchmarks    what `make bench` leaves in a store
 //! peers         Python with other programs' packages
 //! questions     the questions of the store's page, also in Polars and DuckDB
 //! documents     tables of the documents have the form of the report's
 //! ```
 
+mod benchmarks;
 mod browser;
 mod command_line;
 mod counted;

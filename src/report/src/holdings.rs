@@ -125,6 +125,12 @@ impl Holdings {
         left.into_iter().map(|held| held.experiment).collect()
     }
 
+    /// The holdings but for those of a table, such as the benchmarks', which no pipeline made.
+    pub(crate) fn without(&self, table: &str) -> Self {
+        let others = self.all.iter().filter(|held| !held.artifact.record().tables.contains_key(table));
+        Self { root: self.root.clone(), all: others.cloned().collect(), warnings: self.warnings.clone() }
+    }
+
     /// The artifact of a stage that another was computed from: an experiment's own if it holds what was read, else the
     /// one in the store.
     pub(crate) fn input(&self, of: &Record, stage: &str, experiment: &str) -> Result<Option<Artifact>> {

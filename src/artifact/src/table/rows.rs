@@ -10,6 +10,7 @@
 //! | `sweep`, `histogram` | threshold-sweep | split, threshold and class; split, ground truth, winner and bin |
 //! | `label` | random-walk, evaluate (what it predicts itself) | image and source |
 //! | `score`, `class_score`, `confusion` | evaluate | scored thing; and class; and image |
+//! | `bench` | `make bench` | thing measured beside a peer |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -280,5 +281,45 @@ mod tests {
         for other in changed {
             assert_ne!(row().digest(), other.digest(), "{other:?}");
         }
+    }
+}
+
+table! {
+    /// What this program takes for something, beside what a peer takes for the same in the same run.
+    BenchRow = "bench" v 1, 65536 rows a group, by what setting {
+        /// The benchmark that measured it, as `make bench ONLY=…` takes it.
+        benchmark: String,
+        /// What was measured.
+        what: String,
+        /// Sizes, and whatever else decides the number.
+        setting: String,
+        /// Unit of `ours` and `theirs`: s, ms, MB, bytes/pixel, GFLOP/s.
+        unit: String,
+        /// What this program takes: of times the best of several runs.
+        ours: f64,
+        /// Who is measured beside it.
+        peer: String,
+        /// What the peer takes; null where it is not there.
+        theirs: Option<f64>,
+        /// How many times better this program is; null where the peer is not there.
+        ratio: Option<f64>,
+        /// The least ratio that is wanted; null where it is only shown.
+        wanted: Option<f64>,
+        /// Largest difference between the two answers; null where there is nothing to compare.
+        difference: Option<f64>,
+        /// The largest difference that is allowed: above it `make bench` fails.
+        allowed: Option<f64>,
+        /// Why there is no number of the peer; empty if there is one.
+        missing: String,
+        /// Model of the CPU.
+        machine: String,
+        /// Cores that the machine has.
+        cores: u32,
+        /// Threads that each side may use.
+        threads: u32,
+        /// Commit of this program, with a `+` where files had changed since.
+        commit: String,
+        /// When it was measured, RFC 3339, UTC.
+        time: String,
     }
 }

@@ -12,6 +12,7 @@
 //! compared     the paper's tables with the numbers of the store beside them
 //! curves       scores over the threshold, losses over the steps
 //! gallery      photographs with what became of them (choice: of which images; strips: which columns of pictures)
+//! benchmarks   what `make bench` measured beside its peers
 //! provenance   which artifact came from where
 //! order        the order of stages and of what is scored
 //! experiments  the experiments with their places and colours; artifacts that several of them share
@@ -25,6 +26,7 @@
 //! Sections take a store's holdings and give markup, or nothing where the store has nothing to show. `style.css`,
 //! `gallery.css` and `script.js` stand beside this file and go into the page as they are.
 
+mod benchmarks;
 mod chart;
 mod choice;
 mod class_names;
@@ -47,7 +49,7 @@ mod scores;
 mod strips;
 mod verdict;
 
-use artifact::table::DatasetRow;
+use artifact::table::{BenchRow, DatasetRow};
 use artifact::{Result, Row as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -99,6 +101,9 @@ impl Section {
 
 /// The page. Parts for which the store has nothing are left out.
 pub fn build(holdings: &Holdings, options: &Options) -> Result<String> {
+    let benchmarks = benchmarks::section(holdings)?;
+    // They come from no stage: nothing else on the page is about them.
+    let holdings = &holdings.without(BenchRow::TABLE);
     let (order, experiments) = (Order::of(holdings)?, Experiments::of(holdings));
     let scored = Scored::of(holdings, &order, &experiments)?;
     let compared = Compared::of(&scored, &experiments, &paper::baselines(holdings)?);
@@ -120,6 +125,7 @@ pub fn build(holdings: &Holdings, options: &Options) -> Result<String> {
         compared::section(holdings)?,
         curves::thresholds(holdings, &experiments)?,
         curves::losses(holdings, &order, &experiments)?,
+        benchmarks,
         Some(provenance::section(holdings, &order)),
     ];
     let sections: Vec<_> = sections.into_iter().flatten().collect();

@@ -1,0 +1,85 @@
+//! `make bench`: what is claimed to be fast, each as a ratio to a named peer measured in the same run, whose answer is
+//! compared with this program's. Names of benchmarks as arguments run those alone.
+//!
+//! ```text
+//! measure      timing, and one line of the table
+//! child        child processes that repeat a piece of work when they are asked to: this program, or Python
+//! record       the table `bench` of the store, and the same as Markdown
+//! plain        Eqs. 3 to 5 as the paper prints them
+//! rcm          RCM without the maps of 256 channels at the image's size
+//! method       the random walk; the sweep of thresholds of one image
+//! crf          the dense CRF
+//! ```
+//!
+//! Peers are the scripts `*_peer.py` beside this file, run by `$PYTHON` (python3) on the packages that `make
+//! bench-peers` put into `.bench-peers`, or else on its own. What is not installed is said in its line. A piece of work
+//! of this program runs in a child too where its peak memory counts.
+
+#[path = "../parity/plain.rs"]
+mod plain;
+
+mod child;
+mod measure;
+mod record;
+
+mod crf;
+mod method;
+mod rcm;
+
+use std::process::ExitCode;
+
+use child::Work;
+use measure::Bench;
+use serde_json::Value;
+
+/// A benchmark.
+struct Benchmark {
+    /// As it is named on the command line.
+    name: &'static str,
+    /// Measures, and adds its lines.
+    measure: fn(&mut Bench),
+    /// Makes the work of a child of this program, where it has such children.
+    child: Option<fn(&Value) -> Box<dyn Work>>,
+}
+
+const BENCHMARKS: [Benchmark; 4] = [
+    Benchmark { name: "rcm", measure: rcm::measure, child: Some(rcm::child) },
+    Benchmark { name: "crf", measure: crf::measure, child: None },
+    Benchmark { name: "random-walk", measure: method::random_walk, child: None },
+    Benchmark { name: "thresholds", measure: method::thresholds, child: None },
+];
+
+fn main() -> ExitCode {
+    // `cargo bench` adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [child::ARGUMENT, name] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        let benchmark = BENCHMARKS.iter().find(|benchmark| benchmark.name == name);
+        child::answer(benchmark.and_then(|benchmark| benchmark.child).expect("a benchmark with children"));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unknown) = arguments.iter().find(|name| !BENCHMARKS.iter().any(|known| known.name == **name)) {
+        let known = BENCHMARKS.map(|benchmark| benchmark.name).join(", ");
+        eprintln!("bench: there is no benchmark '{unknown}'; there are {known}");
+        return ExitCode::from(78);
+    }
+    tch::set_num_threads(1);
+    let mut bench = Bench::default();
+    for benchmark in &BENCHMARKS {
+        if arguments.is_empty() || arguments.iter().any(|name| name == benchmark.name) {
+            bench.begin(benchmark.name);
+            (benchmark.measure)(&mut bench);
+        }
+    }
+    let failures = bench.failures().to_vec();
+    match record::write(bench, &BENCHMARKS.map(|benchmark| benchmark.name)) {
+        Ok(markdown) => print!("\n{markdown}"),
+        Err(error) => {
+            eprintln!("bench: {error}");
+            return ExitCode::from(error.exit_code());
+        }
+    }
+    for failure in &failures {
+        eprintln!("bench: {failure}");
+    }
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
