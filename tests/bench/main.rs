@@ -9,6 +9,7 @@
 //! rcm          RCM without the maps of 256 channels at the image's size
 //! method       the random walk; the sweep of thresholds of one image
 //! crf          the dense CRF
+//! runner       questions to a store, of camflow and of runners that others use
 //! ```
 //!
 //! Peers are the scripts `*_peer.py` beside this file, run by `$PYTHON` (python3) on the packages that `make
@@ -25,6 +26,7 @@ mod record;
 mod crf;
 mod method;
 mod rcm;
+mod runner;
 
 use std::process::ExitCode;
 
@@ -42,11 +44,12 @@ struct Benchmark {
     child: Option<fn(&Value) -> Box<dyn Work>>,
 }
 
-const BENCHMARKS: [Benchmark; 4] = [
+const BENCHMARKS: [Benchmark; 5] = [
     Benchmark { name: "rcm", measure: rcm::measure, child: Some(rcm::child) },
     Benchmark { name: "crf", measure: crf::measure, child: None },
     Benchmark { name: "random-walk", measure: method::random_walk, child: None },
     Benchmark { name: "thresholds", measure: method::thresholds, child: None },
+    Benchmark { name: "runner", measure: runner::measure, child: None },
 ];
 
 fn main() -> ExitCode {
