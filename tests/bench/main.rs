@@ -9,6 +9,7 @@
 //! rcm          RCM without the maps of 256 channels at the image's size
 //! method       the random walk; the sweep of thresholds of one image
 //! crf          the dense CRF
+//! train_step   a training step of train-cam (flops: operations of its convolutions, and the rate of a large one)
 //! runner       questions to a store, of camflow and of runners that others use
 //! ```
 //!
@@ -24,9 +25,11 @@ mod measure;
 mod record;
 
 mod crf;
+mod flops;
 mod method;
 mod rcm;
 mod runner;
+mod train_step;
 
 use std::process::ExitCode;
 
@@ -44,7 +47,8 @@ struct Benchmark {
     child: Option<fn(&Value) -> Box<dyn Work>>,
 }
 
-const BENCHMARKS: [Benchmark; 5] = [
+const BENCHMARKS: [Benchmark; 6] = [
+    Benchmark { name: "train-step", measure: train_step::measure, child: Some(train_step::child) },
     Benchmark { name: "rcm", measure: rcm::measure, child: Some(rcm::child) },
     Benchmark { name: "crf", measure: crf::measure, child: None },
     Benchmark { name: "random-walk", measure: method::random_walk, child: None },
