@@ -1,14 +1,14 @@
 //! The dense CRF against pydensecrf2 on the same picture, both on one core.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data::codec::{Rgb, decode_image};
 use data::random::Rng;
-use data::shapes::{ShapesConfig, write_voc_layout};
 use serde_json::json;
 use wsss::method::crf::{Bilateral, CrfOptions, DenseCrf, Gaussian};
 
 use crate::child::Child;
+use crate::inputs::{photographs, read_floats, write_floats};
 use crate::measure::{Agreement, Bench, Measurement, Unit, best, largest_difference, seconds};
 
 const SIZE: [usize; 2] = [375, 500];
@@ -17,13 +17,9 @@ const RUNS: usize = 5;
 
 /// A drawn photograph of VOC's size.
 fn picture(directory: &Path) -> Rgb {
-    let config = ShapesConfig { seed: 1, images_train: 16, images_val: 1, images_closeup: 0, size: SIZE };
-    write_voc_layout(directory, &config).expect("drawn pictures");
-    let files = std::fs::read_dir(directory.join("JPEGImages")).expect("pictures");
-    let mut files: Vec<_> = files.map(|file| file.expect("a picture").path()).collect();
-    files.sort();
-    let pictures = files.iter().map(|file| decode_image(&std::fs::read(file).expect("a picture")).expect("a JPEG"));
-    pictures.into_iter().find(|picture| picture.height == SIZE[0]).expect("every other picture is upright")
+    let mut files = photographs(directory, 16, SIZE).into_iter();
+    let decoded = |file: &PathBuf| decode_image(&std::fs::read(file).expect("a picture")).expect("a JPEG");
+    files.find_map(|file| Some(decoded(&file)).filter(|picture| picture.height == SIZE[0])).expect("one is upright")
 }
 
 /// Probabilities as a network gives them: smooth at stride 16, with a little noise.
@@ -62,8 +58,7 @@ pub fn measure(bench: &mut Bench) {
     let image = picture(directory.path());
     let p = probabilities(&mut Rng::new(1, 0, "bench"));
     std::fs::write(directory.path().join("image"), &image.pixels).expect("written");
-    let bytes: Vec<u8> = p.iter().flat_map(|p| p.to_le_bytes()).collect();
-    std::fs::write(directory.path().join("prob"), bytes).expect("written");
+    write_floats(&directory.path().join("prob"), &p);
     let options = |gaussian: [f32; 2], bilateral: [f32; 3]| CrfOptions {
         iterations: 10,
         gaussian: Gaussian { sxy: gaussian[0], compat: gaussian[1] },
@@ -80,10 +75,7 @@ pub fn measure(bench: &mut Bench) {
             Ok(mut peer) => {
                 let [seconds, theirs] = best(RUNS, [&mut ours, &mut || peer.run()]);
                 peer.end();
-                let q = std::fs::read(directory.path().join("q")).expect("the peer's answer");
-                let (floats, _) = q.as_chunks::<4>();
-                let q: Vec<f32> = floats.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                (seconds, Ok(theirs), Some(q))
+                (seconds, Ok(theirs), Some(read_floats(&directory.path().join("q"))))
             }
             Err(missing) => (best(RUNS, [&mut ours])[0], Err(missing), None),
         };

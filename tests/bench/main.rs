@@ -5,11 +5,14 @@
 //! measure      timing, and one line of the table
 //! child        child processes that repeat a piece of work when they are asked to: this program, or Python
 //! record       the table `bench` of the store, and the same as Markdown
+//! inputs       photographs and networks that several benchmarks work on
 //! plain        Eqs. 3 to 5 as the paper prints them
 //! rcm          RCM without the maps of 256 channels at the image's size
 //! method       the random walk; the sweep of thresholds of one image
 //! crf          the dense CRF
 //! train_step   a training step of train-cam (flops: operations of its convolutions, and the rate of a large one)
+//! extract      CAMs of photographs
+//! predict      masks of a folder of photographs
 //! runner       questions to a store, of camflow and of runners that others use
 //! ```
 //!
@@ -21,12 +24,15 @@
 mod plain;
 
 mod child;
+mod inputs;
 mod measure;
 mod record;
 
 mod crf;
+mod extract;
 mod flops;
 mod method;
+mod predict;
 mod rcm;
 mod runner;
 mod train_step;
@@ -47,8 +53,10 @@ struct Benchmark {
     child: Option<fn(&Value) -> Box<dyn Work>>,
 }
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 8] = [
     Benchmark { name: "train-step", measure: train_step::measure, child: Some(train_step::child) },
+    Benchmark { name: "extract", measure: extract::measure, child: Some(extract::child) },
+    Benchmark { name: "predict", measure: predict::measure, child: None },
     Benchmark { name: "rcm", measure: rcm::measure, child: Some(rcm::child) },
     Benchmark { name: "crf", measure: crf::measure, child: None },
     Benchmark { name: "random-walk", measure: method::random_walk, child: None },

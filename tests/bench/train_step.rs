@@ -14,17 +14,16 @@ use wsss::method::ema;
 use wsss::method::objective::{Objective, Tables};
 use wsss::method::term::Site;
 use wsss::method::views::{Batch, Networks, Views};
-use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
+use wsss::model::CamNet;
 use wsss::train::{OptimizerParams, Sgd};
 
-use crate::child::{Child, Work};
+use crate::child::{Child, Work, root};
 use crate::flops::{convolution_rate, forward_flops};
+use crate::inputs::{CLASSES, FEATURES, WEIGHTS, cam_net, draw_weights, filled_cam_net};
 use crate::measure::{Agreement, Bench, Measurement, Unit, best};
 
 const BATCH: i64 = 8;
 const CROP: i64 = 160;
-const CLASSES: i64 = 20;
-const FEATURES: i64 = 256;
 const SCALES: [f64; 3] = [0.5, 1.0, 2.0];
 const ALPHA: f64 = 0.99;
 const OPTIMIZER: OptimizerParams =
@@ -42,23 +41,12 @@ const OBJECTIVES: [(&str, &[&str], Option<f64>); 3] = [
 const FORMS: [[&str; 2]; 4] =
     [["contiguous", "image"], ["channels_last", "image"], ["contiguous", "stride 8"], ["channels_last", "stride 8"]];
 
-fn config() -> CamNetConfig {
-    let backbone = BackboneConfig { name: BackboneName::MobileNetV2, width: 32, norm: Norm::Frozen };
-    CamNetConfig { backbone, features: FEATURES, classes: CLASSES }
-}
-
-/// Weights that keep the size of activations, and a batch: images with a strip of padding, one label at least.
+/// Weights, and a batch: images with a strip of padding, one label at least.
 fn write_inputs(folder: &Path) {
     tch::manual_seed(1);
-    let vs = nn::VarStore::new(Device::Cpu);
-    let _net = CamNet::new(&vs.root(), &config());
-    tch::no_grad(|| {
-        for (_, mut weight) in vs.variables().into_iter().filter(|(_, variable)| variable.dim() == 4) {
-            let bound = (6.0 / (weight.numel() as i64 / weight.size()[0]) as f64).sqrt();
-            let _ = weight.uniform_(-bound, bound);
-        }
-    });
-    vs.save(folder.join("weights.safetensors")).expect("weights are written");
+    let (vs, _net) = cam_net();
+    draw_weights(&vs);
+    vs.save(folder.join(WEIGHTS)).expect("weights are written");
     let options = (Kind::Float, Device::Cpu);
     let valid = Tensor::ones([BATCH, CROP, CROP], (Kind::Bool, Device::Cpu));
     let _ = valid.narrow(2, 0, CROP / 8).fill_(0);
@@ -85,14 +73,6 @@ struct Step {
     losses: Vec<Vec<f64>>,
 }
 
-/// A net with the weights in `folder`.
-fn net(folder: &Path) -> (nn::VarStore, CamNet) {
-    let mut vs = nn::VarStore::new(Device::Cpu);
-    let net = CamNet::new(&vs.root(), &config());
-    vs.load(folder.join("weights.safetensors")).expect("weights are read");
-    (vs, net)
-}
-
 fn objective(terms: &[String], vs: &nn::VarStore, main: &CamNet) -> Objective {
     let tables = json!({
         "cls": { "weight": 1.0, "from_epoch": 1 },
@@ -113,7 +93,7 @@ pub fn child(task: &Value) -> Box<dyn Work> {
     let folder = Path::new(task["folder"].as_str().expect("a folder"));
     tch::set_num_threads(task["threads"].as_i64().expect("threads") as i32);
     let terms: Vec<String> = serde_json::from_value(task["terms"].clone()).expect("terms");
-    let ((main_vs, main), (mut support_vs, support)) = (net(folder), net(folder));
+    let ((main_vs, main), (mut support_vs, support)) = (filled_cam_net(folder), filled_cam_net(folder));
     support_vs.freeze();
     let objective = objective(&terms, &main_vs, &main);
     let sgd = Sgd::new(&main_vs, &OPTIMIZER);
@@ -142,8 +122,7 @@ impl Work for Step {
 /// Floating-point operations of a step's convolutions: a forward of each net at each scale that the terms look at, and
 /// of `MainNet` twice as much again for the gradients of weights and maps.
 fn step_flops(terms: &[&str]) -> f64 {
-    let vs = nn::VarStore::new(Device::Cpu);
-    let net = CamNet::new(&vs.root(), &config());
+    let (vs, net) = cam_net();
     let forward = |scale: f64| forward_flops(&net, &vs, BATCH, (CROP as f64 * scale) as i64);
     let all: f64 = SCALES.iter().map(|scale| forward(*scale)).sum();
     let main = if terms.contains(&"mam") { all } else { forward(1.0) };
@@ -193,7 +172,7 @@ pub fn measure(bench: &mut Bench) {
         let task = json!({
             "folder": folder.path(), "terms": terms, "scales": SCALES, "lr": OPTIMIZER.lr, "head_lr": OPTIMIZER.head_lr,
             "momentum": OPTIMIZER.momentum, "weight_decay": OPTIMIZER.weight_decay, "alpha": ALPHA,
-            "golden": crate::child::root().join("tests/golden"),
+            "golden": root().join("tests/golden"),
         });
         let fastest = fastest(&task, terms);
         for threads in [1, 2] {

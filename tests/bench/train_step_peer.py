@@ -2,10 +2,7 @@
 
 Reads `weights.safetensors` and `batch.safetensors`. `layout` is `contiguous` or `channels_last`; `grid` says where RCM
 works: `image`, on features upsampled to the image's grid, as the original does, or `stride 8`, on the regions there.
-The backbone is that of tests/golden/backbones.py.
 """
-
-import sys
 
 from peer import answer
 
@@ -15,38 +12,17 @@ THRESHOLD, TEMPERATURE = 0.2, 0.5
 def prepare(task):
     import torch
     import torch.nn.functional as F
+    from networks import cam_net
     from safetensors.torch import load_file
-    from torch import nn
-
-    sys.path.append(task["golden"])
-    from backbones import MobileNetV2
 
     torch.set_num_threads(task["threads"])
     layout = torch.channels_last if task["layout"] == "channels_last" else torch.contiguous_format
-    weights = load_file(task["folder"] + "/weights.safetensors")
     batch = load_file(task["folder"] + "/batch.safetensors")
     images, labels = batch["images"].to(memory_format=layout), batch["labels"]
     valid = batch["valid"].bool()
     size, terms = images.shape[-2:], task["terms"]
-    classes, features = weights["classifier.weight"].shape[:2]
-
-    class CamNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.backbone = MobileNetV2(width=32)
-            self.feature = nn.Conv2d(1280, features, 1, bias=False)
-            self.classifier = nn.Conv2d(features, classes, 1, bias=False)
-            missing, unexpected = self.load_state_dict(weights, strict=False)
-            assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
-            self.eval()  # frozen norms
-            self.to(memory_format=layout)
-
-        def forward(self, x):
-            feature = F.relu(self.feature(self.backbone(x)[2]))
-            cam = self.classifier(feature)
-            return feature, cam, cam.mean(dim=(2, 3))
-
-    main, support = CamNet(), CamNet()
+    main, support = cam_net(task, layout), cam_net(task, layout)
+    classes, features = main.classifier.weight.shape[:2]
     for name, parameter in main.named_parameters():
         parameter.requires_grad_(parameter.dim() == 4)
     trained = {name: p for name, p in main.named_parameters() if p.requires_grad}
