@@ -3,12 +3,14 @@
 use data::{
     augment::{Augmentation, augment, normalize},
     codec::{Mask, Rgb},
-    jitter::{Change, Jitter, change_colours},
+    jitter::{Change, Jitter},
     random::{Rng, epoch_order},
     resize::{resize_bicubic, resize_nearest},
+    tones::Tones,
 };
 
 use crate::codec::gradient;
+use crate::plain;
 
 const NO_JITTER: Jitter = Jitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, probability: 0.0 };
 
@@ -17,9 +19,48 @@ fn plain(crop: usize) -> Augmentation {
 }
 
 fn changed(pixels: &[u8], changes: &[Change]) -> Vec<u8> {
-    let mut image = Rgb { height: 1, width: pixels.len() / 3, pixels: pixels.to_vec() };
-    change_colours(&mut image, changes);
-    image.pixels
+    let image = Rgb { height: 1, width: pixels.len() / 3, pixels: pixels.to_vec() };
+    let mut planes = [0, 1, 2].map(|_| vec![0.0; image.width]);
+    let to = planes.each_mut().map(Vec::as_mut_slice);
+    Tones::of(&image, changes).normalized(image.pixels.as_chunks().0, to, [0.0; 3], [1.0; 3]);
+    (0..pixels.len()).map(|at| (planes[at % 3][at / 3] * 255.0_f32).round() as u8).collect()
+}
+
+/// Noise of every brightness, or nearly black.
+fn noise(height: usize, width: usize, dark: bool) -> Rgb {
+    let mut rng = Rng::new(5, 0, "noise");
+    let values = if dark { 3 } else { 256 };
+    Rgb { height, width, pixels: (0..height * width * 3).map(|_| rng.below(values) as u8).collect() }
+}
+
+#[test]
+fn a_crop_has_the_bits_that_the_whole_picture_gives() {
+    let pictures =
+        [gradient(1, 1), noise(7, 90, false), noise(90, 61, true), gradient(130, 200), noise(330, 310, true)];
+    let jitter = Jitter { brightness: 0.6, contrast: 0.9, saturation: 1.4, hue: 0.5, probability: 0.9 };
+    let (mut orders, mut plainer) = (std::collections::BTreeSet::new(), 0);
+    for (number, picture) in pictures.iter().enumerate() {
+        let map = Mask { height: 5, width: 9, classes: (0..45).collect() };
+        let fine = noise(picture.height, picture.width, false).pixels;
+        let fine = Mask { height: picture.height, width: picture.width, classes: fine[2 * fine.len() / 3..].to_vec() };
+        for epoch in 0..60 {
+            let mut how =
+                Augmentation { crop: 1 + 67 * (epoch % 5), scale: [0.4, 1.4], flip: 0.5, jitter: jitter.clone() };
+            if epoch % 4 == 0 {
+                how.jitter.contrast = 0.0;
+            }
+            let rng = || Rng::new(2, epoch as u64, &format!("picture {number}"));
+            let sample = augment(picture, &[&map, &fine], &how, &mut rng());
+            assert!(sample == plain::augment(picture, &[&map, &fine], &how, &mut rng()), "{number}, epoch {epoch}");
+            let mut draws = rng();
+            let _scale_and_flip = [draws.bits(), draws.bits()];
+            let order: Vec<_> =
+                how.jitter.draw(&mut draws).iter().map(std::mem::discriminant).map(|c| format!("{c:?}")).collect();
+            plainer += usize::from(order.len() < 4);
+            orders.insert(order);
+        }
+    }
+    assert!(orders.len() == 24 + 6 + 1 && plainer > 60, "{} orders of changes, {plainer} without all", orders.len());
 }
 
 #[test]

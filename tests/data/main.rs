@@ -8,6 +8,7 @@ mod import;
 mod label_files;
 mod loader;
 mod masks;
+mod plain;
 mod readers;
 mod shapes;
 mod survey;

@@ -1,5 +1,7 @@
 //! Augmentation of one picture and the maps that belong to it: scale, flip, colour jitter, normalise, padded crop.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use artifact::{ClassId, ParamError};
@@ -8,7 +10,8 @@ use crate::{
     codec::{Mask, Rgb},
     jitter::Jitter,
     random::Rng,
-    resize::{resize_bicubic, resize_nearest},
+    resize::{resize_bicubic, under_centre},
+    tones::Tones,
 };
 
 /// `ImageNet`'s mean of R, G and B, after division by 255.
@@ -63,38 +66,36 @@ pub struct Sample {
 
 /// Augments a picture and its maps by the same geometry; maps may be of any size and are read as covering the picture.
 ///
-/// Every draw comes from `rng`, always in the same order: scale, flip, jitter, offset.
+/// Every draw comes from `rng`, always in the same order: scale, flip, jitter, offset. Colours are changed and normalised
+/// only where the crop lies, with the same result as on the whole picture.
 pub fn augment(image: &Rgb, maps: &[&Mask], how: &Augmentation, rng: &mut Rng) -> Sample {
     let factor = rng.uniform(how.scale[0], how.scale[1]);
     let scaled = |side: usize| ((side as f64 * factor).round() as usize).max(1);
     let (h, w) = (scaled(image.height), scaled(image.width));
-    let mut image = resize_bicubic(image, h, w);
-    let mut maps: Vec<Mask> = maps.iter().map(|map| resize_nearest(map, h, w)).collect();
-
-    if rng.chance(how.flip) {
-        image.pixels.chunks_exact_mut(w * 3).for_each(flip_pixels);
-        for map in &mut maps {
-            map.classes.chunks_exact_mut(w).for_each(<[u8]>::reverse);
-        }
-    }
-    how.jitter.apply(&mut image, rng);
-
+    let flip = rng.chance(how.flip);
+    let changes = how.jitter.draw(rng);
     let rows = Window::draw(h, how.crop, rng);
     let columns = Window::draw(w, how.crop, rng);
-    let place = Placement { rows, columns, width: w, crop: how.crop };
-    let pixels = normalize(&image);
-    let mut out = vec![0.0; 3 * how.crop * how.crop];
-    for (from, to) in pixels.chunks_exact(h * w).zip(out.chunks_exact_mut(how.crop * how.crop)) {
-        place.copy(from, to);
+
+    let mut image = resize_bicubic(image, h, w);
+    if flip {
+        image.pixels.chunks_exact_mut(w * 3).for_each(flip_pixels);
     }
-    let mut valid = vec![false; how.crop * how.crop];
-    place.copy(&vec![true; h * w], &mut valid);
-    let maps = maps.iter().map(|map| {
-        let mut out = vec![ClassId::VOID.0; how.crop * how.crop];
-        place.copy(&map.classes, &mut out);
-        out
-    });
-    Sample { crop: how.crop, image: out, valid, maps: maps.collect() }
+    let tones = Tones::of(&image, &changes);
+    let place = Placement { size: [h, w], rows, columns, crop: how.crop, flip };
+    let area = how.crop * how.crop;
+    let mut out = vec![0.0; 3 * area];
+    let (red, rest) = out.split_at_mut(area);
+    let (green, blue) = rest.split_at_mut(area);
+    let (pixels, _) = image.pixels.as_chunks::<3>();
+    for (source, target) in place.runs() {
+        let to = [&mut red[target.clone()], &mut green[target.clone()], &mut blue[target]];
+        tones.normalized(&pixels[source], to, MEAN, STD);
+    }
+    let mut valid = vec![false; area];
+    place.runs().for_each(|(_, target)| valid[target].fill(true));
+    let maps = maps.iter().map(|map| place.map(map)).collect();
+    Sample { crop: how.crop, image: out, valid, maps }
 }
 
 /// The picture as networks take it: (value / 255 - mean) / std, [3, height, width].
@@ -127,22 +128,40 @@ impl Window {
     }
 }
 
-/// Where the picture lies in the crop.
+/// Where the scaled and flipped picture lies in the crop.
 struct Placement {
+    /// Height and width of the picture.
+    size: [usize; 2],
     rows: Window,
     columns: Window,
-    width: usize,
     crop: usize,
+    flip: bool,
 }
 
 impl Placement {
-    fn copy<T: Copy>(&self, from: &[T], to: &mut [T]) {
-        let n = self.columns.length;
-        for row in 0..self.rows.length {
-            let source = (self.rows.from + row) * self.width + self.columns.from;
+    /// The pixels of each row: where they are in the picture, and where in the crop.
+    fn runs(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let run = |from: usize| from..from + self.columns.length;
+        (0..self.rows.length).map(move |row| {
+            let source = (self.rows.from + row) * self.size[1] + self.columns.from;
             let target = (self.rows.to + row) * self.crop + self.columns.to;
-            to[target..target + n].copy_from_slice(&from[source..source + n]);
+            (run(source), run(target))
+        })
+    }
+
+    /// The part of a map of any size that the crop keeps, [crop, crop]; void (255) in the padding.
+    fn map(&self, map: &Mask) -> Vec<u8> {
+        let [h, w] = self.size;
+        let column = |x: usize| under_centre(if self.flip { w - 1 - x } else { x }, map.width, w);
+        let columns: Vec<usize> = (self.columns.from..).take(self.columns.length).map(column).collect();
+        let mut out = vec![ClassId::VOID.0; self.crop * self.crop];
+        for (row, (_, target)) in self.runs().enumerate() {
+            let from = &map.classes[under_centre(self.rows.from + row, map.height, h) * map.width..][..map.width];
+            for (class, &x) in out[target].iter_mut().zip(&columns) {
+                *class = from[x];
+            }
         }
+        out
     }
 }
 

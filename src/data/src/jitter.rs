@@ -1,9 +1,10 @@
 //! Colour jitter as torchvision's `ColorJitter` defines it: brightness, contrast, saturation and hue, in random order.
+//! What each does to pixels stands in [`crate::tones`].
 
 use artifact::ParamError;
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::Rgb, random::Rng};
+use crate::random::Rng;
 
 /// How far colours are varied.
 ///
@@ -32,7 +33,7 @@ pub enum Change {
     Contrast(f32),
     /// Blend with the pixel's own luma.
     Saturation(f32),
-    /// Turn of the hue, 1 = the whole circle.
+    /// Turn of the hue, 1 = the whole circle; whole circles do nothing.
     Hue(f32),
 }
 
@@ -57,10 +58,10 @@ impl Jitter {
         Ok(())
     }
 
-    /// Draws whether, in which order and how much, and changes the picture in place.
-    pub fn apply(&self, image: &mut Rgb, rng: &mut Rng) {
+    /// Draws whether a picture is changed, in which order and how much.
+    pub fn draw(&self, rng: &mut Rng) -> Vec<Change> {
         if !rng.chance(self.probability) {
-            return;
+            return Vec::new();
         }
         let mut factor = |strength: f64| rng.uniform((1.0 - strength).max(0.0), 1.0 + strength) as f32;
         let mut changes = vec![
@@ -70,70 +71,6 @@ impl Jitter {
             (self.hue, Change::Hue(rng.uniform(-self.hue, self.hue) as f32)),
         ];
         rng.shuffle(&mut changes);
-        let changes: Vec<Change> = changes.into_iter().filter(|(s, _)| *s > 0.0).map(|(_, c)| c).collect();
-        change_colours(image, &changes);
+        changes.into_iter().filter(|(s, _)| *s > 0.0).map(|(_, c)| c).collect()
     }
-}
-
-/// Applies the changes one after another, rounding to 8 bits once at the end.
-///
-/// # Deviations
-/// torchvision rounds after each change when it works on 8-bit pictures; this is its arithmetic on floats.
-pub fn change_colours(image: &mut Rgb, changes: &[Change]) {
-    if changes.is_empty() {
-        return;
-    }
-    let (bytes, _) = image.pixels.as_chunks_mut::<3>();
-    let mut pixels: Vec<[f32; 3]> = bytes.iter().map(|p| p.map(|v| f32::from(v) / 255.0)).collect();
-    for &change in changes {
-        match change {
-            Change::Brightness(factor) => blend(&mut pixels, factor, |_| 0.0),
-            Change::Contrast(factor) => {
-                let mean = pixels.iter().map(|p| f64::from(luma(*p))).sum::<f64>() / pixels.len() as f64;
-                blend(&mut pixels, factor, |_| mean as f32);
-            }
-            Change::Saturation(factor) => blend(&mut pixels, factor, luma),
-            Change::Hue(turn) => pixels.iter_mut().for_each(|p| *p = turn_hue(*p, turn)),
-        }
-    }
-    for (byte, pixel) in bytes.iter_mut().zip(pixels) {
-        *byte = pixel.map(|v| (v * 255.0).round() as u8);
-    }
-}
-
-/// clamp(factor * rgb + (1 - factor) * other)
-fn blend(pixels: &mut [[f32; 3]], factor: f32, other: impl Fn([f32; 3]) -> f32) {
-    for pixel in pixels {
-        let other = (1.0 - factor) * other(*pixel);
-        *pixel = pixel.map(|v| (factor * v + other).clamp(0.0, 1.0));
-    }
-}
-
-/// Brightness as the eye sees it (ITU-R 601-2).
-fn luma([r, g, b]: [f32; 3]) -> f32 {
-    0.299 * r + 0.587 * g + 0.114 * b
-}
-
-/// Through HSV and back; value and saturation stay.
-fn turn_hue(rgb: [f32; 3], turn: f32) -> [f32; 3] {
-    let [r, g, b] = rgb;
-    let value = r.max(g).max(b);
-    let chroma = value - r.min(g).min(b);
-    if chroma <= 0.0 {
-        return rgb;
-    }
-    // Position on the hexagon of hues, 0..6 from red.
-    let hue = if value <= r {
-        (g - b) / chroma
-    } else if value <= g {
-        2.0 + (b - r) / chroma
-    } else {
-        4.0 + (r - g) / chroma
-    };
-    let hue = (hue + 6.0 * turn).rem_euclid(6.0);
-    let channel = |n: f32| {
-        let k = (n + hue) % 6.0;
-        value - chroma * k.min(4.0 - k).clamp(0.0, 1.0)
-    };
-    [channel(5.0), channel(3.0), channel(1.0)]
 }

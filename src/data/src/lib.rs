@@ -10,7 +10,8 @@
 //! weights      files of weights of every format that users have
 //! random       randomness from (seed, epoch, stream); the order of an epoch
 //! resize       bicubic pictures, nearest maps
-//! jitter       colours
+//! jitter       how far colours are varied
+//! tones        colours changed, on as many pixels at once as the processor can
 //! augment      picture + maps -> one training crop; normalisation
 //! loader       crops -> batches, made ahead on threads, always in the same order
 //! dataset      the artifact of prepare-data in memory
@@ -32,6 +33,7 @@ pub mod random;
 pub mod augment;
 pub mod jitter;
 pub mod resize;
+pub mod tones;
 
 pub mod loader;
 

@@ -32,6 +32,6 @@ pub fn resize_nearest(mask: &Mask, h: usize, w: usize) -> Mask {
 }
 
 /// floor((i + 1/2) * from / to), in integers.
-fn under_centre(i: usize, from: usize, to: usize) -> usize {
+pub(crate) fn under_centre(i: usize, from: usize, to: usize) -> usize {
     (2 * i + 1) * from / (2 * to)
 }

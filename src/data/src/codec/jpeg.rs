@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr;
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
 use super::{Malformed, Rgb, check_size, too_few_bytes};
@@ -118,6 +119,7 @@ fn reaches_end_of_image(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // Entropy-coded bytes, stuffed zeros and restart markers are passed over; so is padding before a marker.
+        at += bytes.get(at..).and_then(|rest| memchr(0xff, rest)).unwrap_or(bytes.len());
         match (bytes.get(at), bytes.get(at + 1)) {
             (None, _) | (_, None) => return false,
             (Some(0xff), Some(0xd9)) => return true,

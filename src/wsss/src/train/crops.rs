@@ -3,7 +3,8 @@
 use std::borrow::Borrow;
 
 use data::augment::Sample;
-use tch::{Device, Tensor};
+use tch::kind::Element;
+use tch::{Device, Kind, Tensor};
 
 /// A batch of crops as the training loops take it, on the CPU.
 #[derive(Debug)]
@@ -27,18 +28,25 @@ pub fn upload(tensor: &Tensor, device: Device) -> Tensor {
 
 /// Stacks samples of one crop size and one number of maps.
 pub fn to_tensors<S: Borrow<Sample>>(samples: &[S]) -> Crops {
-    let b = samples.len() as i64;
-    let side = samples.first().map_or(0, |s| s.borrow().crop) as i64;
-    let maps = samples.first().map_or(0, |s| s.borrow().maps.len());
-    let image: Vec<f32> = samples.iter().flat_map(|s| s.borrow().image.iter().copied()).collect();
-    let valid: Vec<bool> = samples.iter().flat_map(|s| s.borrow().valid.iter().copied()).collect();
-    let map = |index: usize| {
-        let classes: Vec<u8> = samples.iter().flat_map(|s| s.borrow().maps[index].iter().copied()).collect();
-        Tensor::from_slice(&classes).view([b, side, side]).to_kind(tch::Kind::Int64) // [b, h, w]
-    };
+    let samples: Vec<&Sample> = samples.iter().map(Borrow::borrow).collect();
+    let side = samples.first().map_or(0, |sample| sample.crop) as i64;
+    let maps = samples.first().map_or(0, |sample| sample.maps.len());
     Crops {
-        images: Tensor::from_slice(&image).view([b, 3, side, side]), // [b, 3, h, w]
-        valid: Tensor::from_slice(&valid).view([b, side, side]),     // [b, h, w]
-        maps: (0..maps).map(map).collect(),
+        images: stacked(&samples, &[3, side, side], Kind::Float, |sample| &sample.image), // [b, 3, h, w]
+        valid: stacked(&samples, &[side, side], Kind::Bool, |sample| &sample.valid),      // [b, h, w]
+        maps: (0..maps)
+            .map(|index| stacked(&samples, &[side, side], Kind::Int64, |sample| &sample.maps[index])) // [b, h, w]
+            .collect(),
     }
+}
+
+/// One part of every sample, each of this size, as one tensor. One sample after another is copied while it is in the
+/// cache.
+fn stacked<T: Element>(samples: &[&Sample], size: &[i64], kind: Kind, part: impl Fn(&Sample) -> &[T]) -> Tensor {
+    let b = samples.len() as i64;
+    let out = Tensor::empty([&[b], size].concat(), (kind, Device::Cpu));
+    for (at, sample) in samples.iter().enumerate() {
+        out.get(at as i64).copy_(&Tensor::from_slice(part(sample)).view(size));
+    }
+    out
 }
