@@ -10,11 +10,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn};
-use wsss::method::ema;
+use wsss::method::ema::MovingAverage;
 use wsss::method::objective::{Objective, Tables};
 use wsss::method::term::Site;
 use wsss::method::views::{Batch, Networks, Views};
-use wsss::model::CamNet;
+use wsss::model::{CamNet, Flat, WeightLayout};
 use wsss::train::{OptimizerParams, Sgd};
 
 use crate::child::{Child, Work, root};
@@ -63,10 +63,9 @@ fn write_inputs(folder: &Path) {
 
 /// `MainNet`, `SupportNet` and the objective, as train-cam has them.
 struct Step {
-    main_vs: nn::VarStore,
     main: CamNet,
-    support_vs: nn::VarStore,
     support: CamNet,
+    average: MovingAverage,
     objective: Objective,
     sgd: Sgd,
     batch: Batch,
@@ -94,23 +93,26 @@ pub fn child(task: &Value) -> Box<dyn Work> {
     tch::set_num_threads(task["threads"].as_i64().expect("threads") as i32);
     let terms: Vec<String> = serde_json::from_value(task["terms"].clone()).expect("terms");
     let ((main_vs, main), (mut support_vs, support)) = (filled_cam_net(folder), filled_cam_net(folder));
+    let [flat, support_flat] = [&main_vs, &support_vs].map(|vs| Flat::of(vs, WeightLayout::Plain));
+    let average = MovingAverage::new(support_flat, &flat, ALPHA);
     support_vs.freeze();
     let objective = objective(&terms, &main_vs, &main);
-    let sgd = Sgd::new(&main_vs, &OPTIMIZER);
+    let sgd = Sgd::new(flat, &OPTIMIZER);
     let inputs = Tensor::read_safetensors(folder.join("batch.safetensors")).expect("the batch is read");
     let input = |name: &str| inputs.iter().find(|(found, _)| found == name).expect("an input").1.shallow_clone();
     let batch = Batch { images: input("images"), labels: input("labels"), valid: input("valid").to_kind(Kind::Bool) };
-    Box::new(Step { main_vs, main, support_vs, support, objective, sgd, batch, losses: Vec::new() })
+    Box::new(Step { main, support, average, objective, sgd, batch, losses: Vec::new() })
 }
 
 impl Work for Step {
     fn run(&mut self) {
         let networks = Networks { main: &self.main, support: &self.support, scales: &SCALES };
-        let losses = self.objective.loss(&Views::new(&self.batch, networks), 1);
+        let views = Views::new(&self.batch, networks);
+        let losses = self.objective.loss(&views, 1, |summand| self.sgd.backward(summand));
         self.losses.push(losses.terms.iter().flatten().map(|loss| loss.double_value(&[])).collect());
-        self.sgd.step(&losses.total, OPTIMIZER.lr);
+        self.sgd.step(OPTIMIZER.lr);
         if losses.terms.len() > 1 {
-            ema::update(&self.support_vs, &self.main_vs, ALPHA);
+            self.average.update();
         }
     }
 
