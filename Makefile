@@ -157,7 +157,7 @@ bench: build ## benchmarks beside their peers, into artifacts/bench (ONLY="crf r
 # The program and the script also run on a machine without Rust: GPU_BENCH names the one, tests/bench/gpu.sh is the other.
 gpu-bench: libtorch ## what a GPU makes of the method beside PyTorch, in minutes (DEVICE=cpu tries it; PYTHON: has torch, safetensors)
 	cargo bench --locked --workspace --bench gpu --no-run
-	LD_LIBRARY_PATH="$${LIBTORCH:-$$PWD/.libtorch}/lib" PYTHON=$(PYTHON) tests/bench/gpu.sh
+	PYTHON=$(PYTHON) tests/bench/gpu.sh
 
 clean: ## remove build outputs; the store in artifacts/ stays
 	cargo clean

@@ -137,16 +137,23 @@ fn write_weights(task: &Task) {
             }
         }
     });
-    vs.save(&task.weights).expect("weights are written");
+    let images = (0..BATCHES).map(|index| (images_name(index), made_up(task, index).images));
+    let all: Vec<_> = vs.variables().into_iter().chain(images).collect();
+    Tensor::write_safetensors(&all, &task.weights).expect("weights are written");
 }
 
-/// Fills what the file has: of AffinityNet and DeepLab the backbone.
+/// The images of a batch in the file of weights.
+fn images_name(index: i64) -> String {
+    format!("batch.{index}")
+}
+
+/// Fills what the file has in this shape: of AffinityNet and DeepLab the backbone.
 fn fill(vs: &nn::VarStore, weights: &Path) {
     let stored = Tensor::read_safetensors(weights).expect("weights are read");
     let mut variables = vs.variables();
     tch::no_grad(|| {
         for (name, tensor) in stored {
-            if let Some(variable) = variables.get_mut(&name) {
+            if let Some(variable) = variables.get_mut(&name).filter(|variable| variable.size() == tensor.size()) {
                 variable.copy_(&tensor);
             }
         }
@@ -154,7 +161,7 @@ fn fill(vs: &nn::VarStore, weights: &Path) {
 }
 
 /// Images that show their labels by their tint, and labels.
-fn batch(task: &Task, index: i64, device: Device) -> Batch {
+fn made_up(task: &Task, index: i64) -> Batch {
     let options = (Kind::Float, Device::Cpu);
     let labels = Tensor::zeros([task.batch, CLASSES], options);
     for image in 0..task.batch {
@@ -165,11 +172,20 @@ fn batch(task: &Task, index: i64, device: Device) -> Batch {
     let coarse = Tensor::randn([task.batch, 3, side, side], options);
     let images = coarse.upsample_bilinear2d([task.crop; 2], false, None, None) + tint;
     let valid = Tensor::ones([task.batch, task.crop, task.crop], (Kind::Bool, Device::Cpu));
-    Batch { images: images.to_device(device), labels: labels.to_device(device), valid: valid.to_device(device) }
+    Batch { images, labels, valid }
 }
 
 fn batches(task: &Task, device: Device) -> impl FnMut() -> Batch + use<> {
-    let all: Vec<Batch> = (0..BATCHES).map(|index| batch(task, index, device)).collect();
+    let stored = Tensor::read_safetensors(&task.weights).expect("weights are read");
+    let images = |index| {
+        let stored = stored.iter().find(|(name, _)| *name == images_name(index));
+        stored.expect("the file has the images").1.to_device(device)
+    };
+    let batch = |index| {
+        let Batch { labels, valid, .. } = made_up(task, index);
+        Batch { images: images(index), labels: labels.to_device(device), valid: valid.to_device(device) }
+    };
+    let all: Vec<Batch> = (0..BATCHES).map(batch).collect();
     let mut next = 0;
     move || {
         next = (next + 1) % all.len();

@@ -5,6 +5,7 @@
 #
 # Writes OUT/gpu.jsonl, a line a measurement, and OUT/gpu.md; prints the tables. OUT is artifacts/bench.
 set -eu -o pipefail
+unset LD_LIBRARY_PATH
 cd "$(dirname "$0")/../.."
 
 DEVICE=${DEVICE:-cuda}
@@ -22,7 +23,6 @@ program=${GPU_BENCH:-$(ls -t target/release/deps/gpu-* 2>/dev/null | grep -v '\.
 [ -x "$program" ] || { echo "gpu.sh: there is no program of gpu.rs; make gpu-bench builds it, GPU_BENCH names one" >&2; exit 78; }
 torch=$("$PYTHON" -c 'import os, safetensors, torch; print(os.path.dirname(torch.__file__))') ||
     { echo "gpu.sh: '$PYTHON' has no torch or no safetensors; PYTHON names one that has" >&2; exit 78; }
-case "$DEVICE" in cpu) ;; *) export LD_LIBRARY_PATH=$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ;; esac
 
 mkdir -p "$OUT"
 rows=$OUT/gpu.jsonl
@@ -44,11 +44,13 @@ one() {
     timeout 150 "$@" >>"$rows" 2>"$OUT/gpu.err" || { echo "gpu.sh: $who failed:" >&2; tail -5 "$OUT/gpu.err" >&2; }
     echo "gpu.sh: $((SECONDS - begin)) s: $who" >&2
 }
-ours() { one "camflow $1 $2 $3" "$program" "$(task "$1" "$2" "$3" "")"; }
+# The program takes PyTorch's own libtorch. PyTorch finds that by itself, and must not find another.
+program=(env LD_LIBRARY_PATH="$torch/lib" "$program")
+ours() { one "camflow $1 $2 $3" "${program[@]}" "$(task "$1" "$2" "$3" "")"; }
 peer() { one "PyTorch $1 $2 $3 $4" "$PYTHON" -B -W ignore tests/bench/gpu_peer.py "$(task "$1" "$2" "$3" ", \"compile\": $4")"; }
 
 RCM='"cls", "rcm"' MAM='"cls", "rcm", "mam"' WARMUP=3
-"$program" "$(task weights f32 "" "")"
+"${program[@]}" "$(task weights f32 "" "")"
 one "the machine's rate" "$PYTHON" tests/bench/gpu_peer.py peak "$DEVICE"
 one "operations" "$PYTHON" -W ignore tests/bench/gpu_peer.py "$(task flops f32 "" ', "compile": false')"
 # What matters most comes first.
@@ -70,8 +72,8 @@ peer train-deeplab bf16 "" false
 full="$WIDTH $BATCH $CROP $STEPS $weights"
 WIDTH=$((WIDTH < 16 ? WIDTH : 16)) BATCH=$((BATCH < 8 ? BATCH : 8)) CROP=$((CROP < 128 ? CROP : 128))
 STEPS=$ACCURACY_STEPS WARMUP=0 weights=$narrow
-"$program" "$(task weights f32 "" "")"
-accuracy() { one "accuracy of $1" "$program" "$(task train-cam "$1" "$MAM" "" | sed 's/"seconds": 6/"seconds": 1e9/')"; }
+"${program[@]}" "$(task weights f32 "" "")"
+accuracy() { one "accuracy of $1" "${program[@]}" "$(task train-cam "$1" "$MAM" "" | sed 's/"seconds": 6/"seconds": 1e9/')"; }
 for numerics in $NUMERICS; do accuracy "$numerics"; done
 read -r WIDTH BATCH CROP STEPS weights <<<"$full"
 WARMUP=3

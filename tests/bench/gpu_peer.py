@@ -15,6 +15,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
 sys.path.append(str(pathlib.Path(__file__).parent.parent / "golden"))
@@ -50,10 +51,10 @@ class DeepLab(nn.Module):
 
 def network(kind, task, trained=True):
     """A network with the weights of the file and frozen norms, in channels_last."""
-    from safetensors.torch import load_file
-
     net = kind(task["width"])
-    net.load_state_dict(load_file(task["weights"]), strict=False)
+    shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    stored = load_file(task["weights"])
+    net.load_state_dict({name: t for name, t in stored.items() if shapes.get(name) == t.shape}, strict=False)
     net = net.eval().to(task["device"]).to(memory_format=torch.channels_last)
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(trained and parameter.dim() == 4 and not name.startswith(("backbone.conv1a", "backbone.b2")))
@@ -70,14 +71,11 @@ def optimizer(net, task):
 
 
 def batches(task):
-    torch.manual_seed(1)
-    made = []
+    made, stored = [], load_file(task["weights"])
     for index in range(BATCHES):
         labels = torch.zeros(task["batch"], K)
         labels[torch.arange(task["batch"]), (torch.arange(task["batch"]) + index) % K] = 1
-        coarse = torch.randn(task["batch"], 3, max(task["crop"] // 8, 1), max(task["crop"] // 8, 1))
-        images = F.interpolate(coarse, (task["crop"],) * 2, mode="bilinear") + labels[:, :3, None, None]
-        images = images.to(task["device"]).to(memory_format=torch.channels_last)
+        images = stored[f"batch.{index}"].to(task["device"]).to(memory_format=torch.channels_last)
         made.append((images, labels.to(task["device"])))
     return made
 
