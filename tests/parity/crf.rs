@@ -201,6 +201,44 @@ fn labels_follow_the_picture() {
     assert_eq!(winners(&q, height * width), expected);
 }
 
+/// Height, width, classes, and the checksums of Q for CAMs and for segmentations.
+const BITS: [(usize, usize, usize, [u32; 2]); 4] = [
+    (47, 64, 21, [0xEC71_8646, 0x02D9_7AAC]),
+    (90, 70, 3, [0xFC04_4D3A, 0x4418_34AE]),
+    (31, 53, 12, [0x55BE_EAE7, 0x6FCC_2CC8]),
+    (40, 40, 81, [0xE88C_7A20, 0x3889_F6B0]),
+];
+
+/// Q is the same to the last bit on every machine, whatever instructions it has, and however rows are stored: the
+/// checksums are of a plain loop over pixels and axes. No logarithm but that of 1 and of the least probability is
+/// taken, since the system's differs between machines.
+#[test]
+fn bits_are_the_same_on_every_machine() {
+    for (height, width, classes, expected) in BITS {
+        let value = |i: usize| {
+            let (x, y, channel) = (i / 3 % width, i / 3 / width, i % 3);
+            let speckle = (i as u32).wrapping_mul(0x9E37_79B1) >> 28;
+            ((x / 9 * 40 + y / 7 * 25) * (channel + 1) % 230) as u8 + speckle as u8
+        };
+        let image = Rgb { height, width, pixels: (0..height * width * 3).map(value).collect() };
+        let certain = |i: usize| {
+            let (class, pixel) = (i / (height * width), i % (height * width));
+            let speckle = (pixel as u32).wrapping_mul(0x85EB_CA77) >> 29;
+            if (pixel % width / 9 + pixel / width / 7 + usize::from(speckle == 0)) % classes == class {
+                1.0
+            } else {
+                0.0
+            }
+        };
+        let p: Vec<f32> = (0..classes * height * width).map(certain).collect();
+        for (options, expected) in [CAM, SEGMENTATION].iter().zip(expected) {
+            let q = DenseCrf::new(&image, options).infer(&p, options.iterations);
+            let bytes: Vec<u8> = q.iter().flat_map(|q| q.to_le_bytes()).collect();
+            assert_eq!(crc32fast::hash(&bytes), expected, "{classes} classes, {options:?}");
+        }
+    }
+}
+
 #[test]
 fn values_out_of_range_are_named() {
     let good = CrfParams { iterations: 10, gaussian: CAM.gaussian, bilateral: CAM.bilateral };

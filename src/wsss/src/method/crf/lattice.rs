@@ -2,7 +2,12 @@
 //!
 //! Every pixel's feature vector lies in a simplex of the lattice. Its value is given to the simplex's vertices
 //! (splat), each axis of the lattice is blurred by (1, 2, 1) / 2, and the pixel takes its value back (slice). All that
-//! depends on the picture alone (vertices, weights, neighbours) is computed once.
+//! depends on the picture alone (vertices, weights, neighbours) is computed here, once; `filter` does the rest.
+
+use multiversion::multiversion;
+
+use super::embedding::{Embedding, Simplex};
+use super::filter::{LANES, TILE};
 
 /// A lattice over the features of the pixels of one picture, `V` = `D` + 1 vertices a simplex.
 #[derive(Debug)]
@@ -13,33 +18,38 @@ pub(super) struct Lattice<const D: usize, const V: usize> {
     weights: Vec<[f32; V]>,
     /// The two rows beside each row along each axis of the lattice; row 0 where there is no vertex.
     neighbours: [Vec<[u32; 2]>; V],
+    /// How far apart neighbours are at most, in rows.
+    reach: usize,
+    /// For each tile of pixels a row below which no later pixel has a vertex.
+    complete: Vec<usize>,
 }
 
 impl<const D: usize, const V: usize> Lattice<D, V> {
     /// What the filter gains over a Gaussian of sum one: a constant of the blur.
-    const GAIN: f32 = 1.0 / (1.0 + 1.0 / (1 << D) as f32);
+    pub(super) const GAIN: f32 = 1.0 / (1.0 + 1.0 / (1 << D) as f32);
 
     /// From one feature vector a pixel, each already divided by its standard deviation.
-    pub(super) fn new(features: impl ExactSizeIterator<Item = [f32; D]>) -> Self {
-        const { assert!(V == D + 1, "a simplex has one vertex more than dimensions") };
-        let embedding = Embedding::<D, V>::new();
-        let pixels = features.len();
-        let (mut vertices, mut weights) = (Vec::with_capacity(pixels), Vec::with_capacity(pixels));
-        let mut points = Points::new();
-        let mut last: Option<(Simplex<V>, [u32; V])> = None;
-        for feature in features {
-            let (simplex, barycentric) = embedding.locate(feature);
-            // Pixels that follow one another are often of one simplex.
-            let rows = match &last {
-                Some((same, rows)) if *same == simplex => *rows,
-                _ => embedding.keys(&simplex).map(|key| points.insert(key)),
-            };
-            vertices.push(rows);
-            weights.push(barycentric);
-            last = Some((simplex, rows));
+    pub(super) fn new(pixels: usize, feature: impl Fn(usize) -> [f32; D]) -> Self {
+        let mut lattice = Self {
+            vertices: Vec::with_capacity(pixels),
+            weights: Vec::with_capacity(pixels),
+            neighbours: std::array::from_fn(|_| Vec::new()),
+            reach: 0,
+            complete: vec![0; pixels.div_ceil(TILE)],
+        };
+        let points = locate(&mut lattice, pixels, feature);
+        lattice.neighbours = std::array::from_fn(|axis| points.neighbours(Embedding::<D, V>::step(axis)));
+        let beside = lattice.neighbours.iter().flat_map(|axis| axis.iter().enumerate());
+        // Neighbours are each other's: those before are enough.
+        let distances =
+            beside.filter(|(_, beside)| beside[0] != 0).map(|(row, beside)| row.abs_diff(beside[0] as usize));
+        lattice.reach = distances.max().unwrap_or(0);
+        let mut least = lattice.rows();
+        for (complete, vertices) in lattice.complete.iter_mut().zip(lattice.vertices.chunks(TILE)).rev() {
+            *complete = least;
+            least = vertices.as_flattened().iter().fold(least, |least, row| least.min(*row as usize));
         }
-        let neighbours = std::array::from_fn(|axis| points.neighbours(embedding.step(axis)));
-        Self { vertices, weights, neighbours }
+        lattice
     }
 
     /// Pixels of the picture.
@@ -49,7 +59,7 @@ impl<const D: usize, const V: usize> Lattice<D, V> {
 
     /// Rows of the lattice's values, row 0 included.
     pub(super) fn rows(&self) -> usize {
-        self.neighbours[0].len() + 1
+        self.neighbours[0].len()
     }
 
     /// Scales what pixel i gives and takes by `scale[i]`.
@@ -61,140 +71,83 @@ impl<const D: usize, const V: usize> Lattice<D, V> {
         }
     }
 
-    /// Adds a pixel's channels to its vertices.
-    #[inline]
-    pub(super) fn splat<const C: usize>(&self, pixel: usize, channels: &[f32; C], values: &mut [[f32; C]]) {
-        for (row, weight) in self.vertices[pixel].iter().zip(&self.weights[pixel]) {
-            let value = &mut values[*row as usize];
-            for c in 0..C {
-                value[c] += weight * channels[c];
-            }
-        }
+    /// The rows of a pixel's vertices, with their weights.
+    #[inline(always)]
+    pub(super) fn vertices(&self, pixel: usize) -> impl Iterator<Item = (usize, f32)> {
+        self.vertices[pixel].iter().zip(&self.weights[pixel]).map(|(row, weight)| (*row as usize, *weight))
     }
 
-    /// Filters along every axis. `scratch` is of the same size, its row 0 zero; what it held is lost.
-    pub(super) fn blur<const C: usize>(&self, values: &mut Vec<[f32; C]>, scratch: &mut Vec<[f32; C]>) {
-        for axis in &self.neighbours {
-            for ((blurred, value), [before, after]) in scratch[1..].iter_mut().zip(&values[1..]).zip(axis) {
-                let (before, after) = (&values[*before as usize], &values[*after as usize]);
-                for c in 0..C {
-                    blurred[c] = value[c] + 0.5 * (before[c] + after[c]);
-                }
-            }
-            std::mem::swap(values, scratch);
-        }
+    /// The two rows beside each row along an axis of the lattice; row 0 where there is no vertex.
+    #[inline(always)]
+    pub(super) fn neighbours(&self, axis: usize) -> &[[u32; 2]] {
+        &self.neighbours[axis]
     }
 
-    /// `sum` and `scale` times a pixel's channels of the blurred values.
-    #[inline]
-    pub(super) fn slice<const C: usize>(
-        &self,
-        pixel: usize,
-        values: &[[f32; C]],
-        scale: f32,
-        mut sum: [f32; C],
-    ) -> [f32; C] {
-        for (row, weight) in self.vertices[pixel].iter().zip(&self.weights[pixel]) {
-            let (value, weight) = (&values[*row as usize], weight * (scale * Self::GAIN));
-            for c in 0..C {
-                sum[c] += weight * value[c];
-            }
-        }
-        sum
+    /// How far apart neighbours are at most, in rows.
+    #[inline(always)]
+    pub(super) fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// No pixel after a tile has a vertex below this row.
+    #[inline(always)]
+    pub(super) fn complete(&self, tile: usize) -> usize {
+        self.complete[tile]
     }
 }
 
-/// The simplex of a point: its vertex of remainder 0, and the order of the coordinates' distances from it.
-#[derive(Clone, Debug, PartialEq)]
-struct Simplex<const V: usize> {
-    origin: [i32; V],
-    rank: [i32; V],
+/// Finds the vertices and weights of every pixel, some pixels at a time.
+#[multiversion(targets("x86_64+avx2"))]
+fn locate<const D: usize, const V: usize, F: Fn(usize) -> [f32; D]>(
+    lattice: &mut Lattice<D, V>,
+    pixels: usize,
+    feature: F,
+) -> Points {
+    let embedding = Embedding::<D, V>::new();
+    let mut points = Points::new();
+    let mut recent = Recent::new();
+    for first in (0..pixels).step_by(LANES) {
+        let mut features = [[0.0; LANES]; D];
+        for lane in 0..LANES {
+            let feature = feature((first + lane).min(pixels - 1));
+            for (features, feature) in features.iter_mut().zip(feature) {
+                features[lane] = feature;
+            }
+        }
+        let located = embedding.locate(&features);
+        for lane in 0..LANES.min(pixels - first) {
+            let rows = recent
+                .rows(located.simplex(lane), |simplex| Embedding::<D, V>::keys(simplex).map(|key| points.insert(key)));
+            lattice.vertices.push(rows);
+            lattice.weights.push(located.barycentric(lane));
+        }
+    }
+    points
 }
 
-/// The way from features to lattice coordinates.
-///
-/// A lattice point is `V` integers that sum to zero, so `D` of them name it. Its key is those in one number, coordinate
-/// i at bit i * BITS: sums of keys are keys of sums, since no feature comes near the limit of a field.
-struct Embedding<const D: usize, const V: usize> {
-    scale: [f32; D],
+/// Simplices that were met of late, with the rows of their vertices: most pixels lie where a pixel near them lies.
+struct Recent<const V: usize> {
+    slots: Vec<(Simplex<V>, [u32; V])>,
 }
 
-impl<const D: usize, const V: usize> Embedding<D, V> {
-    const BITS: usize = 128 / D;
+impl<const V: usize> Recent<V> {
+    /// A power of two; they fit the cache.
+    const SLOTS: usize = 1 << 12;
 
-    /// Scales such that the blur's standard deviation is one feature unit.
     fn new() -> Self {
-        let deviation = (2.0_f64 / 3.0).sqrt() * V as f64;
-        Self { scale: std::array::from_fn(|i| (deviation / (((i + 1) * (i + 2)) as f64).sqrt()) as f32) }
+        // The ranks of a simplex are never all the same: this one is none.
+        let none = Simplex { origin: [0; V], rank: [0; V] };
+        Self { slots: vec![(none, [0; V]); Self::SLOTS] }
     }
 
-    /// The simplex around a feature vector, and the vector's barycentric coordinates in it.
-    fn locate(&self, feature: [f32; D]) -> (Simplex<V>, [f32; V]) {
-        // y = E f: onto the plane of coordinates that sum to zero.
-        let mut elevated = [0.0_f32; V];
-        let mut sum = 0.0;
-        for j in (1..V).rev() {
-            let scaled = feature[j - 1] * self.scale[j - 1];
-            elevated[j] = sum - j as f32 * scaled;
-            sum += scaled;
+    /// The rows of a simplex, found where it was not met of late.
+    #[inline(always)]
+    fn rows(&mut self, simplex: Simplex<V>, find: impl FnOnce(&Simplex<V>) -> [u32; V]) -> [u32; V] {
+        let (met, rows) = &mut self.slots[simplex.hash() as usize % Self::SLOTS];
+        if *met != simplex {
+            (*rows, *met) = (find(&simplex), simplex);
         }
-        elevated[0] = sum;
-
-        // The nearest point whose coordinates are multiples of V, on the plane or beside it.
-        let (up, down) = (V as f32, 1.0 / V as f32);
-        let multiples = elevated.map(|y| {
-            let floor = (y * down).floor();
-            let ceil = (y * down).ceil();
-            if ceil * up - y < y - floor * up { ceil as i32 } else { floor as i32 }
-        });
-        let beside: i32 = multiples.iter().sum();
-        let mut origin = multiples.map(|multiple| multiple * V as i32);
-
-        // The rank of a coordinate: how many others are farther from the origin; then back onto the plane.
-        let difference: [f32; V] = std::array::from_fn(|i| elevated[i] - origin[i] as f32);
-        let mut rank = [beside; V];
-        for i in 0..D {
-            for j in i + 1..V {
-                let less = i32::from(difference[i] < difference[j]);
-                rank[i] += less;
-                rank[j] += 1 - less;
-            }
-        }
-        for (rank, origin) in rank.iter_mut().zip(&mut origin) {
-            let turn = i32::from(*rank < 0) - i32::from(*rank > D as i32);
-            *rank += turn * V as i32;
-            *origin += turn * V as i32;
-        }
-
-        let mut barycentric = [0.0_f32; V];
-        for i in 0..V {
-            let share = (elevated[i] - origin[i] as f32) * down;
-            let at = D - rank[i] as usize;
-            barycentric[at] += share;
-            barycentric[(at + 1) % V] -= share;
-        }
-        barycentric[0] += 1.0;
-        (Simplex { origin, rank }, barycentric)
-    }
-
-    /// The keys of a simplex's vertices, by remainder. From remainder r to r + 1 every coordinate rises by one, and
-    /// that of rank D - r falls by V.
-    fn keys(&self, simplex: &Simplex<V>) -> [i128; V] {
-        let mut key: i128 = (0..D).map(|i| i128::from(simplex.origin[i]) << (i * Self::BITS)).sum();
-        std::array::from_fn(|remainder| {
-            let here = key;
-            let falling = simplex.rank.iter().position(|&rank| rank as usize == D - remainder);
-            key += self.step(falling.expect("ranks are a permutation"));
-            here
-        })
-    }
-
-    /// The key of one step along an axis: every coordinate rises by one, the axis' own falls by V.
-    #[expect(clippy::unused_self, reason = "reads as the embedding's")]
-    fn step(&self, axis: usize) -> i128 {
-        let ones: i128 = (0..D).map(|i| 1 << (i * Self::BITS)).sum();
-        let own = if axis < D { (V as i128) << (axis * Self::BITS) } else { 0 };
-        ones - own
+        *rows
     }
 }
 
@@ -243,14 +196,14 @@ impl Points {
         }
     }
 
-    /// For each point the two beside it along a step, 0 for none.
+    /// For each number the two beside it along a step, 0 for none. Number 0 has none.
     fn neighbours(&self, step: i128) -> Vec<[u32; 2]> {
-        let mut beside = vec![[0; 2]; self.keys.len()];
+        let mut beside = vec![[0; 2]; self.keys.len() + 1];
         for (index, key) in self.keys.iter().enumerate() {
             let next = self.slots[self.slot(key + step)];
             if next != 0 {
-                beside[index][1] = next;
-                beside[next as usize - 1][0] = index as u32 + 1;
+                beside[index + 1][1] = next;
+                beside[next as usize][0] = index as u32 + 1;
             }
         }
         beside

@@ -2,16 +2,24 @@
 //! torch; mean-field inference on permutohedral lattices, on the classes that an image has.
 //!
 //! ```text
-//! lattice   a Gaussian filter over any features
-//! softmax   probabilities of one pixel
+//! lattice     which points of a lattice each pixel gives to and takes from
+//! embedding   where features lie among those points
+//! filter      a Gaussian filter: give, blur, take
+//! softmax     probabilities of pixels
 //! ```
 
+#![expect(clippy::inline_always, reason = "only what is inlined is compiled for the caller's instruction set")]
+
+mod embedding;
+mod filter;
 mod lattice;
 mod softmax;
 
 use data::codec::Rgb;
+use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
+use self::filter::{Filter, LANES, Row, TILE};
 use self::lattice::Lattice;
 use self::softmax::softmax;
 
@@ -74,15 +82,15 @@ impl DenseCrf {
             [(pixel % image.width) as f32 / sxy, (pixel / image.width) as f32 / sxy] // x, y
         };
         let CrfOptions { gaussian, bilateral, .. } = *options;
-        let colours = (0..pixels).map(|pixel| {
+        let colours = |pixel: usize| {
             let [x, y] = position(pixel, bilateral.sxy);
             let [r, g, b] = [0, 1, 2].map(|channel| f32::from(image.pixels[pixel * 3 + channel]) / bilateral.srgb);
             [x, y, r, g, b]
-        });
+        };
         Self {
             pixels,
-            gaussian: normalized(Lattice::new((0..pixels).map(|pixel| position(pixel, gaussian.sxy)))),
-            bilateral: normalized(Lattice::new(colours)),
+            gaussian: normalized(Lattice::new(pixels, |pixel| position(pixel, gaussian.sxy))),
+            bilateral: normalized(Lattice::new(pixels, colours)),
             gaussian_compat: gaussian.compat,
             bilateral_compat: bilateral.compat,
         }
@@ -101,14 +109,13 @@ impl DenseCrf {
         assert_eq!(probabilities.len(), classes * self.pixels, "probabilities are whole maps of the picture");
         // The rows of each width are compiled on their own, so that a row stays in registers.
         let infer = match classes {
-            0..=4 => Self::infer_rows::<4>,
-            5..=8 => Self::infer_rows::<8>,
-            9..=12 => Self::infer_rows::<12>,
-            13..=16 => Self::infer_rows::<16>,
+            0..=8 => Self::infer_rows::<8>,
+            9..=16 => Self::infer_rows::<16>,
             17..=24 => Self::infer_rows::<24>,
             25..=32 => Self::infer_rows::<32>,
             33..=64 => Self::infer_rows::<64>,
-            65..=128 => Self::infer_rows::<128>,
+            65..=96 => Self::infer_rows::<96>,
+            97..=128 => Self::infer_rows::<128>,
             _ => Self::infer_rows::<256>,
         };
         infer(self, probabilities, classes, iterations)
@@ -117,60 +124,106 @@ impl DenseCrf {
     /// [`DenseCrf::infer`] on rows of C channels, `classes` of them in use.
     fn infer_rows<const C: usize>(&self, probabilities: &[f32], classes: usize, iterations: u32) -> Vec<f32> {
         assert!(classes <= C, "at most {C} classes");
-        let mut energies = vec![[ABSENT; C]; self.pixels]; // -U, [H W, C]
-        for (class, map) in probabilities.chunks_exact(self.pixels.max(1)).enumerate() {
-            for (energies, p) in energies.iter_mut().zip(map) {
-                energies[class] = p.clamp(LEAST, 1.0).ln();
-            }
-        }
-        let mut q = energies.clone();
-        q.iter_mut().for_each(softmax);
-        let (mut gaussian, mut bilateral) = (Values::new(&self.gaussian), Values::new(&self.bilateral));
+        let mut field = MeanField::<C> {
+            energies: energies(probabilities, classes, self.pixels),
+            gaussian: Filter::new(&self.gaussian),
+            gaussian_compat: self.gaussian_compat,
+            bilateral: Filter::new(&self.bilateral),
+            bilateral_compat: self.bilateral_compat,
+        };
         for _ in 0..iterations {
-            gaussian.filter(&self.gaussian, &q);
-            bilateral.filter(&self.bilateral, &q);
-            for (pixel, (q, energies)) in q.iter_mut().zip(&energies).enumerate() {
-                let sum = self.gaussian.slice(pixel, &gaussian.now, self.gaussian_compat, *energies);
-                *q = self.bilateral.slice(pixel, &bilateral.now, self.bilateral_compat, sum);
-                softmax(q);
+            step(&mut field);
+        }
+        let mut maps = vec![0.0; probabilities.len()];
+        write(&field, &mut maps);
+        maps
+    }
+}
+
+/// -U, [H W, C]: the logarithms of the probabilities, clipped; [`ABSENT`] in channels that are no class.
+fn energies<const C: usize>(probabilities: &[f32], classes: usize, pixels: usize) -> Vec<Row<C>> {
+    let mut energies = vec![Row([ABSENT; C]); pixels];
+    for (tile, rows) in energies.chunks_mut(TILE).enumerate() {
+        for class in 0..classes {
+            let map = &probabilities[class * pixels + tile * TILE..];
+            for (row, p) in rows.iter_mut().zip(map) {
+                row.0[class] = p.clamp(LEAST, 1.0).ln();
             }
         }
-        (0..classes).flat_map(|class| q.iter().map(move |q| q[class])).collect()
     }
+    energies
 }
 
-/// Channels on a lattice's points.
-struct Values<const C: usize> {
-    now: Vec<[f32; C]>,
-    scratch: Vec<[f32; C]>,
+/// An inference at work. Q itself is never kept: whoever needs it makes it from the energies and the filters.
+struct MeanField<'a, const C: usize> {
+    energies: Vec<Row<C>>,
+    gaussian: Filter<'a, 2, 3, C>,
+    gaussian_compat: f32,
+    bilateral: Filter<'a, 5, 6, C>,
+    bilateral_compat: f32,
 }
 
-impl<const C: usize> Values<C> {
-    fn new<const D: usize, const V: usize>(lattice: &Lattice<D, V>) -> Self {
-        let zero = vec![[0.0; C]; lattice.rows()];
-        Self { now: zero.clone(), scratch: zero }
-    }
-
-    /// Splats and blurs what each pixel has.
-    fn filter<const D: usize, const V: usize>(&mut self, lattice: &Lattice<D, V>, pixels: &[[f32; C]]) {
-        self.now.fill([0.0; C]);
-        for (pixel, channels) in pixels.iter().enumerate() {
-            lattice.splat(pixel, channels, &mut self.now);
+impl<const C: usize> MeanField<'_, C> {
+    /// Q of the pixels of a tile: softmax(-U + sum over the kernels of compat K Q of the step before). Before the first
+    /// step the filters are empty and give nothing.
+    #[inline(always)]
+    fn q<'q>(&self, tile: usize, q: &'q mut [Row<C>; TILE]) -> &'q [Row<C>] {
+        let first = tile * TILE;
+        let energies = &self.energies[first..self.energies.len().min(first + TILE)];
+        let q = &mut q[..energies.len()];
+        for (at, (q, energies)) in q.iter_mut().zip(energies).enumerate() {
+            let sum = self.gaussian.slice(first + at, self.gaussian_compat, *energies);
+            *q = self.bilateral.slice(first + at, self.bilateral_compat, sum);
         }
-        lattice.blur(&mut self.now, &mut self.scratch);
+        softmax(q);
+        q
+    }
+}
+
+/// One mean-field step: filters Q.
+#[multiversion(targets("x86_64+avx2"))]
+fn step<const C: usize>(field: &mut MeanField<C>) {
+    let mut q = [Row::ZERO; TILE];
+    for tile in 0..field.energies.len().div_ceil(TILE) {
+        let q = field.q(tile, &mut q);
+        field.gaussian.splat(tile, q);
+        field.bilateral.splat(tile, q);
+    }
+}
+
+/// Writes Q to maps, [C, H W].
+#[multiversion(targets("x86_64+avx2"))]
+fn write<const C: usize>(field: &MeanField<C>, maps: &mut [f32]) {
+    let mut q = [Row::ZERO; TILE];
+    let pixels = field.energies.len();
+    for tile in 0..pixels.div_ceil(TILE) {
+        let q = field.q(tile, &mut q);
+        for (class, map) in maps.chunks_exact_mut(pixels).enumerate() {
+            for (value, row) in map[tile * TILE..].iter_mut().zip(q) {
+                *value = row.0[class];
+            }
+        }
     }
 }
 
 /// Symmetric normalisation: the kernel K becomes D^-1/2 K D^-1/2, D the sums of its rows.
 fn normalized<const D: usize, const V: usize>(mut lattice: Lattice<D, V>) -> Lattice<D, V> {
-    let mut values = Values::new(&lattice);
-    let ones = vec![[1.0]; lattice.pixels()];
-    values.filter(&lattice, &ones);
-    let scale = |pixel| {
-        let [sum] = lattice.slice(pixel, &values.now, 1.0, [0.0]);
-        1.0 / (sum + SUM_EPS).sqrt()
-    };
-    let scales: Vec<f32> = (0..lattice.pixels()).map(scale).collect();
+    let scales = scales(&lattice);
     lattice.weigh(&scales);
     lattice
+}
+
+/// D^-1/2 of each pixel.
+#[multiversion(targets("x86_64+avx2"))]
+fn scales<const D: usize, const V: usize>(lattice: &Lattice<D, V>) -> Vec<f32> {
+    let mut filter = Filter::<D, V, LANES>::new(lattice);
+    let mut one = Row::ZERO;
+    one.0[0] = 1.0;
+    let ones = [one; TILE];
+    let pixels = lattice.pixels();
+    for tile in 0..pixels.div_ceil(TILE) {
+        filter.splat(tile, &ones[..TILE.min(pixels - tile * TILE)]);
+    }
+    let scale = |pixel| 1.0 / (filter.slice(pixel, 1.0, Row::ZERO).0[0] + SUM_EPS).sqrt();
+    (0..pixels).map(scale).collect()
 }
