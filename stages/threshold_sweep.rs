@@ -6,15 +6,15 @@
 //! without a mask are left out and counted; a split without any has no rows. Without masks on the split that should
 //! choose none is chosen, and that is said; a number needs no mask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use artifact::store::Record;
 use artifact::table::{CamRow, DatasetRow, HistogramRow, MaskRow, SweepRow};
-use artifact::{ClassId, Error, ParamError, Result, Row as _};
+use artifact::{ClassId, Error, ImageId, ParamError, Result, Row as _};
 use data::confusion::{ConfusionMatrix, SweepHistogram, best};
 use data::dataset::{Dataset, Masks};
-use data::score_maps::ScoreMaps;
+use data::score_maps::{CamImages, ImageCams};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -110,16 +110,17 @@ impl Stage for ThresholdSweep {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
+        let dataset = Dataset::load_list(context.table::<DatasetRow>()?)?;
         let masks = Masks::load(context.optional_table::<MaskRow>()?)?;
-        let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
         // The split that was asked for comes first.
         let mut splits = vec![&params.split];
         if let ChooseOn::Split(split) = &params.choose_on {
             splits.extend((*split != params.split).then_some(split));
         }
-        let sweeps = splits.into_iter().map(|split| Sweep::new(context, &dataset, &masks, &cams, split));
-        let sweeps = sweeps.collect::<Result<Vec<_>>>()?;
+        let splits = splits.into_iter().map(|split| Split::new(&dataset, &masks, split)).collect::<Result<Vec<_>>>()?;
+        let histograms = count(context, &dataset, &masks, &splits)?;
+        let sweeps: Vec<_> =
+            splits.into_iter().zip(histograms).map(|(split, counts)| Sweep::new(split, counts)).collect();
         let (index, chosen_on) = match (&params.choose_on, &sweeps[sweeps.len() - 1]) {
             (ChooseOn::Threshold(threshold), _) => (Some(params.index_of(*threshold)?), None),
             (ChooseOn::Split(_), Sweep { images: 0, .. }) => (None, None),
@@ -160,6 +161,58 @@ impl Stage for ThresholdSweep {
     }
 }
 
+/// The images of a split that can be scored.
+struct Split<'a> {
+    name: &'a str,
+    images: BTreeMap<&'a ImageId, &'a DatasetRow>,
+    without_mask: usize,
+}
+
+impl<'a> Split<'a> {
+    fn new(dataset: &'a Dataset, masks: &Masks, name: &'a str) -> Result<Self> {
+        let all = dataset.split(name)?;
+        let scorable = masks.scorable(&all);
+        let without_mask = all.len() - scorable.len();
+        Ok(Self { name, images: scorable.into_iter().map(|image| (&image.image_id, image)).collect(), without_mask })
+    }
+}
+
+/// Counts the images of every split, the CAMs read once and one image after the other.
+fn count(context: &Context<Params>, dataset: &Dataset, masks: &Masks, splits: &[Split]) -> Result<Vec<SweepHistogram>> {
+    let params = &context.params;
+    let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
+    let images: BTreeMap<_, _> = splits.iter().flat_map(|split| &split.images).collect();
+    let progress = context.progress("images", 0, images.len());
+    let nothing = || {
+        let histograms = vec![SweepHistogram::new(dataset.classes.len() + 1, &thresholds); splits.len()];
+        (histograms, Vec::new())
+    };
+    let add = |(mut histograms, mut counted): (Vec<SweepHistogram>, Vec<ImageId>), cams: Result<ImageCams>| {
+        context.stop.check()?;
+        let cams = cams?;
+        let truth = masks.truth(&cams.image)?.classes;
+        let in_split = splits.iter().map(|split| split.images.contains_key(&cams.image));
+        for (histogram, _) in histograms.iter_mut().zip(in_split).filter(|(_, in_split)| *in_split) {
+            cams.count(histogram, &truth);
+        }
+        progress.advance(1, String::new);
+        counted.push(cams.image);
+        Ok::<_, Error>((histograms, counted))
+    };
+    let wanted = images.keys().map(|image| image.to_string()).collect();
+    let counted = CamImages::new(context.table::<CamRow>()?, wanted)?.par_bridge().try_fold(nothing, add);
+    let (histograms, with_cams) = counted.try_reduce(nothing, |mut a, b| {
+        a.0.iter_mut().zip(&b.0).for_each(|(a, b)| a.merge(b));
+        a.1.extend(b.1);
+        Ok(a)
+    })?;
+    let with_cams: BTreeSet<_> = with_cams.iter().collect();
+    let others = images.iter().filter(|(image, _)| !with_cams.contains(**image)).map(|(_, row)| ImageCams::none(row));
+    let (histograms, _) = others.into_iter().try_fold((histograms, Vec::new()), add)?;
+    progress.finish();
+    Ok(histograms)
+}
+
 /// One split at every threshold.
 struct Sweep<'a> {
     split: &'a str,
@@ -172,34 +225,10 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    fn new(
-        context: &Context<Params>,
-        dataset: &Dataset,
-        masks: &Masks,
-        cams: &ScoreMaps,
-        split: &'a str,
-    ) -> Result<Self> {
-        let params = &context.params;
-        let thresholds: Vec<f32> = (0..params.count).map(|index| params.threshold(index) as f32).collect();
-        let all = dataset.split(split)?;
-        let images = masks.scorable(&all);
-        let progress = context.progress("images", 0, images.len());
-        let empty = || SweepHistogram::new(dataset.classes.len() + 1, &thresholds);
-        let histogram = images
-            .par_iter()
-            .try_fold(empty, |mut histogram, image| {
-                context.stop.check()?;
-                cams.count(&mut histogram, image, &masks.truth(&image.image_id)?.classes)?;
-                progress.advance(1, String::new);
-                Ok::<_, Error>(histogram)
-            })
-            .try_reduce(empty, |mut a, b| {
-                a.merge(&b);
-                Ok(a)
-            })?;
-        progress.finish();
-        let (images, without_mask) = (images.len(), all.len() - images.len());
-        Ok(Self { split, images, without_mask, matrices: histogram.matrices(), histogram })
+    fn new(split: Split<'a>, histogram: SweepHistogram) -> Self {
+        let Split { name, images, without_mask } = split;
+        let matrices = histogram.matrices();
+        Self { split: name, images: images.len(), without_mask, histogram, matrices }
     }
 
     fn rows(&self, params: &Params, dataset: &Dataset, chosen: Option<usize>, on_ground_truth: bool) -> Vec<SweepRow> {

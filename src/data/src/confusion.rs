@@ -147,17 +147,47 @@ impl SweepHistogram {
 
     /// Counts an image: the maps of the classes it shows, and its ground truth with 255 for void.
     pub fn add(&mut self, cams: &[(ClassId, &[f32])], ground_truth: &[u8]) {
-        let thresholds = self.thresholds.clone();
-        self.count(cams, ground_truth, |score| thresholds.partition_point(|&t| t < score));
+        let (order, winners, largest) = winners(cams, ground_truth);
+        for ((&truth, &winner), &score) in ground_truth.iter().zip(&winners).zip(&largest) {
+            if ClassId(truth) != ClassId::VOID {
+                let below = self.thresholds.partition_point(|&t| t < score);
+                let at = self.index(ClassId(truth), order[usize::from(winner)], below);
+                self.counts[at] += 1;
+            }
+        }
     }
 
     /// As [`SweepHistogram::add`] for stored maps, in which v stands for v / 255.
+    ///
+    /// Pixels are counted by their value first: which thresholds lie below it is asked once a value. Several tables
+    /// take turns, so that no pixel waits for the count of the one before.
     pub fn add_u8(&mut self, cams: &[(ClassId, &[u8])], ground_truth: &[u8]) {
-        let below: Vec<usize> = (0..=255_u8)
-            .map(|v| f32::from(v) / 255.0)
-            .map(|score| self.thresholds.partition_point(|&t| t < score))
-            .collect();
-        self.count(cams, ground_truth, |v| below[v as usize]);
+        const TABLES: usize = 4;
+        let (order, winners, largest) = winners(cams, ground_truth);
+        // A table is [ground truth, winner's place in `order`, value]; void comes after the classes.
+        let place = order.len() * 256;
+        let rows: [usize; 256] = std::array::from_fn(|truth| truth.min(self.classes) * place);
+        let known = |truth: &u8| usize::from(*truth) < self.classes || ClassId(*truth) == ClassId::VOID;
+        assert!(ground_truth.iter().all(known), "the ground truth has classes of the data set and void");
+        let mut tables: [Vec<u32>; TABLES] = std::array::from_fn(|_| vec![0; (self.classes + 1) * place]);
+        let pixels = ground_truth.chunks(TABLES).zip(winners.chunks(TABLES)).zip(largest.chunks(TABLES));
+        for ((truths, winners), values) in pixels {
+            for (table, ((truth, winner), value)) in tables.iter_mut().zip(truths.iter().zip(winners).zip(values)) {
+                table[rows[usize::from(*truth)] + usize::from(*winner) * 256 + usize::from(*value)] += 1;
+            }
+        }
+        let below = std::array::from_fn::<usize, 256, _>(|value| {
+            let score = value as f32 / 255.0;
+            self.thresholds.partition_point(|&t| t < score)
+        });
+        for at in 0..self.classes * place {
+            let count: u32 = tables.iter().map(|table| table[at]).sum();
+            if count > 0 {
+                let (truth, winner, value) = (at / place, order[at % place / 256], at % 256);
+                let at = self.index(ClassId(truth as u8), winner, below[value]);
+                self.counts[at] += u64::from(count);
+            }
+        }
     }
 
     /// Adds another's counts.
@@ -203,31 +233,29 @@ impl SweepHistogram {
     fn index(&self, ground_truth: ClassId, winner: ClassId, below: usize) -> usize {
         (ground_truth.0 as usize * self.classes + winner.0 as usize) * (self.thresholds.len() + 1) + below
     }
+}
 
-    /// `T::default()` is the score of absent classes.
-    fn count<T: Copy + Default + PartialOrd>(
-        &mut self,
-        cams: &[(ClassId, &[T])],
-        ground_truth: &[u8],
-        below: impl Fn(T) -> usize,
-    ) {
-        let mut cams = cams.to_vec();
-        cams.sort_by_key(|(class, _)| *class); // ties go to the lowest class
-        for (class, map) in &cams {
-            assert_eq!(map.len(), ground_truth.len(), "the map of class {} and the ground truth", class.0);
-        }
-        for (pixel, &truth) in ground_truth.iter().enumerate() {
-            if ClassId(truth) == ClassId::VOID {
-                continue;
-            }
-            let (mut winner, mut best) = (ClassId::BACKGROUND, T::default());
-            for (class, map) in &cams {
-                if map[pixel] > best {
-                    (winner, best) = (*class, map[pixel]);
-                }
-            }
-            let at = self.index(ClassId(truth), winner, below(best));
-            self.counts[at] += 1;
+/// For each pixel the class of the largest score, as its place in the list that comes first, and that score. The list
+/// begins with the background, which wins where no score is above `T::default()`, the score of absent classes.
+fn winners<T: Copy + Default + PartialOrd>(
+    cams: &[(ClassId, &[T])],
+    ground_truth: &[u8],
+) -> (Vec<ClassId>, Vec<u8>, Vec<T>) {
+    let mut cams = cams.to_vec();
+    cams.sort_by_key(|(class, _)| *class); // ties go to the lowest class
+    let mut order = vec![ClassId::BACKGROUND];
+    let mut winners = vec![0; ground_truth.len()];
+    let mut largest = vec![T::default(); ground_truth.len()];
+    for (class, map) in cams {
+        assert_eq!(map.len(), ground_truth.len(), "the map of class {} and the ground truth", class.0);
+        let place = order.len() as u8;
+        order.push(class);
+        // Without a branch, so that it is done for many pixels at once.
+        for ((winner, largest), &score) in winners.iter_mut().zip(&mut largest).zip(map) {
+            let larger = score > *largest;
+            *winner = if larger { place } else { *winner };
+            *largest = if larger { score } else { *largest };
         }
     }
+    (order, winners, largest)
 }

@@ -1,11 +1,13 @@
-//! Maps of scores by image and class in memory: CAMs, and what a CRF makes of them.
+//! Maps of scores by image and class: CAMs, and what a CRF makes of them.
 //!
-//! They lie there encoded as in their table, and compressed: most of a map is 0 (after a CRF, 0 or 255), and a data set
-//! has ten thousand images.
+//! [`ScoreMaps`] has all of them in memory, encoded as in their table, and compressed: most of a map is 0 (after a CRF,
+//! 0 or 255), and a data set has ten thousand images. [`CamImages`] reads one image's CAMs after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
 use artifact::encoding::CamEncoding;
+use artifact::store::{Filter, Rows};
 use artifact::table::{CamRow, DatasetRow};
 use artifact::{Artifact, ClassId, Error, ImageId, Result};
 
@@ -73,14 +75,65 @@ impl ScoreMaps {
         let maps = self.encoded(image)?;
         Ok(maps.into_iter().map(|(class, encoded)| (class, self.encoding.decode(&encoded))).collect())
     }
+}
 
-    /// Counts an image: its maps as they are stored against its ground truth, `[H, W]` with 255 for void.
-    pub fn count(&self, histogram: &mut SweepHistogram, image: &DatasetRow, ground_truth: &[u8]) -> Result<()> {
+/// The CAMs of one image as they are stored, classes ascending.
+#[derive(Debug)]
+pub struct ImageCams {
+    /// The image.
+    pub image: ImageId,
+    maps: Vec<(ClassId, Vec<u8>)>,
+    encoding: CamEncoding,
+}
+
+impl ImageCams {
+    /// Those of an image without any, which is right only for one without labels.
+    pub fn none(image: &DatasetRow) -> Result<Self> {
+        let none = Self { image: image.image_id.clone(), maps: Vec::new(), encoding: CamEncoding::U8 };
+        if image.labels.is_empty() { Ok(none) } else { Err(no_maps(&image.image_id)) }
+    }
+
+    /// Counts the maps against the image's ground truth, `[H, W]` with 255 for void.
+    pub fn count(&self, histogram: &mut SweepHistogram, ground_truth: &[u8]) {
         match self.encoding {
-            CamEncoding::U8 => histogram.add_u8(&borrowed(&self.encoded(image)?), ground_truth),
-            CamEncoding::F16 => histogram.add(&borrowed(&self.values(image)?), ground_truth),
+            CamEncoding::U8 => histogram.add_u8(&borrowed(&self.maps), ground_truth),
+            CamEncoding::F16 => {
+                let decoded = |(class, map): &(ClassId, Vec<u8>)| (*class, self.encoding.decode(map));
+                let maps: Vec<_> = self.maps.iter().map(decoded).collect();
+                histogram.add(&borrowed(&maps), ground_truth);
+            }
         }
-        Ok(())
+    }
+}
+
+/// The `cam` table image by image, for whoever needs each image once: nothing is kept.
+pub struct CamImages {
+    encoding: CamEncoding,
+    rows: Peekable<Rows<CamRow>>,
+}
+
+impl CamImages {
+    /// The CAMs of some images, in the order of the table. Those of others are not decoded.
+    pub fn new(artifact: &Artifact, images: BTreeSet<String>) -> Result<Self> {
+        let rows = artifact.rows::<CamRow>(&["class", "scales"])?.filtered(Filter::one_of("image_id", images));
+        Ok(Self { encoding: encoding(artifact)?, rows: rows.peekable() })
+    }
+}
+
+impl Iterator for CamImages {
+    type Item = Result<ImageCams>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = match self.rows.next()? {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut maps = vec![(first.class_id, first.cam)];
+        let same = |row: &Result<CamRow>| row.as_ref().is_ok_and(|row| row.image_id == first.image_id);
+        while let Some(Ok(row)) = self.rows.next_if(same) {
+            maps.push((row.class_id, row.cam));
+        }
+        Some(Ok(ImageCams { image: first.image_id, maps, encoding: self.encoding }))
     }
 }
 
@@ -136,13 +189,16 @@ mod tests {
         let (values, shown) = ([0.0, 0.25, 0.75, 1.0], image("a", &[1]));
         for encoding in [CamEncoding::U8, CamEncoding::F16] {
             let mut maps = ScoreMaps::new(encoding);
-            maps.push(shown.image_id.clone(), ClassId(1), &encoding.encode(&values)).unwrap();
+            let encoded = encoding.encode(&values);
+            maps.push(shown.image_id.clone(), ClassId(1), &encoded).unwrap();
             let found = maps.values(&shown).unwrap();
             assert_eq!(found[0].0, ClassId(1));
             assert!(found[0].1.iter().zip(values).all(|(a, b)| (a - b).abs() < 0.5 / 255.0), "{found:?}");
             let mut histogram = SweepHistogram::new(2, &[0.5]);
-            maps.count(&mut histogram, &shown, &[0, 1, 1, 255]).unwrap();
+            let cams = ImageCams { image: shown.image_id.clone(), maps: vec![(ClassId(1), encoded)], encoding };
+            cams.count(&mut histogram, &[0, 1, 1, 255]);
             assert_eq!(histogram.confusion(0).counts, [1, 0, 1, 1], "{encoding:?}");
         }
+        assert!(ImageCams::none(&shown).is_err() && ImageCams::none(&image("ground", &[])).is_ok());
     }
 }
