@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use artifact::encoding::{CamEncoding, ENCODING};
 use artifact::table::{CamRow, DatasetRow};
 use artifact::{Artifact, Numerics, ParamError, Result, Row as _};
-use data::dataset::{Dataset, photograph};
+use data::dataset::Dataset;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
@@ -106,7 +106,7 @@ impl Stage for ExtractMsinfCam {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
-        let images = dataset.splits(&params.splits)?;
+        let (images, photographs) = (dataset.splits(&params.splits)?, dataset.photographs());
         let trained = context.holder_of(params.net.file())?;
         let config = CamNetConfig {
             backbone: trained.param("backbone")?,
@@ -126,7 +126,7 @@ impl Stage for ExtractMsinfCam {
             if image.labels.is_empty() {
                 return Ok(Vec::new());
             }
-            let cams = extractor.cams(worker, &photograph(image)?, &image.labels, image.image_id.as_str())?;
+            let cams = extractor.cams(worker, &photographs.of(image)?, &image.labels, image.image_id.as_str())?;
             Ok(cams.into_iter().map(|cam| row(cam, image, &dataset, params)).collect())
         })?;
         if missing > 0 {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use artifact::table::{CamRow, DatasetRow, LabelRow};
 use artifact::{Artifact, Numerics, ParamError, Result, Row as _};
-use data::dataset::{Dataset, photograph};
+use data::dataset::Dataset;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -69,7 +69,7 @@ impl Stage for RandomWalk {
         let params = &context.params;
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
-        let images = dataset.splits(&params.splits)?;
+        let (images, photographs) = (dataset.splits(&params.splits)?, dataset.photographs());
         let trained = context.holder_of(AFFINITY_NET)?;
         let options = PseudoLabelOptions {
             radius: trained.param("radius")?,
@@ -86,7 +86,7 @@ impl Stage for RandomWalk {
             let label = if image.labels.is_empty() {
                 winners(&scores.classes, &scores.scores) // background all over
             } else {
-                let photo = photograph(image)?;
+                let photo = photographs.of(image)?;
                 let size = [photo.height, photo.width];
                 memory::within(|| pseudo_label(|photo| networks.forward(worker, photo), &photo, &scores, &options))
                     .map_err(|exhausted| {

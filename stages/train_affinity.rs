@@ -12,7 +12,7 @@ use artifact::table::{CamRow, CrfRow, CurveRow, DatasetRow};
 use artifact::{ClassId, ParamError, Result, Row as _, Work};
 use data::augment::{Augmentation, Sample, augment};
 use data::codec::Mask;
-use data::dataset::{Dataset, photograph};
+use data::dataset::{Dataset, Photographs};
 use data::random::Rng;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_rad
 use wsss::method::objective::Losses;
 use wsss::method::scores::CamScores;
 use wsss::model::{AffinityNet, BackboneConfig, Flat, Mode, WeightLayout};
-use wsss::train::crops::{to_tensors, upload};
+use wsss::train::crops::{images, upload};
 use wsss::train::init::{AFFINITY_NET, CAM_NET, Init, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
 
@@ -86,8 +86,9 @@ impl Stage for TrainAffinity {
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let cams = ScoreMaps::load_cams(context.table::<CamRow>()?)?;
+        let photographs = dataset.photographs();
         let images = dataset.into_split(&context.params.split)?;
-        let missing = smooth(context, &cams, &images)?;
+        let missing = smooth(context, &photographs, &cams, &images)?;
         if missing > 0 || context.shard.is_share() {
             return Ok(Outcome::Partial { missing });
         }
@@ -111,7 +112,7 @@ impl Stage for TrainAffinity {
             let maps = maps.map(|(class, score)| (class, Mask { height, width, classes: score }));
             let (classes, maps): (Vec<_>, Vec<_>) = maps.unzip();
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
-            let sample = augment(&photograph(image)?, &maps.iter().collect::<Vec<_>>(), &how, &mut rng);
+            let sample = augment(&photographs.of(image)?, &maps.iter().collect::<Vec<_>>(), &how, &mut rng);
             // The maps of the low alpha, then those of the high one, of the same classes.
             Ok(Item { sample, classes: classes[..classes.len() / 2].to_vec() })
         })?;
@@ -129,9 +130,14 @@ const READINGS: [&str; 2] = ["low", "high"];
 
 /// Writes the `crf` table: both readings of every image's CAMs, at full resolution. Returns how many parts other
 /// shards have yet to do.
-fn smooth(context: &mut Context<Params>, cams: &ScoreMaps, images: &[DatasetRow]) -> Result<usize> {
+fn smooth(
+    context: &mut Context<Params>,
+    photographs: &Photographs,
+    cams: &ScoreMaps,
+    images: &[DatasetRow],
+) -> Result<usize> {
     context.for_each_image(images, BTreeMap::new(), |params, _worker, image| {
-        let readings = cam_crf(cams, image, [params.alpha_low, params.alpha_high], &params.crf)?;
+        let readings = cam_crf(cams, photographs, image, [params.alpha_low, params.alpha_high], &params.crf)?;
         let rows = READINGS.iter().zip(&readings).flat_map(|(reading, CamScores { classes, scores })| {
             let pixels = scores.len() / classes.len();
             classes.iter().zip(scores.chunks_exact(pixels)).map(|(class, score)| CrfRow {
@@ -199,9 +205,9 @@ impl Learner for AffinityLearner {
     type Item = Item;
 
     fn loss(&mut self, batch: &[Item], _epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses> {
-        let images: Vec<_> = batch.iter().map(|item| Sample { maps: Vec::new(), ..item.sample.clone() }).collect();
+        let samples: Vec<_> = batch.iter().map(|item| &item.sample).collect();
         let device = self.vs.device();
-        let images = upload(&to_tensors(&images).images, device); // [B, 3, H, W]
+        let images = upload(&images(&samples), device); // [B, 3, H, W]
         let labels: Vec<_> = batch.iter().map(labels).collect();
         let labels = upload(&Tensor::cat(&labels, 0), device); // [B, H/8, W/8]
         let features = self.net.forward(&images, Mode::Train); // [B, 448, H/8, W/8]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use artifact::table::{CurveRow, DatasetRow};
 use artifact::{Error, ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
-use data::dataset::{Dataset, multi_hot, photograph};
+use data::dataset::{Dataset, multi_hot};
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage, Unused};
@@ -129,7 +129,7 @@ impl Stage for TrainCam {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
-        let classes = dataset.classes.len();
+        let (classes, photographs) = (dataset.classes.len(), dataset.photographs());
         let images = Arc::new(dataset.into_split(&context.params.split)?);
         let (mut learner, flat) = CamLearner::new(context, classes)?;
         let mut sgd = Sgd::new(flat, &context.params.optimizer);
@@ -143,7 +143,7 @@ impl Stage for TrainCam {
         let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
-            let sample = augment(&photograph(image)?, &[], &how, &mut rng);
+            let sample = augment(&photographs.of(image)?, &[], &how, &mut rng);
             Ok(Item { sample, labels: multi_hot(&image.labels, classes) })
         })?;
         let mut networks = vec![(CAM_NET, &learner.main_vs)];

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use artifact::table::{CurveRow, DatasetRow, LabelRow};
 use artifact::{ParamError, Result, Row as _};
 use data::augment::{Augmentation, Sample, augment};
-use data::dataset::{Dataset, photograph};
-use data::labels::labels;
+use data::dataset::Dataset;
+use data::labels::Labels;
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
@@ -70,10 +70,11 @@ impl Stage for TrainDeeplab {
         let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let classes = dataset.classes.len() as i64 + 1;
         let labelled = context.table::<LabelRow>()?;
-        let pseudo = labels(labelled)?;
+        let pseudo = Labels::load(labelled)?;
         let split = context.params.split.clone();
+        let photographs = dataset.photographs();
         let images = dataset.into_split(&split)?;
-        if let Some(image) = images.iter().find(|image| !pseudo.contains_key(&image.image_id)) {
+        if let Some(image) = images.iter().find(|image| !pseudo.has(&image.image_id)) {
             let (id, stage) = (&image.image_id, &labelled.record().preimage.stage);
             let reason = format!("image '{id}' of '{split}' has no label; make one with {stage}");
             return Err(ParamError::new("split", reason).into());
@@ -98,7 +99,9 @@ impl Stage for TrainDeeplab {
         let curve = fit(context, training, &mut learner, &mut sgd, move |epoch, index| {
             let image = &images[index];
             let mut rng = Rng::new(seed, epoch, image.image_id.as_str());
-            Ok(augment(&photograph(image)?, &[&pseudo[&image.image_id]], &how, &mut rng))
+            let label = pseudo.of(&image.image_id)?;
+            let label: Vec<_> = label.iter().collect();
+            Ok(augment(&photographs.of(image)?, &label, &how, &mut rng))
         })?;
         commit(context, &[(DEEPLAB, &learner.vs)], curve)
     }

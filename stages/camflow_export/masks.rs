@@ -82,7 +82,7 @@ fn in_splits(artifact: &Artifact, splits: &[String]) -> Result<Option<BTreeSet<I
     if splits.is_empty() {
         return Ok(None);
     }
-    let dataset = Dataset::load_list(&behind(artifact)?)?;
+    let dataset = Dataset::load(&behind(artifact)?)?;
     let images = dataset.splits(splits).map_err(|error| error.within("--split"))?;
     Ok(Some(images.into_iter().map(|image| image.image_id.clone()).collect()))
 }

@@ -47,7 +47,7 @@ pub fn export(artifact: &Artifact, dir: &Path, layout: Layout, splits: &[String]
         return Err(Error::Config(format!("{shown}: has no activation maps; name an artifact of extract-msinf-cam")));
     }
     let encoding = encoding(artifact)?;
-    let dataset = Dataset::load_list(&behind(artifact)?)?;
+    let dataset = Dataset::load(&behind(artifact)?)?;
     let of_stage: Vec<String> = artifact.param("splits")?;
     if let Some(other) = splits.iter().find(|split| !of_stage.contains(split)) {
         let has = of_stage.join(", ");

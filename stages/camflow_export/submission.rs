@@ -36,7 +36,7 @@ pub fn export(artifact: &Artifact, file: &Path, source: Option<&str>, split: Spl
         return Err(Error::Config(format!("{}: the archive is a .tar; name it so", file.display())));
     }
     let split = split.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-    let dataset = Dataset::load_list(&behind(artifact)?)?;
+    let dataset = Dataset::load(&behind(artifact)?)?;
     check_classes(&dataset.classes)?;
     let images = dataset.split(&split).map_err(|error| error.within("--split"))?;
     let which = Which { source: source.map(str::to_owned), split: vec![split.clone()] };

@@ -20,11 +20,11 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use artifact::table::{CamRow, ClassScoreRow, ConfusionRow, DatasetRow, LabelRow, MaskRow, ScoreRow, SweepRow};
-use artifact::{Artifact, ExperimentPlan, ImageId, ParamError, Result, Row as _};
+use artifact::{Artifact, ExperimentPlan, ParamError, Result, Row as _};
 use data::codec::Mask;
 use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::{Dataset, Masks};
-use data::labels::labels;
+use data::labels::Labels;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -216,7 +216,7 @@ fn score_cams(
 fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result<()> {
     let classes = board.classes();
     for artifact in context.tables::<LabelRow>()? {
-        let (labels, stage) = (labels(artifact)?, name(artifact));
+        let (labels, stage) = (Labels::load(artifact)?, name(artifact));
         let chosen = chosen(Scored::Labels, &context.upstream(artifact)?, &context.params.chosen_on_ground_truth, None);
         for split in &context.params.label_splits {
             let line = Line { stage, split, artifact, threshold: None, chosen: &chosen };
@@ -229,15 +229,10 @@ fn score_labels(context: &Context<Params>, board: &mut Scoreboard<'_>) -> Result
 }
 
 /// The label of an image that is to be scored.
-fn label<'a>(
-    labels: &'a BTreeMap<ImageId, Mask>,
-    image: &DatasetRow,
-    stage: &str,
-    split: &str,
-) -> Result<&'a Mask, ParamError> {
+fn label(labels: &Labels, image: &DatasetRow, stage: &str, split: &str) -> Result<Mask> {
     let id = &image.image_id;
     let missing = || ParamError::new("label_splits", format!("image '{id}' of '{split}' has no label of {stage}"));
-    labels.get(id).ok_or_else(missing)
+    Ok(labels.of(id)?.ok_or_else(missing)?)
 }
 
 /// Something that [`predict()`] makes.
@@ -256,7 +251,8 @@ fn score_predictions(context: &Context<Params>, board: &mut Scoreboard<'_>, what
     let Prediction { name, of, splits, artifact } = what;
     let rows = context.work.rows::<LabelRow>(&[])?;
     let own = rows.filter(|row| row.as_ref().map_or(true, |row| row.source == *name));
-    let made = own.map(|row| row.map(|row| (row.image_id, row.label))).collect::<Result<BTreeMap<_, _>>>()?;
+    let mut made = Labels::default();
+    own.into_iter().try_for_each(|row| made.insert(row?))?;
     if made.is_empty() {
         return Ok(());
     }
@@ -264,7 +260,9 @@ fn score_predictions(context: &Context<Params>, board: &mut Scoreboard<'_>, what
     let classes = board.classes();
     for split in *splits {
         let line = Line { stage: name, split, artifact, threshold: None, chosen: &chosen };
-        board.score(&line, |image, truth| Ok(ConfusionMatrix::of(classes, truth, &made[&image.image_id])))?;
+        board.score(&line, |image, truth| {
+            Ok(ConfusionMatrix::of(classes, truth, &label(&made, image, name, split)?.classes))
+        })?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use artifact::table::{DatasetRow, LabelRow};
 use artifact::{Artifact, ClassId, Result};
-use data::dataset::{Dataset, photograph};
+use data::codec::Rgb;
+use data::dataset::Dataset;
 use data::score_maps::ScoreMaps;
 use stage::Context;
 use tch::nn;
@@ -37,15 +38,17 @@ pub fn predict(context: &mut Context<Params>, dataset: &Dataset, cams: Option<&S
     };
     let mut splits = if cams.is_some() { params.cam_splits.clone() } else { Vec::new() };
     splits.extend(params.deeplab_splits.iter().filter(|_| deeplab.is_some()).cloned());
-    let images = dataset.splits(&splits)?;
+    let (images, photographs) = (dataset.splits(&splits)?, dataset.photographs());
     context.for_each_image(&images, BTreeMap::new(), |params, worker, image| {
         let mut labels = Vec::new();
         if let Some(cams) = cams.filter(|_| is_among(image, &params.cam_splits)) {
-            let [CamScores { classes, scores }] = cam_crf(cams, image, [params.cam_crf.alpha], &params.cam_crf.crf())?;
+            let alphas = [params.cam_crf.alpha];
+            let scores = cam_crf(cams, &photographs, image, alphas, &params.cam_crf.crf())?;
+            let [CamScores { classes, scores }] = scores;
             labels.push((CAM_CRF.to_owned(), winners(&classes, &scores)));
         }
         if let Some(deeplab) = deeplab.as_ref().filter(|_| is_among(image, &params.deeplab_splits)) {
-            labels.extend(deeplab.labels(params, worker, image)?);
+            labels.extend(deeplab.labels(params, worker, image, &photographs.of(image)?)?);
         }
         let row = |(source, label)| LabelRow {
             image_id: image.image_id.clone(),
@@ -85,12 +88,17 @@ impl Predictor {
     }
 
     /// The labels of an image, with their names: DeepLab's own, and those after the CRF if it has iterations.
-    fn labels(&self, params: &Params, worker: usize, image: &DatasetRow) -> Result<Vec<(String, Vec<u8>)>> {
-        let photo = photograph(image)?;
-        let scores = self.segmenter.scores(worker, &photo, image.image_id.as_str())?;
+    fn labels(
+        &self,
+        params: &Params,
+        worker: usize,
+        image: &DatasetRow,
+        photo: &Rgb,
+    ) -> Result<Vec<(String, Vec<u8>)>> {
+        let scores = self.segmenter.scores(worker, photo, image.image_id.as_str())?;
         let mut labels = vec![(self.name.clone(), winners(&self.classes, &scores))];
         if let Some(crf) = params.deeplab_crf.options() {
-            let smooth = DenseCrf::new(&photo, &crf).infer(&scores, crf.iterations);
+            let smooth = DenseCrf::new(photo, &crf).infer(&scores, crf.iterations);
             labels.push((with_crf(&self.name), winners(&self.classes, &smooth)));
         }
         Ok(labels)

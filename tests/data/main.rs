@@ -4,6 +4,7 @@ mod augment;
 mod cases;
 mod coco;
 mod codec;
+mod dataset;
 mod import;
 mod label_files;
 mod loader;

@@ -1,5 +1,5 @@
-//! Augmentation written out plainly: every step on the whole picture, one pixel after another. What `data::augment` gives
-//! is compared with it, bit for bit.
+//! Augmentation written out plainly: every step on the whole picture, one pixel after another. What `data::augment`
+//! gives is compared with it, bit for bit.
 
 use artifact::ClassId;
 use data::augment::{Augmentation, MEAN, STD, Sample};

@@ -66,8 +66,8 @@ pub struct Sample {
 
 /// Augments a picture and its maps by the same geometry; maps may be of any size and are read as covering the picture.
 ///
-/// Every draw comes from `rng`, always in the same order: scale, flip, jitter, offset. Colours are changed and normalised
-/// only where the crop lies, with the same result as on the whole picture.
+/// Every draw comes from `rng`, always in the same order: scale, flip, jitter, offset. Colours are changed and
+/// normalised only where the crop lies, with the same result as on the whole picture.
 pub fn augment(image: &Rgb, maps: &[&Mask], how: &Augmentation, rng: &mut Rng) -> Sample {
     let factor = rng.uniform(how.scale[0], how.scale[1]);
     let scaled = |side: usize| ((side as f64 * factor).round() as usize).max(1);

@@ -1,7 +1,10 @@
-//! The artifact of prepare-data in memory: images with their labels and, apart from them, masks for scoring.
+//! The artifact of prepare-data: a list of images with their labels in memory; photographs and, apart from them, masks
+//! for scoring are read when they are asked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use artifact::store::NumberedRows;
 use artifact::table::{DatasetRow, MaskRow};
 use artifact::{Artifact, ClassId, Error, ImageId, Result, Row as _};
 
@@ -10,27 +13,26 @@ use crate::codec::{Mask, Rgb, decode_image, decode_mask};
 /// Metadata of the `dataset` table: JSON list of the foreground class names.
 pub const CLASSES: &str = "classes";
 
-/// The images of a data set, sorted by id.
+/// The images of a data set, sorted by id. Their photographs stay where they are until they are asked for.
 pub struct Dataset {
     /// Names of the foreground classes; class `c` is `classes[c - 1]`.
     pub classes: Vec<String>,
     images: Vec<DatasetRow>,
+    photographs: Arc<Photographs>,
 }
 
 impl Dataset {
-    /// Loads the table `dataset`.
-    pub fn load(artifact: &Artifact) -> Result<Self> {
-        Self::load_without(artifact, &[])
-    }
-
     /// Loads the table `dataset` without its photographs.
-    pub fn load_list(artifact: &Artifact) -> Result<Self> {
-        Self::load_without(artifact, &["image"])
+    pub fn load(artifact: &Artifact) -> Result<Self> {
+        let images = artifact.rows::<DatasetRow>(&["image"])?.collect::<Result<Vec<_>>>()?;
+        let numbers = images.iter().enumerate().map(|(number, image)| (image.image_id.clone(), number)).collect();
+        let photographs = Photographs { rows: artifact.numbered(&["image_id", "image"])?, numbers };
+        Ok(Self { classes: classes(artifact)?, images, photographs: Arc::new(photographs) })
     }
 
-    fn load_without(artifact: &Artifact, columns: &[&str]) -> Result<Self> {
-        let images = artifact.rows::<DatasetRow>(columns)?.collect::<Result<_>>()?;
-        Ok(Self { classes: classes(artifact)?, images })
+    /// The photographs, also for a loader that outlives the data set.
+    pub fn photographs(&self) -> Arc<Photographs> {
+        Arc::clone(&self.photographs)
     }
 
     /// The images of a split.
@@ -67,27 +69,64 @@ impl Dataset {
     }
 }
 
-/// The ground truth of the images that have some.
-pub struct Masks(BTreeMap<ImageId, Vec<u8>>);
+/// The photographs of a data set, each read from its table when it is asked for, by any number of threads.
+pub struct Photographs {
+    rows: NumberedRows<DatasetRow>,
+    numbers: BTreeMap<ImageId, usize>,
+}
+
+impl Photographs {
+    /// The photograph of an image.
+    pub fn of(&self, image: &DatasetRow) -> Result<Rgb> {
+        let id = &image.image_id;
+        let number = self.numbers.get(id).ok_or_else(|| Error::Data(format!("image '{id}' has no photograph")))?;
+        let row = self.rows.get(*number)?;
+        is_of(id, &row.image_id)?;
+        photograph(&row)
+    }
+}
+
+/// The ground truth of the images that have some, each read from its table when it is asked for, by any number of
+/// threads.
+pub struct Masks(Option<(NumberedRows<MaskRow>, BTreeMap<ImageId, usize>)>);
 
 impl Masks {
-    /// Loads the table `mask`; none without one.
+    /// Loads the list of the table `mask`; none without one.
     pub fn load(artifact: Option<&Artifact>) -> Result<Self> {
-        let Some(artifact) = artifact else { return Ok(Self(BTreeMap::new())) };
-        let masks = artifact.rows::<MaskRow>(&[])?.map(|row| row.map(|row| (row.image_id, row.mask)));
-        masks.collect::<Result<_>>().map(Self)
+        let Some(artifact) = artifact else { return Ok(Self(None)) };
+        let ids = artifact.rows::<MaskRow>(&["mask"])?.enumerate();
+        let numbers = ids.map(|(number, row)| Ok((row?.image_id, number))).collect::<Result<_>>()?;
+        Ok(Self(Some((artifact.numbered(&["image_id", "mask"])?, numbers))))
     }
 
     /// Those of some images that can be scored, as they have ground truth.
     pub fn scorable<'a>(&self, images: &[&'a DatasetRow]) -> Vec<&'a DatasetRow> {
-        images.iter().copied().filter(|image| self.0.contains_key(&image.image_id)).collect()
+        images.iter().copied().filter(|image| self.place(&image.image_id).is_some()).collect()
     }
 
     /// The ground truth of an image that can be scored.
     pub fn truth(&self, image: &ImageId) -> Result<Mask> {
-        let bytes = self.0.get(image).ok_or_else(|| Error::Data(format!("image '{image}' has no mask")))?;
-        decode_mask(bytes).map_err(|reason| Error::Data(format!("mask of '{image}': {reason}")))
+        let place = self.place(image);
+        let (rows, number) = place.ok_or_else(|| Error::Data(format!("image '{image}' has no mask")))?;
+        let row = rows.get(number)?;
+        is_of(image, &row.image_id)?;
+        decode_mask(&row.mask).map_err(|reason| Error::Data(format!("mask of '{image}': {reason}")))
     }
+
+    fn place(&self, image: &ImageId) -> Option<(&NumberedRows<MaskRow>, usize)> {
+        let (rows, numbers) = self.0.as_ref()?;
+        Some((rows, *numbers.get(image)?))
+    }
+}
+
+/// Refuses the row of another image: the table's file is no longer the one that was listed.
+fn is_of(image: &ImageId, found: &ImageId) -> Result<()> {
+    if image == found {
+        return Ok(());
+    }
+    Err(Error::NotCommitted(format!(
+        "'{found}' stands where '{image}' was listed: the data set changed while it was read; run this again"
+    )))
 }
 
 /// Names of the foreground classes of a data set.
@@ -115,7 +154,7 @@ pub fn behind(artifact: &Artifact) -> Result<Artifact> {
     )))
 }
 
-/// The photograph of a row.
+/// The photograph of a row that was read with it.
 pub fn photograph(row: &DatasetRow) -> Result<Rgb> {
     decode_image(&row.image).map_err(|reason| Error::Data(format!("image '{}': {reason}", row.image_id)))
 }

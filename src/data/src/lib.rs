@@ -14,7 +14,7 @@
 //! tones        colours changed, on as many pixels at once as the processor can
 //! augment      picture + maps -> one training crop; normalisation
 //! loader       crops -> batches, made ahead on threads, always in the same order
-//! dataset      the artifact of prepare-data in memory
+//! dataset      the artifact of prepare-data: its list in memory, pictures and masks when they are asked for
 //! score_maps   maps by image and class in memory: CAMs, and what a CRF makes of them
 //! labels       pseudo-labels in memory
 //! numpy        dicts of arrays as NumPy saves them

@@ -4,6 +4,7 @@
 //! record   `artifact.json`
 //! part     Parquet files: writing one part of a table
 //! rows     reading a table back, as rows or as Arrow batches
+//! numbered rows of a table by number, read when they are asked for
 //! lease    the right to work on one key
 //! work     unfinished work under a lease, and its publication
 //! accept   an artifact taken over from an earlier version of its stage
@@ -39,6 +40,7 @@ mod files;
 mod gc;
 mod lease;
 mod moving;
+mod numbered;
 mod part;
 mod record;
 mod rows;
@@ -57,6 +59,7 @@ pub use files::{Stamp, replace, write_atomically, write_atomically_with};
 pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn};
+pub use numbered::NumberedRows;
 pub use part::{Part, TableWriter};
 pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
 pub use rows::{Batches, Filter, Rows};
@@ -335,6 +338,11 @@ impl Artifact {
     /// All rows of a table in the order in which they were written, without the columns named.
     pub fn rows<R: Row>(&self, without: &[&str]) -> Result<Rows<R>> {
         Ok(Rows::new(self.part_files(self.table::<R>()?), without))
+    }
+
+    /// Some columns of the rows of a table by number, each read when it is asked for.
+    pub fn numbered<R: Row>(&self, columns: &[&str]) -> Result<NumberedRows<R>> {
+        NumberedRows::open(self.part_files(self.table::<R>()?), columns)
     }
 
     /// Some columns of a table as Arrow batches, its rows in the order in which they were written; `None` if the

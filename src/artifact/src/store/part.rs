@@ -10,7 +10,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use super::{FileRecord, PartRecord, sync_dir, temporary_name, write_atomically};
 use crate::{Error, Result, Row, failpoint};
@@ -46,7 +47,13 @@ pub struct TableWriter<R: Row> {
 
 impl<R: Row> TableWriter<R> {
     pub(super) fn create(work: &Path, dir: &str, part: Part, metadata: &BTreeMap<String, String>) -> Result<Self> {
-        let layout = Layout { table: R::TABLE, version: R::VERSION, schema: R::schema(), group: R::ROWS_PER_GROUP };
+        let layout = Layout {
+            table: R::TABLE,
+            version: R::VERSION,
+            schema: R::schema(),
+            group: R::ROWS_PER_GROUP,
+            files: R::FILES,
+        };
         Ok(Self { part: PartWriter::create(work, dir, part, &layout, metadata)?, pending: Vec::new() })
     }
 
@@ -76,6 +83,31 @@ struct Layout {
     version: u32,
     schema: SchemaRef,
     group: usize,
+    files: &'static [&'static str],
+}
+
+impl Layout {
+    fn properties(&self, about: Vec<KeyValue>) -> WriterProperties {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
+            // Dictionaries help repeated names in long tables, not images.
+            .set_dictionary_enabled(self.group > 1024)
+            .set_key_value_metadata(Some(about))
+            .set_created_by("camflow".to_owned());
+        if !self.files.is_empty() {
+            // After so many rows it is seen whether a page is full.
+            properties = properties.set_write_batch_size(1);
+        }
+        for column in self.files {
+            // Files that are compressed already, each in a page of its own, so that one is read without the others.
+            let column = || ColumnPath::from(*column);
+            properties = properties
+                .set_column_compression(column(), Compression::UNCOMPRESSED)
+                .set_column_data_page_row_count_limit(column(), 1)
+                .set_column_statistics_enabled(column(), EnabledStatistics::None);
+        }
+        properties.build()
+    }
 }
 
 /// The side of [`TableWriter`] that knows no row type: Parquet's code is compiled here once, not in every binary.
@@ -108,14 +140,7 @@ impl PartWriter {
         let about = [("table", layout.table.to_owned()), ("version", layout.version.to_string())];
         let about = about.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(metadata.clone());
         let about = about.map(|(name, value)| KeyValue::new(format!("camflow.{name}"), value)).collect();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
-            // Dictionaries help repeated names in long tables, not images.
-            .set_dictionary_enabled(layout.group > 1024)
-            .set_key_value_metadata(Some(about))
-            .set_created_by("camflow".to_owned())
-            .build();
-        let writer = ArrowWriter::try_new(output, layout.schema.clone(), Some(properties));
+        let writer = ArrowWriter::try_new(output, layout.schema.clone(), Some(layout.properties(about)));
         let writer = writer.map_err(parquet_error(&path))?;
         Ok(Self { writer, temporary, path, done, file, rows: 0, digest: RowsDigest::default() })
     }

@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
 };
 use parquet::errors::ParquetError;
+use parquet::schema::types::SchemaDescriptor;
 
 use crate::{Error, Result, Row};
 
@@ -116,16 +117,8 @@ impl Batches {
         let damaged = damaged(path);
         let file = File::open(path).map_err(Error::io("open", path))?;
         let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
-        let (expected, found) = (self.schema.fields(), builder.schema().fields());
-        let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
-        if expected.len() != found.len() || !expected.iter().zip(found).all(same) {
-            let message = "its columns are not those of this version of the table".to_owned();
-            return Err(damaged(ParquetError::General(message)));
-        }
-        let mask = |columns: &[String]| {
-            let kept = expected.iter().enumerate().filter(|(_, field)| columns.contains(field.name()));
-            ProjectionMask::roots(builder.parquet_schema(), kept.map(|(index, _)| index))
-        };
+        check_columns(&self.schema, builder.schema()).map_err(&damaged)?;
+        let mask = |columns: &[String]| mask(&self.schema, columns, builder.parquet_schema());
         let projection = mask(&self.columns);
         if let Some(Filter { columns, wants }) = self.filter.clone() {
             let predicate = ArrowPredicateFn::new(mask(&columns), move |batch| Ok(wants(&batch)));
@@ -145,7 +138,23 @@ impl Iterator for Batches {
     }
 }
 
-fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error + use<> {
+/// Refuses a file whose columns are not those of the table.
+pub(super) fn check_columns(expected: &SchemaRef, found: &SchemaRef) -> Result<(), ParquetError> {
+    let (expected, found) = (expected.fields(), found.fields());
+    let same = |(a, b): (&FieldRef, &FieldRef)| a.name() == b.name() && a.data_type() == b.data_type();
+    if expected.len() == found.len() && expected.iter().zip(found).all(same) {
+        return Ok(());
+    }
+    Err(ParquetError::General("its columns are not those of this version of the table".to_owned()))
+}
+
+/// These columns of a table's file.
+pub(super) fn mask(schema: &SchemaRef, columns: &[String], file: &SchemaDescriptor) -> ProjectionMask {
+    let kept = schema.fields().iter().enumerate().filter(|(_, field)| columns.contains(field.name()));
+    ProjectionMask::roots(file, kept.map(|(index, _)| index))
+}
+
+pub(super) fn damaged(path: &Path) -> impl Fn(ParquetError) -> Error + use<> {
     let path = path.display().to_string();
     move |error| Error::NotCommitted(format!("{path}: is damaged ({error})"))
 }

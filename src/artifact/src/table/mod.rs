@@ -28,6 +28,9 @@ pub trait Row: Sized + 'static {
     const KEY: &'static [&'static str];
     /// Rows of a Parquet row group: small where cells are large, so that one image is read in milliseconds.
     const ROWS_PER_GROUP: usize;
+    /// The columns that hold encoded files, such as JPEGs: each cell is a page that is not compressed once more, and
+    /// can be read by itself.
+    const FILES: &'static [&'static str];
 
     /// The columns, with their documentation as field metadata.
     fn schema() -> SchemaRef;
@@ -130,7 +133,7 @@ fn column_name(field: &'static str) -> &'static str {
 
 macro_rules! table {
     ($(#[doc = $doc:literal])* $name:ident = $table:literal v $version:literal, $group:literal rows a group,
-     by $($key:ident)+ {
+     $(files in $($file:ident)+,)? by $($key:ident)+ {
         $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)*
     }) => {
         $(#[doc = $doc])*
@@ -145,6 +148,7 @@ macro_rules! table {
             const VERSION: u32 = $version;
             const KEY: &'static [&'static str] = &[$(stringify!($key)),+];
             const ROWS_PER_GROUP: usize = $group;
+            const FILES: &'static [&'static str] = &[$($(stringify!($file)),+)?];
 
             fn schema() -> SchemaRef {
                 let field = |name: &str, data_type, nullable, doc: &[&str]| {

@@ -24,7 +24,7 @@ use crate::{ClassId, ImageId};
 
 table! {
     /// An image with all that training may know of it.
-    DatasetRow = "dataset" v 2, 16 rows a group, by image_id {
+    DatasetRow = "dataset" v 2, 16 rows a group, files in image, by image_id {
         /// Name of the image.
         image_id: ImageId,
         /// The lists it is in, such as `train`, `train_aug`, `val`.
@@ -42,7 +42,7 @@ table! {
 
 table! {
     /// The ground truth of an image: threshold-sweep and evaluate read it, training never does.
-    MaskRow = "mask" v 1, 16 rows a group, by image_id {
+    MaskRow = "mask" v 1, 16 rows a group, files in mask, by image_id {
         /// Name of the image.
         image_id: ImageId,
         /// Classes as palette PNG of the image's size, 255 = void.

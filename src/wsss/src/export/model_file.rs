@@ -293,6 +293,6 @@ fn user(artifact: &Artifact, stage: &str, link: Option<&str>) -> Result<Option<A
 /// The longest side of any picture of the split of a data set that a network learnt from.
 fn longest_side(trained: &Artifact, dataset: &Artifact) -> Result<u32> {
     let split: String = trained.param("split")?;
-    let images = Dataset::load_list(dataset)?;
+    let images = Dataset::load(dataset)?;
     Ok(images.split(&split)?.iter().map(|image| image.width.max(image.height)).max().unwrap_or(0))
 }

@@ -3,7 +3,7 @@
 
 use artifact::Result;
 use artifact::table::DatasetRow;
-use data::dataset::photograph;
+use data::dataset::Photographs;
 use data::score_maps::ScoreMaps;
 
 use super::CrfParams;
@@ -21,12 +21,13 @@ pub fn cam_scores<const N: usize>(cams: &ScoreMaps, image: &DatasetRow, alphas: 
 /// they are, and the photograph is not even decoded.
 pub fn cam_crf<const N: usize>(
     cams: &ScoreMaps,
+    photographs: &Photographs,
     image: &DatasetRow,
     alphas: [f64; N],
     params: &CrfParams,
 ) -> Result<[CamScores; N]> {
     let raw = cam_scores(cams, image, alphas)?;
     let Some(options) = params.options() else { return Ok(raw) };
-    let crf = DenseCrf::new(&photograph(image)?, &options);
+    let crf = DenseCrf::new(&photographs.of(image)?, &options);
     Ok(raw.map(|raw| CamScores { scores: crf.infer(&raw.scores, options.iterations), ..raw }))
 }

@@ -32,12 +32,18 @@ pub fn to_tensors<S: Borrow<Sample>>(samples: &[S]) -> Crops {
     let side = samples.first().map_or(0, |sample| sample.crop) as i64;
     let maps = samples.first().map_or(0, |sample| sample.maps.len());
     Crops {
-        images: stacked(&samples, &[3, side, side], Kind::Float, |sample| &sample.image), // [b, 3, h, w]
-        valid: stacked(&samples, &[side, side], Kind::Bool, |sample| &sample.valid),      // [b, h, w]
+        images: images(&samples),                                                    // [b, 3, h, w]
+        valid: stacked(&samples, &[side, side], Kind::Bool, |sample| &sample.valid), // [b, h, w]
         maps: (0..maps)
             .map(|index| stacked(&samples, &[side, side], Kind::Int64, |sample| &sample.maps[index])) // [b, h, w]
             .collect(),
     }
+}
+
+/// The pictures of samples of one crop size, [B, 3, H, W] f32.
+pub fn images(samples: &[&Sample]) -> Tensor {
+    let side = samples.first().map_or(0, |sample| sample.crop) as i64;
+    stacked(samples, &[3, side, side], Kind::Float, |sample| &sample.image)
 }
 
 /// One part of every sample, each of this size, as one tensor. One sample after another is copied while it is in the
