@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench-peers bench gpu-bench clean
+.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench-peers bench bench-growth gpu-bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -153,6 +153,9 @@ bench-peers: ## fetch PyTorch, DVC and the other packages of tests/bench/require
 bench: build ## benchmarks beside their peers, into artifacts/bench (ONLY="crf runner": those; PYTHON: has the peers' packages)
 	cargo build --release --locked --workspace --example fake-stage
 	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench bench -- $(ONLY)
+
+bench-growth: build ## time and memory of every stage as images, classes and sides grow, into artifacts/growth
+	cargo bench --locked --workspace --bench bench -- growth
 
 # The program and the script also run on a machine without Rust: GPU_BENCH names the one, tests/bench/gpu.sh is the other.
 gpu-bench: libtorch ## what a GPU makes of the method beside PyTorch, in minutes (DEVICE=cpu tries it; PYTHON: has torch, safetensors)

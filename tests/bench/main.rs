@@ -4,7 +4,7 @@
 //! ```text
 //! measure      timing, and one line of the table
 //! child        child processes that repeat a piece of work when they are asked to: this program, or Python
-//! record       the table `bench` of the store, and the same as Markdown
+//! record       the tables `bench` and `growth` of the store, and the same as Markdown
 //! inputs       photographs and networks that several benchmarks work on
 //! plain        Eqs. 3 to 5 as the paper prints them
 //! rcm          RCM without the maps of 256 channels at the image's size
@@ -13,6 +13,7 @@
 //! train_step   a training step of train-cam (flops: operations of its convolutions, and the rate of a large one)
 //! extract      CAMs of photographs
 //! predict      masks of a folder of photographs
+//! growth       `make bench-growth`: what stages cost as their inputs grow
 //! runner       questions to a store, of camflow and of runners that others use
 //! ```
 //!
@@ -31,6 +32,7 @@ mod record;
 mod crf;
 mod extract;
 mod flops;
+mod growth;
 mod method;
 mod predict;
 mod rcm;
@@ -72,6 +74,9 @@ fn main() -> ExitCode {
         child::answer(benchmark.and_then(|benchmark| benchmark.child).expect("a benchmark with children"));
         return ExitCode::SUCCESS;
     }
+    if arguments == ["growth"] {
+        return ended(record::write_growth(growth::measure()));
+    }
     if let Some(unknown) = arguments.iter().find(|name| !BENCHMARKS.iter().any(|known| known.name == **name)) {
         let known = BENCHMARKS.map(|benchmark| benchmark.name).join(", ");
         eprintln!("bench: there is no benchmark '{unknown}'; there are {known}");
@@ -86,15 +91,23 @@ fn main() -> ExitCode {
         }
     }
     let failures = bench.failures().to_vec();
-    match record::write(bench, &BENCHMARKS.map(|benchmark| benchmark.name)) {
-        Ok(markdown) => print!("\n{markdown}"),
-        Err(error) => {
-            eprintln!("bench: {error}");
-            return ExitCode::from(error.exit_code());
-        }
-    }
+    let written = ended(record::write(bench, &BENCHMARKS.map(|benchmark| benchmark.name)));
     for failure in &failures {
         eprintln!("bench: {failure}");
     }
-    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures.is_empty() { written } else { ExitCode::FAILURE }
+}
+
+/// Prints what was recorded.
+fn ended(written: artifact::Result<String>) -> ExitCode {
+    match written {
+        Ok(markdown) => {
+            print!("\n{markdown}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
 }

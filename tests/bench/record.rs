@@ -1,4 +1,5 @@
-//! The table `bench` of the store, below `artifacts/bench/`, and the same as Markdown.
+//! The tables `bench` and `growth` of the store, below `artifacts/bench/` and `artifacts/growth/`, and the same as
+//! Markdown.
 //!
 //! A run of some benchmarks replaces their lines in the table that is there and keeps the others.
 
@@ -6,19 +7,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
+use std::time::SystemTime;
 
 use artifact::store::{Claim, Contents};
-use artifact::table::BenchRow;
-use artifact::{Error, Preimage, Result, Row as _, Store};
+use artifact::table::{BenchRow, GrowthRow};
+use artifact::{Error, Preimage, Result, Row, Store};
 use serde_json::json;
 
 use crate::child::root;
+use crate::growth;
 use crate::measure::Bench;
-
-/// The directory below the store.
-const STAGE: &str = "bench";
-/// The table as Markdown, beside it.
-const MARKDOWN: &str = "bench.md";
 
 /// Commits the lines of a run, with those of other benchmarks that are there; returns all as Markdown. `order` are the
 /// names of all benchmarks.
@@ -31,7 +29,7 @@ pub fn write(bench: Bench, order: &[&str]) -> Result<String> {
         row.cores = cores;
         row.commit.clone_from(&commit);
     }
-    if let Ok(Some(earlier)) = store.latest(STAGE, None)
+    if let Ok(Some(earlier)) = store.latest(BenchRow::TABLE, None)
         && let Ok(earlier) = earlier.rows::<BenchRow>(&[])
     {
         let mut kept: Vec<BenchRow> = earlier.filter_map(Result::ok).collect();
@@ -42,30 +40,46 @@ pub fn write(bench: Bench, order: &[&str]) -> Result<String> {
     }
     rows.sort_by_key(|row| order.iter().position(|name| *name == row.benchmark));
     let markdown = markdown(&rows);
-    commit_rows(&store, rows, &markdown)?;
+    let newest = rows.iter().map(|row| row.time.clone()).max();
+    commit_rows(&store, rows, &newest.unwrap_or_default(), &markdown)?;
     Ok(markdown)
 }
 
-fn commit_rows(store: &Store, rows: Vec<BenchRow>, markdown: &str) -> Result<()> {
-    let newest = rows.iter().map(|row| row.time.clone()).max();
+/// Commits what stages cost as their inputs grow; returns it as Markdown.
+pub fn write_growth(mut rows: Vec<GrowthRow>) -> Result<String> {
+    let store = Store::open(&root().join("artifacts"))?;
+    let ((machine, _), commit) = (machine(), commit());
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    for row in &mut rows {
+        row.machine.clone_from(&machine);
+        row.commit.clone_from(&commit);
+        row.time.clone_from(&time);
+    }
+    let markdown = growth::markdown(&rows);
+    commit_rows(&store, rows, &time, &markdown)?;
+    Ok(markdown)
+}
+
+/// Commits a table and its Markdown below the table's name, as `latest` of no experiment.
+fn commit_rows<R: Row>(store: &Store, rows: Vec<R>, time: &str, markdown: &str) -> Result<()> {
     let preimage = Preimage {
-        stage: STAGE.into(),
-        version: BenchRow::VERSION,
-        params: json!({ "time": newest }),
+        stage: R::TABLE.into(),
+        version: R::VERSION,
+        params: json!({ "time": time }),
         seed: None,
         inputs: BTreeMap::new(),
         files: BTreeMap::new(),
         device: None,
     };
-    let contents = Contents::tables([BenchRow::TABLE]).with_file(MARKDOWN);
+    let name = format!("{}.md", R::TABLE);
+    let contents = Contents::tables([R::TABLE]).with_file(&name);
     let mut work = store.lease(&preimage, Claim::Alone, || {})?.open(&contents)?;
-    work.declare::<BenchRow>(1, BTreeMap::new())?;
+    work.declare::<R>(1, BTreeMap::new())?;
     work.write_all(rows)?;
-    let file = work.file(MARKDOWN);
+    let file = work.file(&name);
     fs::write(&file, markdown).map_err(Error::io("write", &file))?;
-    // Measured for no experiment.
-    work.publish(&[MARKDOWN], BTreeMap::new(), "")?;
-    store.point_latest(STAGE, None, &preimage.key())
+    work.publish(&[&name], BTreeMap::new(), "")?;
+    store.point_latest(R::TABLE, None, &preimage.key())
 }
 
 /// The lines, in a table for each machine and commit that measured them.

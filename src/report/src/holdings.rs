@@ -125,9 +125,10 @@ impl Holdings {
         left.into_iter().map(|held| held.experiment).collect()
     }
 
-    /// The holdings but for those of a table, such as the benchmarks', which no pipeline made.
-    pub(crate) fn without(&self, table: &str) -> Self {
-        let others = self.all.iter().filter(|held| !held.artifact.record().tables.contains_key(table));
+    /// The holdings but for those of some tables, such as the benchmarks', which no pipeline made.
+    pub(crate) fn without(&self, tables: &[&str]) -> Self {
+        let has = |held: &Holding| tables.iter().any(|table| held.artifact.record().tables.contains_key(*table));
+        let others = self.all.iter().filter(|held| !has(held));
         Self { root: self.root.clone(), all: others.cloned().collect(), warnings: self.warnings.clone() }
     }
 

@@ -123,7 +123,7 @@ macro_rules! every_table {
 
 every_table! {
     DatasetRow MaskRow CamRow CrfRow SweepRow HistogramRow LabelRow ConfusionRow ClassScoreRow ScoreRow CurveRow
-    BenchRow
+    BenchRow GrowthRow
 }
 
 /// A field's name without the `r#` that a Rust keyword such as `fn` needs.

@@ -11,6 +11,7 @@
 //! | `label` | random-walk, evaluate (what it predicts itself) | image and source |
 //! | `score`, `class_score`, `confusion` | evaluate | scored thing; and class; and image |
 //! | `bench` | `make bench` | thing measured beside a peer |
+//! | `growth` | `make bench-growth` | stage and size of its input |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -317,6 +318,28 @@ table! {
         cores: u32,
         /// Threads that each side may use.
         threads: u32,
+        /// Commit of this program, with a `+` where files had changed since.
+        commit: String,
+        /// When it was measured, RFC 3339, UTC.
+        time: String,
+    }
+}
+
+table! {
+    /// What a stage costs on an input of some size.
+    GrowthRow = "growth" v 1, 65536 rows a group, by axis size stage {
+        /// What of the input grows: images, classes, or the side of its pictures.
+        axis: String,
+        /// How many images or classes, or pixels a side.
+        size: u64,
+        /// The stage; plan and status are questions to the runner.
+        stage: String,
+        /// Time of the whole process, in seconds.
+        seconds: f64,
+        /// Its largest resident memory, in units of 10^6 bytes.
+        megabytes: f64,
+        /// Model of the CPU.
+        machine: String,
         /// Commit of this program, with a `+` where files had changed since.
         commit: String,
         /// When it was measured, RFC 3339, UTC.

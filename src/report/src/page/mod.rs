@@ -49,7 +49,7 @@ mod scores;
 mod strips;
 mod verdict;
 
-use artifact::table::{BenchRow, DatasetRow};
+use artifact::table::{BenchRow, DatasetRow, GrowthRow};
 use artifact::{Result, Row as _};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -103,7 +103,7 @@ impl Section {
 pub fn build(holdings: &Holdings, options: &Options) -> Result<String> {
     let benchmarks = benchmarks::section(holdings)?;
     // They come from no stage: nothing else on the page is about them.
-    let holdings = &holdings.without(BenchRow::TABLE);
+    let holdings = &holdings.without(&[BenchRow::TABLE, GrowthRow::TABLE]);
     let (order, experiments) = (Order::of(holdings)?, Experiments::of(holdings));
     let scored = Scored::of(holdings, &order, &experiments)?;
     let compared = Compared::of(&scored, &experiments, &paper::baselines(holdings)?);
