@@ -205,7 +205,7 @@ fn score_cams(
         let line = Line { stage: "cam", split, artifact, threshold: Some(threshold), chosen: &chosen };
         board.score(&line, |image, truth| {
             let mut histogram = SweepHistogram::new(classes, &[threshold as f32]);
-            cams.count(&mut histogram, image, truth)?;
+            cams.of(image)?.count(&mut histogram, truth);
             Ok(histogram.confusion(0))
         })?;
     }

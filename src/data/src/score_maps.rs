@@ -75,6 +75,11 @@ impl ScoreMaps {
         let maps = self.encoded(image)?;
         Ok(maps.into_iter().map(|(class, encoded)| (class, self.encoding.decode(&encoded))).collect())
     }
+
+    /// The maps of an image as they are stored.
+    pub fn of(&self, image: &DatasetRow) -> Result<ImageCams> {
+        Ok(ImageCams { image: image.image_id.clone(), maps: self.encoded(image)?, encoding: self.encoding })
+    }
 }
 
 /// The CAMs of one image as they are stored, classes ascending.
