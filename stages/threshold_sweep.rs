@@ -110,7 +110,7 @@ impl Stage for ThresholdSweep {
 
     fn run(context: &mut Context<Params>) -> Result<Outcome> {
         let params = &context.params;
-        let dataset = Dataset::load_list(context.table::<DatasetRow>()?)?;
+        let dataset = Dataset::load(context.table::<DatasetRow>()?)?;
         let masks = Masks::load(context.optional_table::<MaskRow>()?)?;
         // The split that was asked for comes first.
         let mut splits = vec![&params.split];

@@ -170,11 +170,19 @@ impl SweepHistogram {
         let known = |truth: &u8| usize::from(*truth) < self.classes || ClassId(*truth) == ClassId::VOID;
         assert!(ground_truth.iter().all(known), "the ground truth has classes of the data set and void");
         let mut tables: [Vec<u32>; TABLES] = std::array::from_fn(|_| vec![0; (self.classes + 1) * place]);
-        let pixels = ground_truth.chunks(TABLES).zip(winners.chunks(TABLES)).zip(largest.chunks(TABLES));
-        for ((truths, winners), values) in pixels {
-            for (table, ((truth, winner), value)) in tables.iter_mut().zip(truths.iter().zip(winners).zip(values)) {
-                table[rows[usize::from(*truth)] + usize::from(*winner) * 256 + usize::from(*value)] += 1;
+        let at = |truth: u8, winner: u8, value: u8| {
+            rows[usize::from(truth)] + usize::from(winner) * 256 + usize::from(value)
+        };
+        let (truths, last_truths) = ground_truth.as_chunks::<TABLES>();
+        let (places, last_places) = winners.as_chunks::<TABLES>();
+        let (values, last_values) = largest.as_chunks::<TABLES>();
+        for ((truths, places), values) in truths.iter().zip(places).zip(values) {
+            for (lane, table) in tables.iter_mut().enumerate() {
+                table[at(truths[lane], places[lane], values[lane])] += 1;
             }
+        }
+        for ((truth, place), value) in last_truths.iter().zip(last_places).zip(last_values) {
+            tables[0][at(*truth, *place, *value)] += 1;
         }
         let below = std::array::from_fn::<usize, 256, _>(|value| {
             let score = value as f32 / 255.0;

@@ -154,7 +154,7 @@ impl Scan {
             };
             told().unwrap_or_else(|| vec![true; batch.num_rows()].into())
         };
-        Some(Filter { columns, wants: Arc::new(wants) })
+        Some(Filter { columns, wants: Arc::new(wants), values: None })
     }
 }
 

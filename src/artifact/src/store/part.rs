@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -15,6 +15,9 @@ use parquet::schema::types::ColumnPath;
 
 use super::{FileRecord, PartRecord, sync_dir, temporary_name, write_atomically};
 use crate::{Error, Result, Row, failpoint};
+
+/// Bytes after which a page ends: less than most pictures and maps have, much more than a row of numbers.
+const PAGE: usize = 1 << 16;
 
 /// Part `index` of `count` of a table: a contiguous range of the sorted image ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,22 +92,26 @@ struct Layout {
 impl Layout {
     fn properties(&self, about: Vec<KeyValue>) -> WriterProperties {
         let mut properties = WriterProperties::builder()
+            .set_data_page_size_limit(PAGE)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
             // Dictionaries help repeated names in long tables, not images.
             .set_dictionary_enabled(self.group > 1024)
             .set_key_value_metadata(Some(about))
             .set_created_by("camflow".to_owned());
-        if !self.files.is_empty() {
-            // After so many rows it is seen whether a page is full.
-            properties = properties.set_write_batch_size(1);
+        for field in self.schema.fields().iter().filter(|field| *field.data_type() == DataType::Binary) {
+            // A page a cell where cells are large, so that one is read without the others of its row group: after every
+            // row it is seen whether a page is full. Their least and largest bytes tell nobody anything.
+            let column = ColumnPath::from(field.name().as_str());
+            properties =
+                properties.set_column_statistics_enabled(column, EnabledStatistics::None).set_write_batch_size(1);
         }
         for column in self.files {
-            // Files that are compressed already, each in a page of its own, so that one is read without the others.
+            // Files are compressed already.
             let column = || ColumnPath::from(*column);
             properties = properties
                 .set_column_compression(column(), Compression::UNCOMPRESSED)
-                .set_column_data_page_row_count_limit(column(), 1)
-                .set_column_statistics_enabled(column(), EnabledStatistics::None);
+                .set_column_data_page_row_count_limit(column(), 1);
         }
         properties.build()
     }

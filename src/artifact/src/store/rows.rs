@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::marker::PhantomData;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use arrow_array::{Array as _, BooleanArray, RecordBatch, StringArray};
 use arrow_schema::{FieldRef, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+    ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::{Error, Result, Row};
@@ -24,16 +26,34 @@ pub struct Filter {
     pub columns: Vec<String>,
     /// Says it of each row of a batch of these columns.
     pub wants: Arc<dyn Fn(&RecordBatch) -> BooleanArray + Send + Sync>,
+    /// The values of the only column that are wanted, where the filter is a list of them: row groups without any are
+    /// not read at all.
+    pub values: Option<BTreeSet<String>>,
 }
 
 impl Filter {
     /// The rows in which a column of text has one of some values.
     pub fn one_of(column: &str, values: BTreeSet<String>) -> Self {
+        let among = values.clone();
         let wants = move |batch: &RecordBatch| {
             let texts = batch.column(0).as_any().downcast_ref::<StringArray>().expect("the column is text");
-            texts.iter().map(|text| Some(text.is_some_and(|text| values.contains(text)))).collect()
+            texts.iter().map(|text| Some(text.is_some_and(|text| among.contains(text)))).collect()
         };
-        Self { columns: vec![column.to_owned()], wants: Arc::new(wants) }
+        Self { columns: vec![column.to_owned()], wants: Arc::new(wants), values: Some(values) }
+    }
+
+    /// May a row group hold wanted rows, by the least and largest value that Parquet keeps of its columns?
+    fn may_want(&self, group: &RowGroupMetaData) -> bool {
+        let column = group.columns().iter().find(|column| column.column_path().string() == self.columns[0]);
+        let statistics = column.and_then(|column| column.statistics());
+        let bounds = statistics.and_then(|known| Some((known.min_bytes_opt()?, known.max_bytes_opt()?)));
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        match (&self.values, bounds.and_then(|(least, largest)| Some((text(least)?, text(largest)?)))) {
+            (Some(values), Some((least, largest))) if least <= largest => {
+                values.range::<str, _>((Bound::Included(least), Bound::Included(largest))).next().is_some()
+            }
+            _ => true,
+        }
     }
 }
 
@@ -116,13 +136,18 @@ impl Batches {
     fn open(&self, path: &Path) -> Result<ParquetRecordBatchReader> {
         let damaged = damaged(path);
         let file = File::open(path).map_err(Error::io("open", path))?;
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(&damaged)?;
+        // Where pages begin is of use only if some are left out.
+        let pages = if self.filter.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let options = ArrowReaderOptions::new().with_page_index_policy(pages);
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(&damaged)?;
         check_columns(&self.schema, builder.schema()).map_err(&damaged)?;
         let mask = |columns: &[String]| mask(&self.schema, columns, builder.parquet_schema());
         let projection = mask(&self.columns);
-        if let Some(Filter { columns, wants }) = self.filter.clone() {
-            let predicate = ArrowPredicateFn::new(mask(&columns), move |batch| Ok(wants(&batch)));
-            builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+        if let Some(filter) = self.filter.clone() {
+            let groups = builder.metadata().row_groups().iter().enumerate();
+            let wanted = groups.filter(|(_, group)| filter.may_want(group)).map(|(index, _)| index).collect();
+            let predicate = ArrowPredicateFn::new(mask(&filter.columns), move |batch| Ok((filter.wants)(&batch)));
+            builder = builder.with_row_groups(wanted).with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
         }
         // A row group at a time: it is small where cells are large.
         let rows = builder.metadata().row_groups().first().map_or(1, |group| group.num_rows().max(1));
