@@ -127,12 +127,12 @@ fn gather(variables: Vec<(String, Tensor)>, layout: WeightLayout, vs: &VarStore)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, nn};
+    use tch::Device;
 
     #[test]
     fn variables_keep_name_shape_and_value_wherever_they_lie() {
         for layout in [WeightLayout::Plain, WeightLayout::ChannelsInnermost] {
-            let vs = nn::VarStore::new(Device::Cpu);
+            let vs = VarStore::new(Device::Cpu);
             let root = vs.root();
             let numbers =
                 |shape: &[i64]| Tensor::arange(shape.iter().product::<i64>(), tch::kind::FLOAT_CPU).view(shape);
