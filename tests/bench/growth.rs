@@ -99,6 +99,10 @@ fn costs(folder: &Path, manifest: &Path) -> Vec<(&'static str, Cost)> {
     });
     for (name, mut command) in stages.into_iter().chain(questions) {
         command.arg("--manifest").arg(manifest).current_dir(folder);
+        if QUESTIONS.contains(&name) {
+            // The first question in a new store also asks each stage what it is.
+            let _ = watched(&mut command);
+        }
         match watched(&mut command) {
             Ok(cost) => costs.push((name, cost)),
             Err(said) => {
@@ -183,12 +187,9 @@ loop = {{ epochs = 1, batch_size = 4, threads = 1, workers = 1 }}
 augmentation.crop = 32
 mam.from_epoch = 1
 
-[stage.extract-msinf-cam]
-splits = ["train", "pool"]
-
-[stage.threshold-sweep]
-split = "pool"
-choose_on = "pool"
+[stage]
+extract-msinf-cam.splits = ["train", "pool"]
+threshold-sweep = {{ split = "pool", choose_on = "pool" }}
 
 [stage.train-affinity]
 backbone = {{ name = "mobilenet_v2", width = 4, norm = "frozen" }}

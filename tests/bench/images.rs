@@ -1,105 +1,150 @@
-//! `make bench`: from the bytes of photographs to a batch of crops, against Pillow and torchvision in the same run, one
-//! thread each.
+//! From the bytes of photographs to a batch of crops, against Pillow and torchvision, one thread each: decode, resize,
+//! flip, colour jitter, crop, normalise, stack, with the numbers of `photographs.toml` and the paper's crop.
 //!
-//! Decode, resize, flip, colour jitter, crop, normalise, stack, with the numbers of `photographs.toml` and the paper's
-//! crop. The photographs are those of the folder that `CAMFLOW_BENCH_PHOTOS` names, or drawn ones of 240 x 320 pixels.
-//! The peer is `images_peer.py` beside this file, run by `$PYTHON` (python3); where it or its packages are missing, the
-//! line says so.
+//! The photographs are those of the folder that `CAMFLOW_BENCH_PHOTOS` names, or drawn ones of 240 x 320 pixels. What
+//! is random is drawn by each side for itself; answers are compared without it, on photographs resized and flipped.
 
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
 
 use data::augment::{Augmentation, Sample, augment};
-use data::codec::decode_image;
+use data::codec::{Rgb, decode_image};
 use data::jitter::Jitter;
 use data::random::Rng;
-use data::shapes::{ShapesConfig, write_voc_layout};
+use serde_json::{Value, json};
 use wsss::train::crops::to_tensors;
+
+use crate::child::Child;
+use crate::inputs::{photographs, read_floats};
+use crate::measure::{Agreement, Bench, Measurement, Unit, best, largest_difference, seconds};
 
 const PICTURES: usize = 64;
 const BATCH: usize = 16;
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 6;
+/// Photographs whose pixels are compared.
+const COMPARED: usize = 8;
+/// Five grey levels of 255, divided by the smallest deviation by which they are normalised: the two decoders of JPEG
+/// interpolate colours each in its own way.
+const TOLERANCE: f64 = 5.0 / 255.0 / 0.224;
+const NONE: Jitter = Jitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0, probability: 0.0 };
+
+/// What is measured: how the peer is asked for it, and the least ratio that is wanted.
+struct Piece {
+    what: &'static str,
+    /// Names of the peer, each with the form in which it is written.
+    peers: &'static [(&'static str, &'static str)],
+    wanted: Option<f64>,
+}
+
+const DECODING: Piece = Piece { what: "photograph decoded", peers: &[("Pillow", "decode")], wanted: None };
+const ALL: Piece = Piece {
+    what: "photograph to a crop of 192 in a batch",
+    peers: &[("Pillow, torchvision on pictures", "pictures"), ("Pillow, torchvision on tensors", "tensors")],
+    wanted: Some(6.0),
+};
 
 fn augmentation() -> Augmentation {
     let jitter = Jitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, probability: 0.8 };
     Augmentation { crop: 192, scale: [0.5, 1.3], flip: 0.5, jitter }
 }
 
-/// The folder of photographs; drawn ones are laid below `directory`.
-fn folder(directory: &Path) -> PathBuf {
-    if let Some(folder) = std::env::var_os("CAMFLOW_BENCH_PHOTOS") {
-        return folder.into();
-    }
-    let config = ShapesConfig { seed: 1, images_train: PICTURES, images_val: 1, images_closeup: 0, size: [240, 320] };
-    write_voc_layout(directory, &config).expect("drawn pictures");
-    directory.join("JPEGImages")
-}
-
-/// Seconds an image of the best round: decoding alone, and all of it. What others do on the machine only adds.
-fn ours(files: &[PathBuf]) -> [f64; 2] {
-    let how = augmentation();
-    let pictures: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("a photograph")).collect();
-    let decoded = |bytes: &[u8]| decode_image(bytes).expect("a JPEG");
-    let best = |round: &dyn Fn(u64)| {
-        let seconds = (0..ROUNDS as u64).map(|number| {
-            let start = Instant::now();
-            round(number);
-            start.elapsed().as_secs_f64() / pictures.len() as f64
-        });
-        seconds.fold(f64::INFINITY, f64::min)
+/// The photographs; drawn ones are laid below `directory`.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("CAMFLOW_BENCH_PHOTOS") else {
+        return photographs(directory, PICTURES, [240, 320]);
     };
-    let decoding = best(&|_| pictures.iter().for_each(|bytes| drop(std::hint::black_box(decoded(bytes)))));
-    let all = best(&|number| {
-        for (batch, bytes) in pictures.chunks(BATCH).enumerate() {
-            let sample = |(index, bytes): (usize, &Vec<u8>)| {
-                let mut rng = Rng::new(1, number, &format!("{batch} {index}"));
-                augment(&decoded(bytes), &[], &how, &mut rng)
-            };
-            let samples: Vec<Sample> = bytes.iter().enumerate().map(sample).collect();
-            drop(std::hint::black_box(to_tensors(&samples)));
-        }
-    });
-    [decoding, all]
-}
-
-/// The same of Pillow and torchvision, or why there is none: the name of the faster form, decoding alone, all of it.
-fn peer(files: &[PathBuf]) -> Result<(String, [f64; 2]), String> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench/images_peer.py");
-    let mut command = Command::new(&python);
-    command.arg(script).args([BATCH, ROUNDS, augmentation().crop].map(|number| number.to_string())).args(files);
-    let output = command.env("OMP_NUM_THREADS", "1").output().map_err(|why| format!("{python}: {why}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let read = || {
-        let (name, numbers) = printed.trim().split_once('|')?;
-        let (decoding, all) = numbers.trim().split_once(' ')?;
-        Some((name.trim().to_owned(), [decoding.parse().ok()?, all.parse().ok()?]))
-    };
-    read().ok_or_else(|| format!("{python} printed '{printed}'"))
-}
-
-fn main() {
-    tch::set_num_threads(1);
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let listed = std::fs::read_dir(folder(directory.path())).expect("a folder of photographs");
+    let listed = std::fs::read_dir(folder).expect("a folder of photographs");
     let mut files: Vec<PathBuf> = listed.map(|file| file.expect("a file").path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "jpg"));
     files.sort();
     files.truncate(PICTURES);
-    let ours = ours(&files);
-    let peer = peer(&files);
-    for (index, what) in ["photograph decoded", "photograph to a crop of 192 in a batch"].into_iter().enumerate() {
-        let own = ours[index] * 1e3;
-        match &peer {
-            Ok((name, theirs)) => {
-                let theirs = theirs[index] * 1e3;
-                println!("{what:44} {own:9.2} ms   {name:32} {theirs:9.2} ms   {:7.1} x", theirs / own);
+    files
+}
+
+fn decoded(bytes: &[u8]) -> Rgb {
+    decode_image(bytes).expect("a JPEG")
+}
+
+/// Batches of all photographs.
+fn batches(pictures: &[Vec<u8>], round: u64) {
+    for (batch, bytes) in pictures.chunks(BATCH).enumerate() {
+        let sample = |(index, bytes): (usize, &Vec<u8>)| {
+            let mut rng = Rng::new(1, round, &format!("{batch} {index}"));
+            augment(&decoded(bytes), &[], &augmentation(), &mut rng)
+        };
+        let samples: Vec<Sample> = bytes.iter().enumerate().map(sample).collect();
+        drop(black_box(to_tensors(&samples)));
+    }
+}
+
+/// A photograph at half its size, flipped and normalised, without padding: `[3, H, W]`.
+fn flipped(bytes: &[u8]) -> Vec<f32> {
+    let photo = decoded(bytes);
+    let how = Augmentation { crop: photo.height.max(photo.width), scale: [0.5; 2], flip: 1.0, jitter: NONE };
+    let Sample { image, valid, .. } = augment(&photo, &[], &how, &mut Rng::new(1, 0, "bench"));
+    let inside = image.iter().zip(valid.iter().cycle()).filter(|(_, valid)| **valid);
+    inside.map(|(value, _)| *value).collect()
+}
+
+/// Decoding alone, and all of it.
+pub fn measure(bench: &mut Bench) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let files = files(directory.path());
+    let pictures: Vec<Vec<u8>> = files.iter().map(|file| std::fs::read(file).expect("a photograph")).collect();
+    let theirs = directory.path().join("flipped");
+    let task = json!({
+        "files": files, "batch": BATCH, "crop": augmentation().crop, "compared": COMPARED, "flipped": theirs,
+    });
+    let mut decode = || seconds(|| pictures.iter().for_each(|bytes| drop(black_box(decoded(bytes)))));
+    compare(bench, &DECODING, &task, &mut decode);
+    let mut round = 0;
+    let mut all = || {
+        round += 1;
+        seconds(|| batches(&pictures, round))
+    };
+    compare(bench, &ALL, &task, &mut all);
+}
+
+/// Seconds a photograph beside the faster form of the peer.
+fn compare(bench: &mut Bench, piece: &Piece, task: &Value, ours: &mut dyn FnMut() -> f64) {
+    let files: Vec<PathBuf> = serde_json::from_value(task["files"].clone()).expect("files");
+    let (mut seconds, mut theirs) = (f64::INFINITY, Ok(f64::INFINITY));
+    let (mut name, mut agreement) = (piece.peers[0].0, None);
+    for (peer, form) in piece.peers {
+        let mut task = task.clone();
+        task["form"] = json!(form);
+        match Child::peer("images_peer.py", &task, 1) {
+            Ok(mut child) => {
+                let [best_ours, best_theirs] = best(ROUNDS, [&mut *ours, &mut || child.run()]);
+                child.end();
+                seconds = seconds.min(best_ours);
+                if theirs.as_ref().is_ok_and(|theirs| best_theirs < *theirs) {
+                    (name, theirs) = (*peer, Ok(best_theirs));
+                }
             }
-            Err(reason) => println!("{what:44} {own:9.2} ms   no peer: {reason}"),
+            Err(missing) => {
+                seconds = best(ROUNDS, [&mut *ours])[0];
+                theirs = Err(missing);
+                break;
+            }
         }
     }
+    if theirs.is_ok() {
+        let compared = files.iter().take(COMPARED);
+        let ours: Vec<f32> = compared.flat_map(|file| flipped(&std::fs::read(file).expect("a photograph"))).collect();
+        let theirs = read_floats(Path::new(task["flipped"].as_str().expect("a file")));
+        agreement = Some(Agreement { difference: largest_difference(&ours, &theirs), allowed: TOLERANCE });
+    }
+    let each = files.len() as f64;
+    bench.add(Measurement {
+        what: piece.what,
+        setting: "320 pixels long, 1 thread",
+        unit: Unit::Milliseconds,
+        ours: seconds / each,
+        peer: name,
+        theirs: theirs.map(|theirs| theirs / each),
+        wanted: piece.wanted,
+        agreement,
+        threads: 1,
+    });
 }

@@ -11,6 +11,7 @@
 //! method       the random walk; the sweep of thresholds of one image
 //! crf          the dense CRF
 //! train_step   a training step of train-cam (flops: operations of its convolutions, and the rate of a large one)
+//! images       from photographs to a batch of crops
 //! extract      CAMs of photographs
 //! predict      masks of a folder of photographs
 //! growth       `make bench-growth`: what stages cost as their inputs grow
@@ -33,6 +34,7 @@ mod crf;
 mod extract;
 mod flops;
 mod growth;
+mod images;
 mod method;
 mod predict;
 mod rcm;
@@ -55,8 +57,9 @@ struct Benchmark {
     child: Option<fn(&Value) -> Box<dyn Work>>,
 }
 
-const BENCHMARKS: [Benchmark; 8] = [
+const BENCHMARKS: [Benchmark; 9] = [
     Benchmark { name: "train-step", measure: train_step::measure, child: Some(train_step::child) },
+    Benchmark { name: "images", measure: images::measure, child: None },
     Benchmark { name: "extract", measure: extract::measure, child: Some(extract::child) },
     Benchmark { name: "predict", measure: predict::measure, child: None },
     Benchmark { name: "rcm", measure: rcm::measure, child: Some(rcm::child) },

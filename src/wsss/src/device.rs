@@ -13,7 +13,6 @@ pub fn open(name: &str, numerics: Numerics) -> Result<Device> {
 
 /// The same where `asked` is what names it, for messages.
 pub fn open_for(name: &str, numerics: Numerics, asked: &str) -> Result<Device> {
-    foreign::keep_freed_memory();
     if name == "cpu" {
         return Ok(Device::Cpu);
     }

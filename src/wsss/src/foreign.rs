@@ -5,6 +5,9 @@ use artifact::Numerics;
 
 /// Keeps memory that is freed for the tensors that come next. A training step frees and asks for gigabytes in tensors
 /// of the same sizes; glibc would give each back to the system, which clears every page anew.
+///
+/// For trainings alone. On photographs of any size what is small and stays, such as a map of affinities, would come to
+/// lie where a large tensor was, the next large one find no room there, and memory grow by many times.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (setting, value) in [(libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, -1), (libc::M_ARENA_MAX, 1)] {

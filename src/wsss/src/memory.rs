@@ -1,4 +1,5 @@
-//! A tensor that finds no memory is an error that says for what, and no panic. Reads and writes nothing.
+//! A tensor that finds no memory is an error that says for what, and no panic; what becomes of memory that is freed.
+//! Reads and writes nothing.
 //!
 //! The operations of tch panic with libtorch's message, also where memory ends, on the CPU and on CUDA alike. Whoever
 //! knows the picture or the batch runs them by [`within`] and tells it.
@@ -9,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_h
 use std::sync::Once;
 
 use artifact::Error;
+
+pub use crate::foreign::keep_freed_memory;
 
 /// What libtorch, cuBLAS, cuDNN and the C++ library say when memory ends.
 const EXHAUSTED: [&str; 8] = [

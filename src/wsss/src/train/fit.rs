@@ -138,6 +138,7 @@ pub fn fit<P, L: Learner>(
 ) -> Result<Curve> {
     let Training { settings, optimizer, images, crop } = training;
     tch::set_num_threads(settings.threads);
+    memory::keep_freed_memory();
     if sgd.device().is_cuda() && context.numerics != Numerics::F32 {
         // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
         Cuda::cudnn_set_benchmark(true);
