@@ -90,11 +90,21 @@ struct Layout {
 }
 
 impl Layout {
+    /// Files are compressed already. What stands beside them is small, and to open a decompressor for it takes longer
+    /// than to read it.
+    fn compression(&self) -> Compression {
+        if self.files.is_empty() {
+            Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3"))
+        } else {
+            Compression::UNCOMPRESSED
+        }
+    }
+
     fn properties(&self, about: Vec<KeyValue>) -> WriterProperties {
         let mut properties = WriterProperties::builder()
             .set_data_page_size_limit(PAGE)
             .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("zstd has a level 3")))
+            .set_compression(self.compression())
             // Dictionaries help repeated names in long tables, not images.
             .set_dictionary_enabled(self.group > 1024)
             .set_key_value_metadata(Some(about))
@@ -107,11 +117,7 @@ impl Layout {
                 properties.set_column_statistics_enabled(column, EnabledStatistics::None).set_write_batch_size(1);
         }
         for column in self.files {
-            // Files are compressed already.
-            let column = || ColumnPath::from(*column);
-            properties = properties
-                .set_column_compression(column(), Compression::UNCOMPRESSED)
-                .set_column_data_page_row_count_limit(column(), 1);
+            properties = properties.set_column_data_page_row_count_limit(ColumnPath::from(*column), 1);
         }
         properties.build()
     }
