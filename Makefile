@@ -153,6 +153,7 @@ bench-peers: ## fetch PyTorch, DVC and the other packages of tests/bench/require
 bench: build ## benchmarks beside their peers, into artifacts/bench (ONLY="crf runner": those; PYTHON: has the peers' packages)
 	cargo build --release --locked --workspace --example fake-stage
 	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench bench -- $(ONLY)
+	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench sweep --bench cam_store
 
 bench-growth: build ## time and memory of every stage as images, classes and sides grow, into artifacts/growth
 	cargo bench --locked --workspace --bench bench -- growth

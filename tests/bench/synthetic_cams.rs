@@ -116,8 +116,8 @@ pub fn write(root: &Path, images: &[Image]) -> Artifact {
     work.publish(&[], BTreeMap::new(), "bench").expect("an artifact")
 }
 
-/// Writes the images that differ for the Python peers: `n.masks.png`, and `n.cams`, a byte for the number of maps, then
-/// for each its class and its values as f32. The peers make `.npy` dictionaries of them.
+/// Writes the images that differ for the Python peers, which make `.npy` dictionaries of them: `n.png`, the mask, and
+/// `n.cams`: a byte for the number of maps, then for each its class and its values as f32.
 pub fn write_raw(directory: &Path, images: &[Image]) {
     for (n, image) in images.iter().enumerate() {
         let mut bytes = vec![image.cams.len() as u8];

@@ -1,6 +1,7 @@
 //! The data floor: what is accepted, what is refused and how, and that the same arguments give the same bytes.
 
 mod augment;
+mod cams;
 mod cases;
 mod coco;
 mod codec;
