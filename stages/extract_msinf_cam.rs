@@ -90,7 +90,7 @@ impl Stage for ExtractMsinfCam {
             sharded: true,
             ..Description::new(
                 "extract-msinf-cam",
-                3,
+                4,
                 "makes the trained classifier's activation maps, summed over scales and flips",
             )
         }
@@ -171,7 +171,7 @@ impl Network {
 
     /// The same network, which computes in these numbers.
     fn with_numerics(self, numerics: Numerics) -> Self {
-        Self { net: self.net.with_numerics(numerics), ..self }
+        Self { net: self.net.with_numerics(numerics).for_inference(), ..self }
     }
 
     /// Maps of the foreground classes: `[B, 3, H, W]` to `[B, K, h, w]`.

@@ -50,7 +50,7 @@ impl Stage for RandomWalk {
             reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>(), Read::file(AFFINITY_NET)],
             writes: Contents::tables([LabelRow::TABLE]),
             sharded: true,
-            ..Description::new("random-walk", 2, "spreads CAMs along learned affinities into pseudo-labels")
+            ..Description::new("random-walk", 3, "spreads CAMs along learned affinities into pseudo-labels")
         }
     }
 
@@ -110,7 +110,7 @@ impl Stage for RandomWalk {
 
 fn network(trained: &Artifact, device: tch::Device, numerics: Numerics) -> Result<AffinityNet> {
     let mut vs = nn::VarStore::new(device);
-    let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?).with_numerics(numerics);
+    let net = AffinityNet::new(&vs.root(), &trained.param("backbone")?).with_numerics(numerics).for_inference();
     fill::load(&vs, &trained.file(AFFINITY_NET), "", &[])?;
     vs.freeze();
     Ok(net)

@@ -119,7 +119,8 @@ impl Learner for DeepLabLearner {
     fn loss(&mut self, batch: &[Sample], _epoch: u32, differentiate: &mut dyn FnMut(&Tensor)) -> Result<Losses> {
         let crops = to_tensors(batch);
         let device = self.vs.device();
-        let (images, labels) = (upload(&crops.images, device), upload(&crops.maps[0], device)); // [B, 3, H, W], [B, H, W]
+        let images = upload(&crops.images, device); // [B, 3, H, W]
+        let labels = upload(&crops.maps[0], device); // [B, H, W]
         let total = segmentation_loss(&self.net, &images, &labels, self.losses);
         differentiate(&total);
         Ok(Losses::alone(&total))

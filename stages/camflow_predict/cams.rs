@@ -43,7 +43,7 @@ impl Cams {
             None => Err(Error::Config(format!("--classes: there is no class '{name}'; it knows {}", names.join(", ")))),
         };
         let maps: fn(&CamNet, &Tensor) -> Tensor = |net, images| net.forward(images, Mode::Eval).cam;
-        let network = || Ok(model.classifier(device)?.with_numerics(numerics));
+        let network = || Ok(model.classifier(device)?.with_numerics(numerics).for_inference());
         Ok(Self {
             asked: asked.iter().map(class).collect::<Result<_>>()?,
             extractor: Extractor::new(device, network, maps, inference.look())?,

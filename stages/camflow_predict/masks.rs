@@ -64,7 +64,7 @@ impl Masks {
         (device, numerics): (Device, Numerics),
         extras: Extras,
     ) -> Result<Self> {
-        let network = || Ok(model.deeplab(device)?.with_numerics(numerics));
+        let network = || Ok(model.deeplab(device)?.with_numerics(numerics).for_inference());
         Ok(Self {
             segmenter: Segmenter::new(device, network, inference.look())?,
             crf: inference.crf.options().filter(|_| extras.crf),

@@ -102,7 +102,7 @@ impl Stage for Evaluate {
             sharded: true,
             ..Description::new(
                 NAME,
-                5,
+                6,
                 "scores CAMs, labels of any stage and DeepLab's predictions against ground truth",
             )
         }

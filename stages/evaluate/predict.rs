@@ -78,7 +78,7 @@ impl Predictor {
         let Params { deeplab_scales, deeplab_flip, max_pixels, .. } = &context.params;
         let device = device::open(&context.device, context.numerics)?;
         let numerics = context.numerics;
-        let network = || Ok(network(trained, classes as i64, device)?.with_numerics(numerics));
+        let network = || Ok(network(trained, classes as i64, device)?.with_numerics(numerics).for_inference());
         let look = Look { scales: deeplab_scales.clone(), flip: Flip::from(*deeplab_flip), max_pixels: *max_pixels };
         Ok(Self {
             name: name(trained).to_owned(),

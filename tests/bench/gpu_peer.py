@@ -56,8 +56,9 @@ def network(kind, task, trained=True):
     stored = load_file(task["weights"])
     net.load_state_dict({name: t for name, t in stored.items() if shapes.get(name) == t.shape}, strict=False)
     net = net.eval().to(task["device"]).to(memory_format=torch.channels_last)
+    stem = ("backbone.conv1a", "backbone.b2")
     for name, parameter in net.named_parameters():
-        parameter.requires_grad_(trained and parameter.dim() == 4 and not name.startswith(("backbone.conv1a", "backbone.b2")))
+        parameter.requires_grad_(trained and parameter.dim() == 4 and not name.startswith(stem))
     return torch.compile(net) if task["compile"] else net
 
 
@@ -222,7 +223,7 @@ def peak(device):
 
 
 def flops(task):
-    """Operations of a step of RCM and of RCM + MAM: a forward of each net at each scale, MainNet's gradient twice as much."""
+    """Operations of a step of RCM and of RCM + MAM: a forward of each net at each scale, and of MainNet thrice."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):

@@ -56,7 +56,8 @@ pub fn set_tf32(numerics: Numerics) -> bool {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use libloading::os::unix::Library;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
-use super::map::FeatureMap;
+use super::map::{Computing, FeatureMap};
 use super::{Backbone, BackboneConfig, Mode, Taps};
 
 /// Dropout of b6 and b7.
@@ -44,7 +44,7 @@ pub struct CamNet {
     backbone: Backbone,
     feature: Conv,
     classifier: Conv,
-    numerics: Numerics,
+    computing: Computing,
 }
 
 impl CamNet {
@@ -63,13 +63,20 @@ impl CamNet {
         };
         let feature = head("feature", channels, config.features);
         let classifier = head("classifier", config.features, config.classes);
-        Self { backbone, feature, classifier, numerics: Numerics::F32 }
+        Self { backbone, feature, classifier, computing: Computing::default() }
     }
 
     /// The same network, which computes in other numbers than f32.
     #[must_use]
     pub fn with_numerics(self, numerics: Numerics) -> Self {
-        Self { numerics, ..self }
+        Self { computing: Computing::with(numerics), ..self }
+    }
+
+    /// The same network, which nobody trains any more, in the layout that is fast for its backbone.
+    #[must_use]
+    pub fn for_inference(mut self) -> Self {
+        self.computing.channels_innermost |= self.backbone.is_fast_channels_innermost();
+        self
     }
 
     /// Channels of conv4 and conv5.
@@ -81,7 +88,7 @@ impl CamNet {
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> CamOutput<M> {
-        let Taps { conv4, conv5, conv6 } = self.backbone.forward(&images.enter(self.numerics), mode);
+        let Taps { conv4, conv5, conv6 } = self.backbone.forward(&images.enter(self.computing), mode);
         let feature = self.feature.forward(&conv6).relu(); // [B, D, h, w]
         let cam = self.classifier.forward(&feature).leave(); // [B, K, h, w]
         let feature = feature.leave();

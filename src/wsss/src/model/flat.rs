@@ -1,5 +1,5 @@
-//! The trained variables of a network one after another in a single tensor, so that a step of an optimiser or of a moving
-//! average is a few operations on the whole and not a few on each variable. Names, shapes and values stay.
+//! The trained variables of a network one after another in a single tensor, so that a step of an optimiser or of a
+//! moving average is a few operations on the whole and not a few on each variable. Names, shapes and values stay.
 
 use artifact::Numerics;
 use tch::{Kind, Tensor, nn::VarStore, no_grad};

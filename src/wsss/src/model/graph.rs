@@ -5,13 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use artifact::Numerics;
 use serde::Serialize;
 use tch::Tensor;
 
 use super::Mode;
 use super::layer::{BatchNorm, Conv, Padding};
-use super::map::{Affine, FeatureMap, Pool};
+use super::map::{Affine, Computing, FeatureMap, Pool};
 
 /// One operation; `x` and `y` are the numbers of values, see [`Graph`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -128,7 +127,7 @@ impl FeatureMap for Value {
     }
 
     /// A graph says nothing of numbers.
-    fn enter(&self, _: Numerics) -> Self {
+    fn enter(&self, _: Computing) -> Self {
         self.clone()
     }
 

@@ -25,6 +25,9 @@ impl NormConstants {
     pub const TENSORFLOW: Self = Self { eps: 1e-3, momentum: 0.01 };
 }
 
+/// Maps of which libtorch hands a 1x1 convolution to oneDNN even on one thread.
+const FAST_BATCH: i64 = 16;
+
 /// Where a convolution puts the zeros around its map. With stride 1 the two are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -159,6 +162,9 @@ impl Conv {
         let ConvSpec { kernel, stride, groups, .. } = self.spec;
         // Master weights are f32; a map of fewer bits is convolved with as few.
         let (weight, bias) = (weight.to_kind(x.kind()), bias.map(|bias| bias.to_kind(x.kind())));
+        if kernel == 1 && stride == 1 && groups == 1 && !x.requires_grad() {
+            return pointwise(x, |x| x.conv2d(&weight, bias.as_ref(), [1, 1], [0, 0], [1, 1], 1));
+        }
         let filter = |x: &Tensor, padding: [i64; 2]| {
             x.conv2d(&weight, bias.as_ref(), [stride; 2], padding, [dilation; 2], groups)
         };
@@ -173,6 +179,20 @@ impl Conv {
         let around = [columns / 2, columns - columns / 2, rows / 2, rows - rows / 2];
         filter(&x.constant_pad_nd(around), [0, 0])
     }
+}
+
+/// A 1x1 convolution. Where the channels of a pixel lie side by side, rows of a map are as good as maps, and of many
+/// maps libtorch takes its fast path.
+fn pointwise(x: &Tensor, filter: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let (b, c, h, w) = x.size4().expect("maps are [B, C, h, w]");
+    let pixels = x.permute([0, 2, 3, 1]); // [B, h, w, C]
+    if x.device() != Device::Cpu || b >= FAST_BATCH || !pixels.is_contiguous() {
+        return filter(x);
+    }
+    let parts = (1..=h).find(|parts| h % parts == 0 && b * parts >= FAST_BATCH).unwrap_or(h);
+    let y = filter(&pixels.reshape([b * parts, h / parts, w, c]).permute([0, 3, 1, 2])); // [B parts, to, h / parts, w]
+    let y = y.permute([0, 2, 3, 1]).contiguous().reshape([b, h, w, -1]); // [B, h, w, to]
+    y.permute([0, 3, 1, 2])
 }
 
 /// The name in a state dict of a variable of a layer.

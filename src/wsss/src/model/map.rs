@@ -36,13 +36,30 @@ pub struct Pool {
     pub padding: i64,
 }
 
+/// How a network computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computing {
+    /// In which numbers.
+    pub numerics: Numerics,
+    /// Do the channels of a pixel lie side by side in memory? The tensor cores of a GPU work on such maps, and so do
+    /// the fastest 1x1, depthwise and dilated convolutions of a CPU. Other sums round otherwise.
+    pub channels_innermost: bool,
+}
+
+impl Computing {
+    /// In these numbers, in the layout that is fast for them.
+    pub fn with(numerics: Numerics) -> Self {
+        Self { numerics, channels_innermost: numerics != Numerics::F32 }
+    }
+}
+
 /// A map `[B, C, h, w]`. What takes it by value may overwrite it.
 #[expect(clippy::return_self_not_must_use, reason = "nobody computes a map and leaves it")]
 pub trait FeatureMap: Sized {
     /// The same map once more.
     fn share(&self) -> Self;
     /// Pictures in the numbers, and with the layout, in which a network computes.
-    fn enter(&self, numerics: Numerics) -> Self;
+    fn enter(&self, computing: Computing) -> Self;
     /// A network's result as 32-bit floats.
     fn leave(&self) -> Self;
     /// A convolution.
@@ -77,13 +94,10 @@ impl FeatureMap for Tensor {
         self.shallow_clone()
     }
 
-    fn enter(&self, numerics: Numerics) -> Self {
-        if numerics == Numerics::F32 {
-            return self.shallow_clone();
-        }
-        // Channels of a pixel side by side: what the tensor cores of a GPU work on.
-        let map = self.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-        map.to_kind(if numerics == Numerics::Bf16 { Kind::BFloat16 } else { Kind::Float })
+    fn enter(&self, Computing { numerics, channels_innermost }: Computing) -> Self {
+        let kind = if numerics == Numerics::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        let map = self.to_kind(kind);
+        if channels_innermost { map.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) } else { map }
     }
 
     fn leave(&self) -> Self {
@@ -106,8 +120,8 @@ impl FeatureMap for Tensor {
         self.relu_()
     }
 
-    /// For the gradient, libtorch keeps the map as it was before, beside the one that the next layer keeps. The gradient
-    /// flows where the result is neither 0 nor 6, so the result can stand in for what it was made of.
+    /// For the gradient, libtorch keeps the map as it was before, beside the one that the next layer keeps. The
+    /// gradient flows where the result is neither 0 nor 6, so the result can stand in for what it was made of.
     fn relu6(mut self) -> Self {
         if !self.requires_grad() {
             return self.relu6_();

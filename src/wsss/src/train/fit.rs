@@ -12,7 +12,7 @@ use data::random::{Rng, epoch_order};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stage::{Context, Log, Outcome, say};
-use tch::{Cuda, Tensor, nn};
+use tch::{Cuda, Device, Tensor, nn};
 
 use super::loss_hash::LossHash;
 use super::readings::{Readings, Step};
@@ -137,12 +137,7 @@ pub fn fit<P, L: Learner>(
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
 ) -> Result<Curve> {
     let Training { settings, optimizer, images, crop } = training;
-    tch::set_num_threads(settings.threads);
-    memory::keep_freed_memory();
-    if sgd.device().is_cuda() && context.numerics != Numerics::F32 {
-        // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
-        Cuda::cudnn_set_benchmark(true);
-    }
+    make_ready(&settings, sgd.device(), context.numerics);
     let length = Length::of(&settings, images)?;
     let mut at = resume(context, learner, sgd, length)?;
     let mut readings = Readings::new(learner.terms(), sgd.device());
@@ -172,11 +167,7 @@ pub fn fit<P, L: Learner>(
             let ended = at.step.is_multiple_of(length.per_epoch);
             let saves = context.stop.requested() || ended || saved.elapsed() >= interval;
             if saves || readings.are_due() {
-                for (step, values) in readings.read()? {
-                    log_step(&mut context.log, step, readings.names(), &values)?;
-                    at.hash.add(&values);
-                    at.curve.push(values);
-                }
+                record(&mut at, &mut readings, &mut context.log)?;
             }
             progress.advance(1, || {
                 let loss = at.curve.last().map_or(String::new(), |values| format!(" loss {:.4}", values[0]));
@@ -193,6 +184,26 @@ pub fn fit<P, L: Learner>(
     }
     progress.finish();
     Ok(Curve { rows: curve_rows(&at.curve, readings.names(), length), hash: at.hash })
+}
+
+/// Sets what libtorch and the C library have for a whole process.
+fn make_ready(settings: &LoopParams, device: Device, numerics: Numerics) {
+    tch::set_num_threads(settings.threads);
+    memory::keep_freed_memory();
+    if device.is_cuda() && numerics != Numerics::F32 {
+        // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
+        Cuda::cudnn_set_benchmark(true);
+    }
+}
+
+/// Takes the losses that wait into log, hash and curve.
+fn record(at: &mut checkpoint::Progress, readings: &mut Readings, log: &mut Log) -> Result<()> {
+    for (step, values) in readings.read()? {
+        log_step(log, step, readings.names(), &values)?;
+        at.hash.add(&values);
+        at.curve.push(values);
+    }
+    Ok(())
 }
 
 /// Every tensor that changes during training.

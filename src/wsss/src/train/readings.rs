@@ -59,8 +59,8 @@ impl Readings {
         self.waiting.len() >= self.every
     }
 
-    /// The values of the steps since the last reading, each in the order of the names; a term that does not take part is
-    /// NaN. A loss that is not finite is an error that names the step.
+    /// The values of the steps since the last reading, each in the order of the names; a term that does not take part
+    /// is NaN. A loss that is not finite is an error that names the step.
     pub fn read(&mut self) -> Result<Vec<(Step, Vec<f64>)>> {
         let waiting = std::mem::take(&mut self.waiting);
         let losses: Vec<&Tensor> = waiting.iter().map(|(_, unread)| &unread.losses).collect();
