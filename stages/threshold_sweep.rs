@@ -199,7 +199,7 @@ fn count(context: &Context<Params>, dataset: &Dataset, masks: &Masks, splits: &[
         counted.push(cams.image);
         Ok::<_, Error>((histograms, counted))
     };
-    let wanted = images.keys().map(|image| image.to_string()).collect();
+    let wanted = images.keys().map(ToString::to_string).collect();
     let counted = CamImages::new(context.table::<CamRow>()?, wanted)?.par_bridge().try_fold(nothing, add);
     let (histograms, with_cams) = counted.try_reduce(nothing, |mut a, b| {
         a.0.iter_mut().zip(&b.0).for_each(|(a, b)| a.merge(b));

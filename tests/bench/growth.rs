@@ -165,7 +165,7 @@ fn manifest_of(Size { classes, .. }: Size) -> String {
     let names: Vec<String> = (0..classes).map(class_name).collect();
     let above = root().join("stages/manifests/photographs.toml").canonicalize().expect("photographs.toml");
     format!(
-        r#"extends = {above:?}
+        r#"extends = "{}"
 
 [pipeline]
 store = "store"
@@ -216,7 +216,8 @@ deeplab_scales = [1.0]
 deeplab_flip = false
 cam_crf.iterations = 0
 deeplab_crf.iterations = 0
-"#
+"#,
+        above.display()
     )
 }
 

@@ -47,6 +47,9 @@ use child::Work;
 use measure::Bench;
 use serde_json::Value;
 
+/// Makes the work of a child from its task.
+type MakeWork = fn(&Value) -> Box<dyn Work>;
+
 /// A benchmark.
 struct Benchmark {
     /// As it is named on the command line.
@@ -54,7 +57,7 @@ struct Benchmark {
     /// Measures, and adds its lines.
     measure: fn(&mut Bench),
     /// Makes the work of a child of this program, where it has such children.
-    child: Option<fn(&Value) -> Box<dyn Work>>,
+    child: Option<MakeWork>,
 }
 
 const BENCHMARKS: [Benchmark; 9] = [

@@ -101,8 +101,7 @@ fn markdown(rows: &[BenchRow]) -> String {
         text += "| what | here | peer | | ratio | wanted | largest difference |\n|---|---|---|---|---|---|---|\n";
         for row in rows.iter().filter(of_run) {
             let theirs = row.theirs.map_or_else(|| format!("– ({})", row.missing), |theirs| number(theirs, &row.unit));
-            let [ratio, wanted] =
-                [row.ratio, row.wanted].map(|ratio| ratio.map(|ratio| rounded(ratio)).unwrap_or_default());
+            let [ratio, wanted] = [row.ratio, row.wanted].map(|ratio| ratio.map(rounded).unwrap_or_default());
             let difference = row.difference.map(|difference| format!("{difference:.0e}")).unwrap_or_default();
             let (what, setting, ours) = (&row.what, &row.setting, number(row.ours, &row.unit));
             let _ = writeln!(

@@ -127,35 +127,31 @@ fn manifest() -> String {
                     [data]\nfile = \"input.txt\"\nvalue = 1\n"
         .to_owned();
     for (stage, needs) in STAGES {
-        text += &format!("\n[stage.{stage}]\n");
-        if !needs.is_empty() {
-            text += &format!("needs = {needs:?}\nvalue = 1\n");
-        }
-        if DIVIDED.contains(&stage) {
-            text += &format!("images = {IMAGES}\nparts = {PARTS}\n");
-        }
+        let reads = if needs.is_empty() { String::new() } else { format!("needs = {needs:?}\nvalue = 1\n") };
+        let work =
+            if DIVIDED.contains(&stage) { format!("images = {IMAGES}\nparts = {PARTS}\n") } else { String::new() };
+        text.extend(["\n[stage.", stage, "]\n", &reads, &work]);
     }
     text
 }
 
 /// A stage's parts are the files of its output directory, which is how DVC keeps many files.
 fn dvc_yaml() -> String {
-    let mut text = "stages:\n".to_owned();
-    for (stage, needs) in STAGES {
+    let rule = |(stage, needs): (&str, &[&str])| {
         let write = format!("mkdir -p dvc/{stage} && cd dvc/{stage} && seq {} | xargs touch", parts(stage));
-        let deps: String = needs.iter().map(|need| format!("      - dvc/{need}\n")).collect();
-        let input = if needs.is_empty() { "      - input.txt\n".to_owned() } else { deps };
-        text += &format!("  {stage}:\n    cmd: {write}\n    deps:\n{input}    outs:\n      - dvc/{stage}\n");
-    }
-    text
+        let deps: Vec<String> = needs.iter().map(|need| format!("      - dvc/{need}\n")).collect();
+        let input = if needs.is_empty() { "      - input.txt\n".to_owned() } else { deps.concat() };
+        format!("  {stage}:\n    cmd: {write}\n    deps:\n{input}    outs:\n      - dvc/{stage}\n")
+    };
+    let rules: Vec<String> = STAGES.into_iter().map(rule).collect();
+    format!("stages:\n{}", rules.concat())
 }
 
 /// A stage's parts are jobs of one rule, which is how Snakemake divides work. A part reads the same part of a stage
 /// that is divided too, and whatever is not divided reads all parts.
 fn snakefile() -> String {
     let all = |stage: &str| format!("expand(\"smk/{stage}/{{part}}\", part=range({}))", parts(stage));
-    let mut text = format!("rule all:\n    input: {}\n", all("evaluate"));
-    for (stage, needs) in STAGES {
+    let rule = |(stage, needs): (&str, &[&str])| {
         let part = if parts(stage) > 1 { "{part}" } else { "0" };
         let input = |need: &&str| match (parts(stage), parts(need)) {
             (1, _) | (_, 1) => all(need),
@@ -163,12 +159,13 @@ fn snakefile() -> String {
         };
         let inputs: Vec<_> = needs.iter().map(input).collect();
         let inputs = if inputs.is_empty() { "\"input.txt\"".to_owned() } else { inputs.join(", ") };
-        text += &format!(
+        format!(
             "\nrule {}:\n    input: {inputs}\n    output: \"smk/{stage}/{part}\"\n    shell: \"touch {{output}}\"\n",
             stage.replace('-', "_")
-        );
-    }
-    text
+        )
+    };
+    let rules: Vec<String> = STAGES.into_iter().map(rule).collect();
+    format!("rule all:\n    input: {}\n{}", all("evaluate"), rules.concat())
 }
 
 /// Each question against its limit, and the no-op run and the plan against the peers.

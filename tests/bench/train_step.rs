@@ -204,8 +204,10 @@ fn compare(bench: &mut Bench, setting: &Setting<'_>) {
         match fastest.as_ref().map_err(Clone::clone).and_then(|(form, _)| Ok((form, peer(task, *form, threads)?))) {
             Ok(([layout, grid], mut child)) => {
                 let [best_ours, best_theirs] = best(2, [&mut || ours.run(), &mut || child.run()]);
-                peer_name +=
-                    &if terms.contains(&"rcm") { format!(", {layout}, RCM at {grid}") } else { format!(", {layout}") };
+                peer_name.extend([", ", layout]);
+                if terms.contains(&"rcm") {
+                    peer_name.extend([", RCM at ", grid]);
+                }
                 (best_ours, Ok(best_theirs), Ok(child.peak_memory()))
             }
             Err(missing) => {

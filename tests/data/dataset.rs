@@ -81,7 +81,7 @@ fn photographs_and_masks_come_to_any_thread_as_they_were_written() {
         (0..IMAGES * 20).into_par_iter().for_each(|turn| {
             let number = turn * 31 % IMAGES;
             assert_eq!(photographs.of(images[number]).unwrap(), decode_image(&jpeg(number)).unwrap(), "{number}");
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 assert_eq!(masks.truth(&id(number)).unwrap(), mask(number));
             }
         });

@@ -125,7 +125,7 @@ impl Sum {
     fn add(&mut self, values: &Plane) {
         let mut small = 0;
         for &value in values {
-            small |= u32::from((value > 0.0) & (value < self.least));
+            small |= u32::from(value > 0.0) & u32::from(value < self.least);
         }
         if self.exact && small == 0 {
             let (values, _) = values.as_chunks::<8>();
@@ -286,7 +286,9 @@ mod tests {
             let one_by_one = runs.as_flattened().iter().fold(0.0, |sum, &value| sum + f64::from(value));
             let backwards = runs.as_flattened().iter().rev().fold(0.0, |sum, &value| sum + f64::from(value));
             let mut sum = Sum::of(runs.len() * RUN);
-            runs.iter().for_each(|run| sum.add(run));
+            for run in &runs {
+                sum.add(run);
+            }
             assert_eq!(sum.total().to_bits(), one_by_one.to_bits(), "{} runs, from {least}", runs.len());
             orders_that_matter += usize::from(one_by_one.to_bits() != backwards.to_bits());
         }

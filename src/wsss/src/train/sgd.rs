@@ -210,13 +210,13 @@ mod tests {
                 // The third variable comes in with the second step, as a term does with its first epoch.
                 let later = if step > 0 { (&c * &c).sum(Kind::Float) } else { (&b * 0.3).sum(Kind::Float) };
                 let summands = [(&a * &b).sum(Kind::Float), (&a * 0.1).sum(Kind::Float), later];
-                if together {
-                    sgd.backward(&summands.into_iter().sum());
-                } else {
-                    summands.iter().for_each(|summand| sgd.backward(summand));
+                let sum: Tensor = summands.iter().sum();
+                let parts = if together { vec![&sum] } else { summands.iter().collect() };
+                for part in parts {
+                    sgd.backward(part);
                 }
                 sgd.step(0.1);
-                assert_eq!(c.double_value(&[0, 0, 0, 0]) == 1.0, step == 0);
+                assert_eq!((c.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9, step == 0);
             }
             [a, b, c].map(|variable| Vec::<f32>::try_from(variable.view(-1)).unwrap())
         };
