@@ -43,7 +43,7 @@ pub fn child(task: &Value) -> Box<dyn Work> {
     let network = || {
         let (mut vs, net) = filled_cam_net(&path("folder"));
         vs.freeze();
-        Ok(net)
+        Ok(net.for_inference())
     };
     let look = Look { scales: SCALES.to_vec(), flip: Flip::Both, max_pixels: MaxPixels::DEFAULT };
     let maps: Maps = |net, images| net.forward(images, Mode::Eval).cam;
