@@ -188,8 +188,8 @@ fn batches(task: &Task, device: Device) -> impl FnMut() -> Batch + use<> {
     let all: Vec<Batch> = (0..BATCHES).map(batch).collect();
     let mut next = 0;
     move || {
-        next = (next + 1) % all.len();
         let Batch { images, labels, valid } = &all[next];
+        next = (next + 1) % all.len();
         Batch { images: images.shallow_clone(), labels: labels.shallow_clone(), valid: valid.shallow_clone() }
     }
 }
