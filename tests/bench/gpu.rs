@@ -5,6 +5,8 @@
 //! memory in use at the end, and the losses of the first steps. Images are made up: what is measured does not depend on
 //! them. ResNet38 has random weights, and no dropout, which the peer would draw otherwise; both start from one file.
 
+mod objective;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,17 +19,18 @@ use wsss::device;
 use wsss::method::affinity::{affinities, affinity_loss, pairs};
 use wsss::method::cam::image_scales;
 use wsss::method::ema::MovingAverage;
-use wsss::method::objective::{Losses, Objective, Tables};
+use wsss::method::objective::Losses;
 use wsss::method::segmentation::{LogitLosses, segmentation_loss};
-use wsss::method::term::Site;
 use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{
     AffinityNet, BackboneConfig, BackboneName, CamNet, CamNetConfig, DeepLab, Flat, Mode, Norm, WeightLayout,
 };
 use wsss::train::{OptimizerParams, Sgd};
 
-const CLASSES: i64 = 20;
-const FEATURES: i64 = 256;
+use objective::objective;
+
+const CLASSES: i64 = objective::CLASSES;
+const FEATURES: i64 = objective::FEATURES;
 const TRAINING_SCALES: [f64; 3] = [0.5, 1.0, 2.0];
 const EXTRACTION_SCALES: [f64; 4] = [0.5, 1.0, 1.5, 2.0];
 const RADIUS: usize = 5;
@@ -194,26 +197,11 @@ fn batches(task: &Task, device: Device) -> impl FnMut() -> Batch + use<> {
     }
 }
 
-fn objective(task: &Task, vs: &nn::VarStore, main: &CamNet) -> Objective {
-    let tables = json!({
-        "cls": { "weight": 1.0, "from_epoch": 1 },
-        "rcm": {
-            "weight": 1.0, "from_epoch": 1, "threshold": 0.2, "temperature": 0.5, "form": "infonce",
-            "supervision": "contrastive", "memory": 1,
-        },
-        "mam": { "weight": 1.0, "from_epoch": 1, "attention": "mam", "normalize": true, "reduction": "all" },
-    });
-    let tables: Tables = tables.as_object().expect("a table").clone().into_iter().collect();
-    let site =
-        |_| Site { path: vs.root(), classes: CLASSES, features: FEATURES, taps: main.taps(), device: vs.device() };
-    Objective::new(&task.terms, &tables, site).expect("an objective")
-}
-
 fn train_cam(task: &Task, device: Device) -> Step {
     let ((main_vs, main), (mut support_vs, support)) = (cam_net(task, device), cam_net(task, device));
     fill(&main_vs, &task.weights);
     fill(&support_vs, &task.weights);
-    let mut objective = objective(task, &main_vs, &main);
+    let mut objective = objective(&task.terms, &main_vs, &main);
     let [flat, support_flat] = [&main_vs, &support_vs].map(|vs| Flat::of(vs, WeightLayout::of(task.numerics)));
     let mut average = MovingAverage::new(support_flat, &flat, 0.99);
     support_vs.freeze();

@@ -6,10 +6,8 @@ use data::shapes::{ShapesConfig, write_voc_layout};
 use tch::{Device, Tensor, nn};
 use wsss::model::{BackboneConfig, BackboneName, CamNet, CamNetConfig, Norm};
 
-/// K.
-pub const CLASSES: i64 = 20;
-/// D.
-pub const FEATURES: i64 = 256;
+pub use crate::objective::{CLASSES, FEATURES};
+
 /// The file of weights in a benchmark's folder.
 pub const WEIGHTS: &str = "weights.safetensors";
 

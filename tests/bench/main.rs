@@ -6,6 +6,7 @@
 //! child        child processes that repeat a piece of work when they are asked to: this program, or Python
 //! record       the tables `bench` and `growth` of the store, and the same as Markdown
 //! inputs       photographs and networks that several benchmarks work on
+//! objective    the terms of a training step
 //! plain        Eqs. 3 to 5 as the paper prints them
 //! rcm          RCM without the maps of 256 channels at the image's size
 //! method       the random walk; the sweep of thresholds of one image
@@ -36,6 +37,7 @@ mod flops;
 mod growth;
 mod images;
 mod method;
+mod objective;
 mod predict;
 mod rcm;
 mod runner;

@@ -9,19 +9,19 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor};
 use wsss::memory::keep_freed_memory;
 use wsss::method::ema::MovingAverage;
-use wsss::method::objective::{Objective, Tables};
-use wsss::method::term::Site;
+use wsss::method::objective::Objective;
 use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{CamNet, Flat, WeightLayout};
 use wsss::train::{OptimizerParams, Sgd};
 
 use crate::child::{Child, Work, root};
 use crate::flops::{convolution_rate, forward_flops};
-use crate::inputs::{CLASSES, FEATURES, WEIGHTS, cam_net, draw_weights, filled_cam_net};
+use crate::inputs::{CLASSES, WEIGHTS, cam_net, draw_weights, filled_cam_net};
 use crate::measure::{Agreement, Bench, Measurement, Unit, best};
+use crate::objective::objective;
 
 const BATCH: i64 = 8;
 const CROP: i64 = 160;
@@ -71,21 +71,6 @@ struct Step {
     sgd: Sgd,
     batch: Batch,
     losses: Vec<Vec<f64>>,
-}
-
-fn objective(terms: &[String], vs: &nn::VarStore, main: &CamNet) -> Objective {
-    let tables = json!({
-        "cls": { "weight": 1.0, "from_epoch": 1 },
-        "rcm": {
-            "weight": 1.0, "from_epoch": 1, "threshold": 0.2, "temperature": 0.5, "form": "infonce",
-            "supervision": "contrastive", "memory": 1,
-        },
-        "mam": { "weight": 1.0, "from_epoch": 1, "attention": "mam", "normalize": true, "reduction": "all" },
-    });
-    let tables: Tables = tables.as_object().expect("a table").clone().into_iter().collect();
-    let site =
-        |_| Site { path: vs.root(), classes: CLASSES, features: FEATURES, taps: main.taps(), device: Device::Cpu };
-    Objective::new(terms, &tables, site).expect("an objective")
 }
 
 /// The step in a process of its own.

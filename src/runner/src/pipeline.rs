@@ -107,7 +107,7 @@ impl Pipeline {
         match field.split_once('.') {
             Some(("params" | "files", name)) => Some(plan.place(name)),
             None if field == "seed" => Some(self.manifest.seed_place(&plan.experiment)),
-            // One field says both; where the manifest has a line for `numerics`, that is beside the other.
+            // The field says `numerics` too, which stands beside it in the same table.
             None if field == "device" => Some(self.manifest.place("pipeline.device")),
             _ => None,
         }
