@@ -252,6 +252,7 @@ fn train_deeplab(task: &Task, device: Device) -> Step {
 /// CAMs of pictures at four scales and mirrored; its loss is their mean.
 fn extract(task: &Task, device: Device) -> Step {
     let (mut vs, net) = cam_net(task, device);
+    let net = net.for_inference();
     fill(&vs, &task.weights);
     let _flat = Flat::of(&vs, WeightLayout::of(task.numerics));
     vs.freeze();

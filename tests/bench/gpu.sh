@@ -51,23 +51,15 @@ peer() { one "PyTorch $1 $2 $3 $4" "$PYTHON" -B -W ignore tests/bench/gpu_peer.p
 
 RCM='"cls", "rcm"' MAM='"cls", "rcm", "mam"' WARMUP=3
 "${program[@]}" "$(task weights f32 "" "")"
-one "the machine's rate" "$PYTHON" tests/bench/gpu_peer.py peak "$DEVICE"
-one "operations" "$PYTHON" -W ignore tests/bench/gpu_peer.py "$(task flops f32 "" ', "compile": false')"
+one "the machine's rate, and operations" \
+    "$PYTHON" -W ignore tests/bench/gpu_peer.py "$(task rates f32 "" ', "compile": false')"
 # What matters most comes first.
-for numerics in $(echo "$NUMERICS" | tr ' ' '\n' | tac); do
-    ours train-cam "$numerics" "$MAM"
-done
+ours train-cam bf16 "$MAM"
 peer train-cam bf16 "$MAM" false
-peer train-cam f32 "$MAM" false
-for numerics in $NUMERICS; do
-    ours train-cam "$numerics" "$RCM"
-done
+ours train-cam bf16 "$RCM"
 peer train-cam bf16 "$RCM" false
-for numerics in $NUMERICS; do
-    for what in extract train-affinity train-deeplab; do ours $what "$numerics" ""; done
-done
-peer extract bf16 "" false
-peer train-deeplab bf16 "" false
+for what in extract train-deeplab train-affinity; do ours $what bf16 ""; done
+for what in extract train-deeplab; do peer $what bf16 "" false; done
 # Sixty steps of a narrow network: does bf16 learn what f32 learns?
 full="$WIDTH $BATCH $CROP $STEPS $weights"
 WIDTH=$((WIDTH < 16 ? WIDTH : 16)) BATCH=$((BATCH < 8 ? BATCH : 8)) CROP=$((CROP < 128 ? CROP : 128))
@@ -77,7 +69,14 @@ accuracy() { one "accuracy of $1" "${program[@]}" "$(task train-cam "$1" "$MAM" 
 for numerics in $NUMERICS; do accuracy "$numerics"; done
 read -r WIDTH BATCH CROP STEPS weights <<<"$full"
 WARMUP=3
-peer train-cam f32 "$RCM" false
 [ "$DEVICE" = cpu ] || peer train-cam bf16 "$MAM" true
+for numerics in $NUMERICS; do
+    [ "$numerics" = bf16 ] || for terms in "$MAM" "$RCM"; do ours train-cam "$numerics" "$terms"; done
+done
+peer train-cam f32 "$MAM" false
+for numerics in $NUMERICS; do
+    [ "$numerics" = bf16 ] || for what in extract train-affinity train-deeplab; do ours $what "$numerics" ""; done
+done
+peer train-cam f32 "$RCM" false
 "$PYTHON" tests/bench/gpu_table.py "$rows" | tee "$OUT/gpu.md"
 echo "gpu.sh: $((SECONDS - begin)) s in all" >&2

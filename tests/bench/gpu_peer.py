@@ -1,10 +1,10 @@
 """The peer of gpu.rs: the same work in PyTorch, as a good engineer of the field writes it.
 
-    python gpu_peer.py TASK        one piece of work, one line of JSON on stdout
-    python gpu_peer.py peak DEVICE the rate of a large bf16 product on DEVICE, and the operations of the networks
+    python gpu_peer.py TASK
 
-The task is gpu.rs's, with `compile`. Layout is channels_last, SGD is fused on CUDA, the moving average is one foreach
-call, bf16 is autocast. The network is ResNet38 of tests/golden/ten_steps.py; RCM works on the grid at stride 8.
+prints a line of JSON. The task is gpu.rs's, with `compile`; `rates` is the rate of a large bf16 product, and the
+operations of the network. Layout is channels_last, but for f32, which cuDNN convolves several times faster without; SGD
+is fused on CUDA, the moving average is one foreach call, bf16 is autocast. The network is ResNet38 of tests/golden/ten_steps.py; RCM works on the grid at stride 8.
 """
 
 import json
@@ -49,13 +49,17 @@ class DeepLab(nn.Module):
         return self.classifier(F.relu(self.hidden(self.backbone(images))))
 
 
+def layout(task):
+    return torch.contiguous_format if task["numerics"] == "f32" else torch.channels_last
+
+
 def network(kind, task, trained=True):
-    """A network with the weights of the file and frozen norms, in channels_last."""
+    """A network with the weights of the file and frozen norms."""
     net = kind(task["width"])
     shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
     stored = load_file(task["weights"])
     net.load_state_dict({name: t for name, t in stored.items() if shapes.get(name) == t.shape}, strict=False)
-    net = net.eval().to(task["device"]).to(memory_format=torch.channels_last)
+    net = net.eval().to(task["device"]).to(memory_format=layout(task))
     stem = ("backbone.conv1a", "backbone.b2")
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(trained and parameter.dim() == 4 and not name.startswith(stem))
@@ -76,7 +80,7 @@ def batches(task):
     for index in range(BATCHES):
         labels = torch.zeros(task["batch"], K)
         labels[torch.arange(task["batch"]), (torch.arange(task["batch"]) + index) % K] = 1
-        images = stored[f"batch.{index}"].to(task["device"]).to(memory_format=torch.channels_last)
+        images = stored[f"batch.{index}"].to(task["device"]).to(memory_format=layout(task))
         made.append((images, labels.to(task["device"])))
     return made
 
@@ -208,43 +212,39 @@ def memory(task):
     return float(subprocess.run(asked, capture_output=True, text=True).stdout.strip() or "nan")
 
 
-def peak(device):
-    """The rate of a large bf16 product, and the operations of a forward at scale 1 of 16 crops of 192 pixels."""
-    side = 8192 if device != "cpu" else 512
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    best = float("inf")
-    for _ in range(20):
-        wait({"device": device})
-        start = time.perf_counter()
-        a @ b
-        wait({"device": device})
-        best = min(best, time.perf_counter() - start)
-    return {"who": "peak", "tflops": 2 * side**3 / best / 1e12}
+def rates(task):
+    """The rate of a large bf16 product, in TFLOP/s, and operations of a step of RCM and of RCM + MAM.
 
-
-def flops(task):
-    """Operations of a step of RCM and of RCM + MAM: a forward of each net at each scale, and of MainNet thrice."""
+    A step is a forward of each net at each scale, and of MainNet thrice: RCM's MainNet sees scale 1 alone.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
+    side = 8192 if task["device"] != "cpu" else 512
+    a, b = (torch.randn(side, side, device=task["device"], dtype=torch.bfloat16) for _ in range(2))
+    best = float("inf")
+    for _ in range(20):
+        wait(task)
+        start = time.perf_counter()
+        a @ b
+        wait(task)
+        best = min(best, time.perf_counter() - start)
     with torch.device("meta"):
         net = CamNet(task["width"])
     forward = {}
     for scale in TRAINING_SCALES:
-        side = round(task["crop"] * scale)
+        side_of_crop = round(task["crop"] * scale)
         with FlopCounterMode(display=False) as counter:
-            net(torch.empty(task["batch"], 3, side, side, device="meta"))
+            net(torch.empty(task["batch"], 3, side_of_crop, side_of_crop, device="meta"))
         forward[scale] = counter.get_total_flops()
     every = sum(forward.values())
-    return {"who": "flops", "rcm": every + 3 * forward[1.0], "rcm+mam": 4 * every}
+    operations = {"rcm": every + 3 * forward[1.0], "rcm+mam": 4 * every}
+    return {"who": "rates", "tflops": 2 * side**3 / best / 1e12, "operations": operations}
 
 
 def main():
-    if sys.argv[1] == "peak":
-        print(json.dumps(peak(sys.argv[2])))
-        return
     task = json.loads(sys.argv[1])
-    if task["what"] == "flops":
-        print(json.dumps(flops(task)))
+    if task["what"] == "rates":
+        print(json.dumps(rates(task)))
         return
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = task["numerics"] == "tf32"
     torch.backends.cudnn.benchmark = task["numerics"] != "f32"

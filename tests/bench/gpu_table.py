@@ -16,8 +16,8 @@ def table(heads, rows):
 def main():
     with open(sys.argv[1]) as file:
         found = [json.loads(line) for line in file if line.startswith("{")]
-    peak = next((row["tflops"] for row in found if row["who"] == "peak"), float("nan"))
-    flops = next((row for row in found if row["who"] == "flops"), {})
+    rates = next((row for row in found if row["who"] == "rates"), {"tflops": float("nan"), "operations": {}})
+    peak, flops = rates["tflops"], rates["operations"]
     steps = [row for row in found if "what" in row]
     trainings = [row for row in steps if row["what"] == "train-cam"]
     # Those of the narrow network come without warm-up, one after another.

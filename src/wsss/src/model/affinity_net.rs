@@ -5,7 +5,7 @@ use tch::nn::{self, Init};
 use tch::{Tensor, nn::init};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
-use super::map::{Computing, FeatureMap as _};
+use super::map::FeatureMap as _;
 use super::{Backbone, BackboneConfig, Mode};
 
 /// Dropout of b6 and b7.
@@ -23,7 +23,6 @@ pub struct AffinityNet {
     backbone: Backbone,
     taken: [Conv; 3],
     joined: Conv,
-    computing: Computing,
 }
 
 impl AffinityNet {
@@ -42,26 +41,25 @@ impl AffinityNet {
         let taken = [head("f8_3", 0), head("f8_4", 1), head("f8_5", 2)];
         let last =
             ConvSpec { init: xavier_uniform(FEATURES, FEATURES, LAST_GAIN), ..ConvSpec::pointwise(FEATURES, FEATURES) };
-        Self { backbone, taken, joined: Conv::new(path / "f9", last), computing: Computing::default() }
+        Self { backbone, taken, joined: Conv::new(path / "f9", last) }
     }
 
     /// The same network, which computes in other numbers than f32.
     #[must_use]
     pub fn with_numerics(self, numerics: Numerics) -> Self {
-        Self { computing: Computing::with(numerics), ..self }
+        Self { backbone: self.backbone.with_numerics(numerics), ..self }
     }
 
-    /// The same network, which nobody trains any more, in the layout that is fast for its backbone.
+    /// The same network, which nobody trains any more: faster, see [`Backbone::for_inference`].
     #[must_use]
-    pub fn for_inference(mut self) -> Self {
-        self.computing.channels_innermost |= self.backbone.is_fast_channels_innermost();
-        self
+    pub fn for_inference(self) -> Self {
+        Self { backbone: self.backbone.for_inference(), ..self }
     }
 
     /// # Shapes
     /// `images [B, 3, H, W]` to `[B, 448, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let taps = self.backbone.forward(&images.enter(self.computing), mode);
+        let taps = self.backbone.forward(images, mode);
         let [fourth, fifth, sixth] = &self.taken;
         let parts = [
             fourth.forward(&taps.conv4).elu(), // [B, 64, h, w]

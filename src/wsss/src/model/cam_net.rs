@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::layer::{Conv, ConvSpec, xavier_uniform};
-use super::map::{Computing, FeatureMap};
+use super::map::FeatureMap;
 use super::{Backbone, BackboneConfig, Mode, Taps};
 
 /// Dropout of b6 and b7.
@@ -44,7 +44,6 @@ pub struct CamNet {
     backbone: Backbone,
     feature: Conv,
     classifier: Conv,
-    computing: Computing,
 }
 
 impl CamNet {
@@ -63,20 +62,19 @@ impl CamNet {
         };
         let feature = head("feature", channels, config.features);
         let classifier = head("classifier", config.features, config.classes);
-        Self { backbone, feature, classifier, computing: Computing::default() }
+        Self { backbone, feature, classifier }
     }
 
     /// The same network, which computes in other numbers than f32.
     #[must_use]
     pub fn with_numerics(self, numerics: Numerics) -> Self {
-        Self { computing: Computing::with(numerics), ..self }
+        Self { backbone: self.backbone.with_numerics(numerics), ..self }
     }
 
-    /// The same network, which nobody trains any more, in the layout that is fast for its backbone.
+    /// The same network, which nobody trains any more: faster, see [`Backbone::for_inference`].
     #[must_use]
-    pub fn for_inference(mut self) -> Self {
-        self.computing.channels_innermost |= self.backbone.is_fast_channels_innermost();
-        self
+    pub fn for_inference(self) -> Self {
+        Self { backbone: self.backbone.for_inference(), ..self }
     }
 
     /// Channels of conv4 and conv5.
@@ -88,7 +86,7 @@ impl CamNet {
     /// # Shapes
     /// `images [B, 3, H, W]`; h = ceil(H / 8), w = ceil(W / 8).
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> CamOutput<M> {
-        let Taps { conv4, conv5, conv6 } = self.backbone.forward(&images.enter(self.computing), mode);
+        let Taps { conv4, conv5, conv6 } = self.backbone.forward(images, mode);
         let feature = self.feature.forward(&conv6).relu(); // [B, D, h, w]
         let cam = self.classifier.forward(&feature).leave(); // [B, K, h, w]
         let feature = feature.leave();

@@ -4,7 +4,7 @@ use artifact::Numerics;
 use tch::nn::{self, Init};
 
 use super::layer::{Conv, ConvSpec};
-use super::map::{Computing, FeatureMap};
+use super::map::FeatureMap;
 use super::{Backbone, BackboneConfig, Mode};
 
 /// Dropout of b6 and b7.
@@ -20,7 +20,6 @@ pub struct DeepLab {
     backbone: Backbone,
     hidden: Conv,
     classifier: Conv,
-    computing: Computing,
 }
 
 impl DeepLab {
@@ -36,27 +35,25 @@ impl DeepLab {
             backbone,
             hidden: Conv::with_bias(path / "hidden", ConvSpec::spatial(channels, hidden, DILATION)),
             classifier: Conv::with_bias(path / "classifier", classifier),
-            computing: Computing::default(),
         }
     }
 
     /// The same network, which computes in other numbers than f32.
     #[must_use]
     pub fn with_numerics(self, numerics: Numerics) -> Self {
-        Self { computing: Computing::with(numerics), ..self }
+        Self { backbone: self.backbone.with_numerics(numerics), ..self }
     }
 
-    /// The same network, which nobody trains any more, in the layout that is fast for its backbone.
+    /// The same network, which nobody trains any more: faster, see [`Backbone::for_inference`].
     #[must_use]
-    pub fn for_inference(mut self) -> Self {
-        self.computing.channels_innermost |= self.backbone.is_fast_channels_innermost();
-        self
+    pub fn for_inference(self) -> Self {
+        Self { backbone: self.backbone.for_inference(), ..self }
     }
 
     /// # Shapes
     /// `images [B, 3, H, W]` to logits `[B, K + 1, ceil(H / 8), ceil(W / 8)]`.
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> M {
-        let conv6 = self.backbone.forward(&images.enter(self.computing), mode).conv6; // [B, C, h, w]
+        let conv6 = self.backbone.forward(images, mode).conv6; // [B, C, h, w]
         let hidden = self.hidden.forward(&conv6).relu(); // [B, hidden, h, w]
         self.classifier.forward(&hidden).leave() // [B, K + 1, h, w]
     }

@@ -1,6 +1,7 @@
 //! Convolution and batch normalisation whose variables carry `PyTorch`'s names and know whether they are trained.
 
 use std::borrow::Borrow;
+use std::cell::{OnceCell, RefCell};
 
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init};
@@ -95,6 +96,8 @@ pub struct Conv {
     spec: ConvSpec,
     /// Where its variables lie, for whoever looks for them in a state dict.
     place: String,
+    /// Its weight and bias together with those of the norm after it, once nothing changes them.
+    fixed: OnceCell<(Tensor, Tensor)>,
 }
 
 impl Conv {
@@ -104,7 +107,13 @@ impl Conv {
         let size = [spec.to, spec.from / spec.groups, spec.kernel, spec.kernel];
         let weight = nn::init(spec.init, &size, path.device());
         let place = path.components().collect::<Vec<_>>().join(".");
-        Self { weight: path.add("weight", weight, spec.norm == Norm::Train), bias: None, spec, place }
+        Self {
+            weight: path.add("weight", weight, spec.norm == Norm::Train),
+            bias: None,
+            spec,
+            place,
+            fixed: OnceCell::new(),
+        }
     }
 
     /// As [`Conv::new`], with a trained `bias` that starts at zero.
@@ -153,9 +162,16 @@ impl Conv {
         if norm.counts_batch(mode) {
             return norm.of_tensor(&self.convolve(x, &self.weight, None, dilation), mode);
         }
-        let scale = &norm.weight / (&norm.running_var + norm.constants.eps).sqrt(); // [to]
-        let shift = &norm.bias - &norm.running_mean * &scale; // [to]
-        self.convolve(x, &(&self.weight * scale.reshape([-1, 1, 1, 1])), Some(&shift), dilation)
+        let fold = || {
+            let ChannelAffine { scale, shift } = norm.affine(mode);
+            ((&self.weight * scale.reshape([-1, 1, 1, 1])).to_kind(x.kind()), shift.to_kind(x.kind()))
+        };
+        if mode == Mode::Fixed {
+            let (weight, bias) = self.fixed.get_or_init(|| tch::no_grad(fold));
+            return self.convolve(x, weight, Some(bias), dilation);
+        }
+        let (weight, bias) = fold();
+        self.convolve(x, &weight, Some(&bias), dilation)
     }
 
     fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, dilation: i64) -> Tensor {
@@ -195,6 +211,11 @@ fn pointwise(x: &Tensor, filter: impl Fn(&Tensor) -> Tensor) -> Tensor {
     y.permute([0, 3, 1, 2])
 }
 
+/// Do the channels of a pixel lie side by side in memory?
+fn channels_are_innermost(x: &Tensor) -> bool {
+    x.permute([0, 2, 3, 1]).is_contiguous()
+}
+
 /// The name in a state dict of a variable of a layer.
 fn variable(place: &str, name: &str) -> String {
     if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
@@ -204,6 +225,27 @@ fn variable(place: &str, name: &str) -> String {
 fn same_padding(side: i64, stride: i64, reach: i64) -> i64 {
     let cells = (side + stride - 1) / stride;
     ((cells - 1) * stride + reach - side).max(0)
+}
+
+/// What batch normalisation by running statistics does to each channel, `[C]`: times `scale`, plus `shift`.
+#[derive(Debug)]
+struct ChannelAffine {
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl ChannelAffine {
+    fn share(&self) -> Self {
+        Self { scale: self.scale.shallow_clone(), shift: self.shift.shallow_clone() }
+    }
+
+    /// # Shapes
+    /// `x [B, C, h, w]` to the same. One pass over the map, and one over its gradient, in the map's own layout:
+    /// libtorch's normalisation gives a gradient whose channels are the outermost, wherever the map's are.
+    fn of_tensor(&self, x: &Tensor) -> Tensor {
+        let [scale, shift] = [&self.scale, &self.shift].map(|channels| channels.to_kind(x.kind()).view([1, -1, 1, 1]));
+        shift.addcmul(x, &scale)
+    }
 }
 
 /// Batch normalisation.
@@ -217,6 +259,8 @@ pub struct BatchNorm {
     constants: NormConstants,
     /// Where its variables lie, for whoever looks for them in a state dict.
     place: String,
+    /// What it does as long as nothing changes it, and of which versions of its variables that was made.
+    constant: RefCell<Option<([i64; 4], ChannelAffine)>>,
 }
 
 impl BatchNorm {
@@ -238,7 +282,31 @@ impl BatchNorm {
             norm,
             constants,
             place: path.components().collect::<Vec<_>>().join("."),
+            constant: RefCell::new(None),
         }
+    }
+
+    /// Is it the same in every pass?
+    fn is_constant(&self, mode: Mode) -> bool {
+        self.norm == Norm::Frozen || mode == Mode::Fixed
+    }
+
+    /// What it does by its running statistics.
+    fn affine(&self, mode: Mode) -> ChannelAffine {
+        let Self { weight, bias, running_mean, running_var, .. } = self;
+        let make = || {
+            let scale = weight / (running_var + self.constants.eps).sqrt();
+            let shift = bias - running_mean * &scale;
+            ChannelAffine { scale, shift }
+        };
+        if !self.is_constant(mode) {
+            return make();
+        }
+        let versions = [weight, bias, running_mean, running_var].map(Tensor::internal_version);
+        let mut constant = self.constant.borrow_mut();
+        let kept = constant.take().filter(|(made_of, _)| *made_of == versions);
+        let (_, affine) = constant.insert(kept.unwrap_or_else(|| (versions, tch::no_grad(make))));
+        affine.share()
     }
 
     /// Does it use the statistics of the batch, and not the running ones?
@@ -264,6 +332,9 @@ impl BatchNorm {
 
     /// [`BatchNorm::forward`] of a tensor.
     pub(super) fn of_tensor(&self, x: &Tensor, mode: Mode) -> Tensor {
+        if self.is_constant(mode) && channels_are_innermost(x) {
+            return self.affine(mode).of_tensor(x);
+        }
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),

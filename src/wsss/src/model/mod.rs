@@ -41,10 +41,12 @@ pub mod pixel_correlation;
 pub mod fill;
 pub mod flat;
 
+use artifact::Numerics;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use efficientnet_lite::Variant;
+use map::Computing;
 
 pub use affinity_net::AffinityNet;
 pub use cam_net::{CamNet, CamNetConfig, CamOutput};
@@ -68,12 +70,14 @@ pub enum Mode {
     Rescaled,
     /// Deterministic: no dropout, running statistics.
     Eval,
+    /// As `Eval`, and no variable changes any more: what a layer makes of its variables alone is made once.
+    Fixed,
 }
 
 impl Mode {
     /// Does dropout drop?
     pub(crate) fn drops(self) -> bool {
-        self != Self::Eval
+        matches!(self, Self::Train | Self::Rescaled)
     }
 }
 
@@ -151,59 +155,77 @@ pub struct Taps<M = Tensor> {
     pub conv6: M,
 }
 
-/// A backbone of any architecture.
+/// A backbone of any architecture, and how it computes.
 #[derive(Debug)]
-pub enum Backbone {
-    /// See [`resnet38`].
+pub struct Backbone {
+    architecture: Architecture,
+    computing: Computing,
+    fixed: bool,
+}
+
+/// Whose layers a backbone has.
+#[derive(Debug)]
+enum Architecture {
     ResNet38(Box<ResNet38>),
-    /// See [`resnet50`].
     ResNet50(Box<ResNet50>),
-    /// See [`mobilenet_v2`].
     MobileNetV2(Box<MobileNetV2>),
-    /// See [`efficientnet_lite`].
     EfficientNetLite(Box<EfficientNetLite>),
 }
 
 impl Backbone {
     /// Creates the variables below `path`. `dropout` holds the rates of `ResNet38`'s b6 and b7; the others have none.
     pub fn new(path: &nn::Path, config: &BackboneConfig, dropout: [f64; 2]) -> Self {
-        match config.name {
-            BackboneName::ResNet38 => Self::ResNet38(Box::new(ResNet38::new(path, config, dropout))),
-            BackboneName::ResNet50 => Self::ResNet50(Box::new(ResNet50::new(path, config))),
-            BackboneName::MobileNetV2 => Self::MobileNetV2(Box::new(MobileNetV2::new(path, config))),
-            BackboneName::EfficientNetLite0 => Self::lite(path, config, Variant::Lite0),
-            BackboneName::EfficientNetLite2 => Self::lite(path, config, Variant::Lite2),
-        }
+        let lite = |variant| Architecture::EfficientNetLite(Box::new(EfficientNetLite::new(path, config, variant)));
+        let architecture = match config.name {
+            BackboneName::ResNet38 => Architecture::ResNet38(Box::new(ResNet38::new(path, config, dropout))),
+            BackboneName::ResNet50 => Architecture::ResNet50(Box::new(ResNet50::new(path, config))),
+            BackboneName::MobileNetV2 => Architecture::MobileNetV2(Box::new(MobileNetV2::new(path, config))),
+            BackboneName::EfficientNetLite0 => lite(Variant::Lite0),
+            BackboneName::EfficientNetLite2 => lite(Variant::Lite2),
+        };
+        Self { architecture, computing: Computing::default(), fixed: false }
     }
 
-    fn lite(path: &nn::Path, config: &BackboneConfig, variant: Variant) -> Self {
-        Self::EfficientNetLite(Box::new(EfficientNetLite::new(path, config, variant)))
+    /// The same backbone, which computes in other numbers than f32.
+    #[must_use]
+    pub fn with_numerics(self, numerics: Numerics) -> Self {
+        Self { computing: Computing::with(numerics), ..self }
+    }
+
+    /// The same backbone, whose variables do not change any more: it works in the layout that is fast for it, and
+    /// [`Mode::Eval`] is [`Mode::Fixed`].
+    #[must_use]
+    pub fn for_inference(self) -> Self {
+        let channels_innermost = self.computing.channels_innermost || self.is_fast_channels_innermost();
+        Self { computing: Computing { channels_innermost, ..self.computing }, fixed: true, ..self }
     }
 
     /// # Shapes
-    /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`.
+    /// `images [B, 3, H, W]` to three maps `[B, c, ceil(H / 8), ceil(W / 8)]`, in the numbers in which it computes.
     pub fn forward<M: FeatureMap>(&self, images: &M, mode: Mode) -> Taps<M> {
-        match self {
-            Self::ResNet38(net) => net.forward(images, mode),
-            Self::ResNet50(net) => net.forward(images, mode),
-            Self::MobileNetV2(net) => net.forward(images, mode),
-            Self::EfficientNetLite(net) => net.forward(images, mode),
+        let images = images.enter(self.computing);
+        let mode = if self.fixed && mode == Mode::Eval { Mode::Fixed } else { mode };
+        match &self.architecture {
+            Architecture::ResNet38(net) => net.forward(&images, mode),
+            Architecture::ResNet50(net) => net.forward(&images, mode),
+            Architecture::MobileNetV2(net) => net.forward(&images, mode),
+            Architecture::EfficientNetLite(net) => net.forward(&images, mode),
         }
     }
 
     /// Is it faster on a CPU with the channels of a pixel side by side? It is if most of its layers are 1x1 and
     /// depthwise.
     fn is_fast_channels_innermost(&self) -> bool {
-        matches!(self, Self::MobileNetV2(_) | Self::EfficientNetLite(_))
+        matches!(self.architecture, Architecture::MobileNetV2(_) | Architecture::EfficientNetLite(_))
     }
 
     /// Channels of conv4, conv5 and conv6.
     pub fn channels(&self) -> [i64; 3] {
-        match self {
-            Self::ResNet38(net) => net.channels(),
-            Self::ResNet50(net) => net.channels(),
-            Self::MobileNetV2(net) => net.channels(),
-            Self::EfficientNetLite(net) => net.channels(),
+        match &self.architecture {
+            Architecture::ResNet38(net) => net.channels(),
+            Architecture::ResNet50(net) => net.channels(),
+            Architecture::MobileNetV2(net) => net.channels(),
+            Architecture::EfficientNetLite(net) => net.channels(),
         }
     }
 }
