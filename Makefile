@@ -149,11 +149,10 @@ lint: libtorch ## formatting, clippy (pedantic), documentation
 bench-peers: ## fetch PyTorch, DVC and the other packages of tests/bench/requirements.txt into .bench-peers (gigabytes)
 	@$(call fetch_packages,bench-peers,tests/bench/requirements.txt,.bench-peers)
 
-# The programs of `make build`, and two more with the same libraries. A peer that is not there is said in its line.
+# The programs of `make build`, and one more with the same libraries. A peer that is not there is said in its line.
 bench: build ## benchmarks beside their peers, into artifacts/bench (ONLY="crf runner": those; PYTHON: has the peers' packages)
 	cargo build --release --locked --workspace --example fake-stage
 	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench bench -- $(ONLY)
-	PYTHON=$(PYTHON) cargo bench --locked --workspace --bench sweep --bench cam_store
 
 bench-growth: build ## time and memory of every stage as images, classes and sides grow, into artifacts/growth
 	cargo bench --locked --workspace --bench bench -- growth

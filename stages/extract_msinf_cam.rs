@@ -200,7 +200,7 @@ fn row(cam: ClassCam, image: &DatasetRow, dataset: &Dataset, params: &Params) ->
         raw_max,
         mean: values.iter().sum::<f32>() / pixels,
         area: values.iter().filter(|value| **value > 0.5).count() as f32 / pixels,
-        cam: params.encoding.encode(&values),
+        cam: params.encoding.encode(&values, image.width as usize),
     }
 }
 

@@ -146,7 +146,7 @@ fn smooth(
                 class_id: *class,
                 height: image.height,
                 width: image.width,
-                score: ENCODING.encode(score),
+                score: ENCODING.encode(score, image.width as usize),
             })
         });
         Ok(rows.collect())

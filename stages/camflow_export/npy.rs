@@ -61,7 +61,7 @@ pub fn export(artifact: &Artifact, dir: &Path, layout: Layout, splits: &[String]
         || rows(artifact, &images),
         |Maps { height, width, classes: maps }| {
             let classes: Vec<i64> = maps.iter().map(|(class, _)| *class as i64).collect();
-            let values: Vec<f32> = maps.iter().flat_map(|(_, map)| encoding.decode(map)).collect();
+            let values: Vec<f32> = maps.iter().flat_map(|(_, map)| encoding.decode(map, width)).collect();
             Ok(match layout {
                 Layout::Psa | Layout::Seam => by_class(&classes, &values, [height, width]),
                 Layout::Irn => by_key(&classes, &values, [height, width]),

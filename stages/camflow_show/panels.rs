@@ -10,7 +10,7 @@ use data::codec::{Mask, Rgb, decode_mask, voc_palette};
 use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::{classes, photograph};
 use data::draw::{Map, heat_over, mask_over};
-use data::score_maps::encoding;
+use data::score_maps::{ImageCams, encoding};
 
 use crate::holdings::Holdings;
 
@@ -70,7 +70,9 @@ impl Shown {
         let cams: Vec<_> = self.cams.iter().filter(|cam| cam.image_id == image.image_id).collect();
         let counted = truth.zip(self.threshold).map(|(truth, threshold)| self.counted(&cams, truth, threshold));
         for cam in cams {
-            let Some(map) = Map::new(cam.height, cam.width, self.encoding.decode(&cam.cam)) else { continue };
+            let Some(map) = Map::new(cam.height, cam.width, self.encoding.decode(&cam.cam, cam.width as usize)) else {
+                continue;
+            };
             let iou = counted.as_ref().map(|counts| counts.iou(cam.class_id.0.into()));
             panels.push(Panel { title: format!("CAM {}", cam.class), picture: heat_over(&photo, &map), iou });
         }
@@ -88,16 +90,8 @@ impl Shown {
     /// The CAMs of an image at the threshold, against its ground truth: counted as evaluate does it.
     fn counted(&self, cams: &[&CamRow], truth: &Mask, threshold: f64) -> ConfusionMatrix {
         let mut histogram = SweepHistogram::new(self.classes, &[threshold as f32]);
-        match self.encoding {
-            CamEncoding::U8 => {
-                let maps: Vec<_> = cams.iter().map(|cam| (cam.class_id, cam.cam.as_slice())).collect();
-                histogram.add_u8(&maps, &truth.classes);
-            }
-            CamEncoding::F16 => {
-                let values: Vec<_> = cams.iter().map(|cam| (cam.class_id, self.encoding.decode(&cam.cam))).collect();
-                let maps: Vec<_> = values.iter().map(|(class, values)| (*class, values.as_slice())).collect();
-                histogram.add(&maps, &truth.classes);
-            }
+        if let Some(cams) = ImageCams::of_rows(cams, self.encoding) {
+            cams.count(&mut histogram, &truth.classes);
         }
         histogram.confusion(0)
     }

@@ -4,7 +4,8 @@
 
 prints a line of JSON. The task is gpu.rs's, with `compile`; `rates` is the rate of a large bf16 product, and the
 operations of the network. Layout is channels_last, but for f32, which cuDNN convolves several times faster without; SGD
-is fused on CUDA, the moving average is one foreach call, bf16 is autocast. The network is ResNet38 of tests/golden/ten_steps.py; RCM works on the grid at stride 8.
+is fused on CUDA, the moving average is one foreach call, bf16 is autocast. The network is ResNet38 of
+tests/golden/ten_steps.py; RCM works on the grid at stride 8.
 """
 
 import json

@@ -15,6 +15,7 @@
 //! images       from photographs to a batch of crops
 //! extract      CAMs of photographs
 //! predict      masks of a folder of photographs
+//! cam_store    the store of CAMs and the sweep of thresholds over it (synthetic_cams: what is in it)
 //! growth       `make bench-growth`: what stages cost as their inputs grow
 //! runner       questions to a store, of camflow and of runners that others use
 //! ```
@@ -26,6 +27,7 @@
 #[path = "../parity/plain.rs"]
 mod plain;
 
+mod cam_store;
 mod child;
 mod inputs;
 mod measure;
@@ -41,6 +43,7 @@ mod objective;
 mod predict;
 mod rcm;
 mod runner;
+mod synthetic_cams;
 mod train_step;
 
 use std::process::ExitCode;
@@ -62,7 +65,7 @@ struct Benchmark {
     child: Option<MakeWork>,
 }
 
-const BENCHMARKS: [Benchmark; 9] = [
+const BENCHMARKS: [Benchmark; 10] = [
     Benchmark { name: "train-step", measure: train_step::measure, child: Some(train_step::child) },
     Benchmark { name: "images", measure: images::measure, child: None },
     Benchmark { name: "extract", measure: extract::measure, child: Some(extract::child) },
@@ -71,6 +74,7 @@ const BENCHMARKS: [Benchmark; 9] = [
     Benchmark { name: "crf", measure: crf::measure, child: None },
     Benchmark { name: "random-walk", measure: method::random_walk, child: None },
     Benchmark { name: "thresholds", measure: method::thresholds, child: None },
+    Benchmark { name: "cam-store", measure: cam_store::measure, child: None },
     Benchmark { name: "runner", measure: runner::measure, child: None },
 ];
 

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use artifact::encoding::{CamEncoding, ENCODING};
+use artifact::encoding::{self, CamEncoding};
 use artifact::store::{Claim, Contents};
 use artifact::table::{CamRow, MaskRow};
 use artifact::{Artifact, ClassId, ImageId, Preimage, Row as _, Store};
 use data::codec::{Mask, encode_mask};
 use data::random::Rng;
 
+/// What the manifests ask for.
+pub const ENCODING: CamEncoding = CamEncoding::U8Differences;
 pub const SIZE: [usize; 2] = [375, 500];
 pub const IMAGES: usize = 1200;
 pub const CLASSES: usize = 20;
@@ -79,7 +81,7 @@ pub fn id(n: usize) -> ImageId {
     ImageId::new(&format!("image_{n:05}")).expect("an image id")
 }
 
-/// Writes the tables `cam` (u8) and `mask`.
+/// Writes the tables `cam` and `mask`.
 pub fn write(root: &Path, images: &[Image]) -> Artifact {
     let store = Store::open(root).expect("a store");
     let preimage = Preimage {
@@ -93,11 +95,12 @@ pub fn write(root: &Path, images: &[Image]) -> Artifact {
     };
     let contents = Contents::tables([CamRow::TABLE, MaskRow::TABLE]);
     let mut work = store.lease(&preimage, Claim::Alone, || {}).expect("a lease").open(&contents).expect("a directory");
-    work.declare::<CamRow>(1, BTreeMap::from([(ENCODING.to_owned(), "u8".to_owned())])).expect("a table");
+    work.declare::<CamRow>(1, BTreeMap::from([(encoding::ENCODING.to_owned(), ENCODING.name().to_owned())]))
+        .expect("a table");
     work.declare::<MaskRow>(1, BTreeMap::new()).expect("a table");
     let encoded: Vec<Vec<_>> = images
         .iter()
-        .map(|image| image.cams.iter().map(|(class, map)| (*class, CamEncoding::U8.encode(map))).collect())
+        .map(|image| image.cams.iter().map(|(class, map)| (*class, ENCODING.encode(map, SIZE[1]))).collect())
         .collect();
     let rows = (0..IMAGES).flat_map(|n| encoded[n % images.len()].iter().map(move |(class, map)| (n, class, map)));
     let row = |(n, class_id, cam): (usize, &ClassId, &Vec<u8>)| CamRow {
@@ -129,20 +132,4 @@ pub fn write_raw(directory: &Path, images: &[Image]) {
         let mask = Mask { height: SIZE[0], width: SIZE[1], classes: image.mask.clone() };
         std::fs::write(directory.join(format!("{n}.png")), encode_mask(&mask)).expect("written");
     }
-}
-
-/// What a peer printed, or why there is nothing.
-pub fn peer(script: &str, arguments: &[String]) -> Result<Vec<f64>, String> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench").join(script);
-    let output = std::process::Command::new(&python).arg(script).args(arguments).env("OMP_NUM_THREADS", "1").output();
-    let output = output.map_err(|why| format!("{python}: {why}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    printed
-        .split_whitespace()
-        .map(|number| number.parse().map_err(|_| format!("{python} printed '{printed}'")))
-        .collect()
 }

@@ -1,11 +1,12 @@
 //! The networks: forward parity, equivariance, independence of the batch, state-dict names.
 
+use artifact::Numerics;
 use tch::{Device, Kind, Tensor, nn};
 use wsss::model::{
     AffinityNet, Backbone, BackboneConfig, BackboneName, CamNet, CamNetConfig, DeepLab, Mode, Norm, Taps,
 };
 
-use crate::golden::{Golden, assert_close, noise, settle};
+use crate::golden::{Golden, assert_close, noise, relative, settle};
 
 /// Of a tensor's largest magnitude.
 const TOLERANCE: f64 = 1e-3;
@@ -121,6 +122,48 @@ fn a_batch_equals_its_parts() {
         let whole = net.forward(&images, Mode::Eval).cam;
         let parts: Vec<Tensor> = (0..3).map(|i| net.forward(&images.narrow(0, i, 1), Mode::Eval).cam).collect();
         assert_close("batch", &Tensor::cat(&parts, 0), &whole, 1e-4);
+    }
+}
+
+#[test]
+fn a_network_at_work_gives_what_the_same_network_gives() {
+    for name in BackboneName::ALL {
+        for norm in [Norm::Frozen, Norm::Train] {
+            let (vs, net) = small(name, norm);
+            unsettle(&vs);
+            let images = noise("work", &[2, 3, 40, 33]);
+            let _guard = tch::no_grad_guard();
+            let expected = net.forward(&images, Mode::Eval).cam;
+            let at_work = net.for_inference();
+            for _ in 0..2 {
+                assert_close("CAM at work", &at_work.forward(&images, Mode::Eval).cam, &expected, 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_constant_norm_does_is_made_anew_when_its_variables_change() {
+    for numerics in [Numerics::F32, Numerics::Tf32] {
+        let (vs, net) = small(BackboneName::ResNet38, Norm::Frozen);
+        let net = net.with_numerics(numerics);
+        let images = noise("changed", &[1, 3, 32, 32]);
+        let _guard = tch::no_grad_guard();
+        let before = net.forward(&images, Mode::Eval).cam;
+        unsettle(&vs);
+        let (other_vs, other) = small(BackboneName::ResNet38, Norm::Frozen);
+        unsettle(&other_vs);
+        let (found, expected) = (net.forward(&images, Mode::Eval).cam, other.forward(&images, Mode::Eval).cam);
+        assert!(relative(&found, &before) > 0.1, "the norms have changed");
+        assert_close("after the change", &found, &expected, 1e-4);
+    }
+}
+
+/// Gives norms something to do.
+fn unsettle(vs: &nn::VarStore) {
+    for (name, mut variable) in vs.variables().into_iter().filter(|(_, variable)| variable.dim() == 1) {
+        let change = noise(&name, &variable.size()) * 0.3;
+        tch::no_grad(|| drop(variable.g_add_(&if name.ends_with("running_var") { change.abs() } else { change })));
     }
 }
 

@@ -103,7 +103,7 @@ fn publish_cams(shop: &Shop, ids: &[&str], encoding: CamEncoding) -> Artifact {
                 class: "named".into(),
                 height: HEIGHT as u32,
                 width: WIDTH as u32,
-                cam: encoding.encode(&map(image, usize::from(class))),
+                cam: encoding.encode(&map(image, usize::from(class)), WIDTH),
                 ..CamRow::default()
             });
         }
@@ -125,9 +125,9 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 fn numpy_reads_the_dicts_of_psa_seam_and_irn() {
     let ids = ["2007_000032", "a/b", "nothing", "z"];
     let shop = Shop::new(&["cat", "cow", "dog"], &ids);
-    for encoding in [CamEncoding::U8, CamEncoding::F16] {
+    for encoding in CamEncoding::ALL {
         let cams = publish_cams(&shop, &ids, encoding);
-        let stored = |image, class| encoding.decode(&encoding.encode(&map(image, class)));
+        let stored = |image, class| encoding.decode(&encoding.encode(&map(image, class), WIDTH), WIDTH);
         let dicts = |style: &str| -> Vec<Value> {
             let dir = format!("{style}-{}", encoding.name());
             let facts = shop.exported("npy", &cams, &[&dir, "--style", style]);

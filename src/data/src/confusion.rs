@@ -159,42 +159,25 @@ impl SweepHistogram {
 
     /// As [`SweepHistogram::add`] for stored maps, in which v stands for v / 255.
     ///
-    /// Pixels are counted by their value first: which thresholds lie below it is asked once a value. Several tables
-    /// take turns, so that no pixel waits for the count of the one before.
+    /// Pixels are counted by their value first: which thresholds lie below it is asked once a value.
     pub fn add_u8(&mut self, cams: &[(ClassId, &[u8])], ground_truth: &[u8]) {
-        const TABLES: usize = 4;
-        let (order, winners, largest) = winners(cams, ground_truth);
-        // A table is [ground truth, winner's place in `order`, value]; void comes after the classes.
-        let place = order.len() * 256;
-        let rows: [usize; 256] = std::array::from_fn(|truth| truth.min(self.classes) * place);
-        let known = |truth: &u8| usize::from(*truth) < self.classes || ClassId(*truth) == ClassId::VOID;
-        assert!(ground_truth.iter().all(known), "the ground truth has classes of the data set and void");
-        let mut tables: [Vec<u32>; TABLES] = std::array::from_fn(|_| vec![0; (self.classes + 1) * place]);
-        let at = |truth: u8, winner: u8, value: u8| {
-            rows[usize::from(truth)] + usize::from(winner) * 256 + usize::from(value)
-        };
-        let (truths, last_truths) = ground_truth.as_chunks::<TABLES>();
-        let (places, last_places) = winners.as_chunks::<TABLES>();
-        let (values, last_values) = largest.as_chunks::<TABLES>();
-        for ((truths, places), values) in truths.iter().zip(places).zip(values) {
-            for (lane, table) in tables.iter_mut().enumerate() {
-                table[at(truths[lane], places[lane], values[lane])] += 1;
-            }
-        }
-        for ((truth, place), value) in last_truths.iter().zip(last_places).zip(last_values) {
-            tables[0][at(*truth, *place, *value)] += 1;
+        let (order, cams) = in_order(cams, ground_truth);
+        let places = order.len();
+        let mut counts = KeyCounts::new(256 * places);
+        let mut keys = [0; BLOCK];
+        for (block, truths) in ground_truth.chunks(BLOCK).enumerate() {
+            let keys = &mut keys[..truths.len()];
+            winning_keys(&cams, block * BLOCK, keys);
+            counts.add(truths, keys);
         }
         let below = std::array::from_fn::<usize, 256, _>(|value| {
             let score = value as f32 / 255.0;
             self.thresholds.partition_point(|&t| t < score)
         });
-        for at in 0..self.classes * place {
-            let count: u32 = tables.iter().map(|table| table[at]).sum();
-            if count > 0 {
-                let (truth, winner, value) = (at / place, order[at % place / 256], at % 256);
-                let at = self.index(ClassId(truth as u8), winner, below[value]);
-                self.counts[at] += u64::from(count);
-            }
+        for (truth, key, count) in counts.found().filter(|(truth, ..)| *truth != ClassId::VOID) {
+            assert!(usize::from(truth.0) < self.classes, "the ground truth has classes of the data set and void");
+            let at = self.index(truth, order[places - 1 - key % places], below[key / places]);
+            self.counts[at] += count;
         }
     }
 
@@ -243,21 +226,23 @@ impl SweepHistogram {
     }
 }
 
-/// For each pixel the class of the largest score, as its place in the list that comes first, and that score. The list
-/// begins with the background, which wins where no score is above `T::default()`, the score of absent classes.
-fn winners<T: Copy + Default + PartialOrd>(
-    cams: &[(ClassId, &[T])],
-    ground_truth: &[u8],
-) -> (Vec<ClassId>, Vec<u8>, Vec<T>) {
+/// The background, which wins where no score is above 0, the score of absent classes, and then the classes of the maps,
+/// ascending; their maps in that order.
+fn in_order<'a, T>(cams: &[(ClassId, &'a [T])], ground_truth: &[u8]) -> (Vec<ClassId>, Vec<&'a [T]>) {
     let mut cams = cams.to_vec();
     cams.sort_by_key(|(class, _)| *class); // ties go to the lowest class
-    let mut order = vec![ClassId::BACKGROUND];
-    let mut winners = vec![0; ground_truth.len()];
-    let mut largest = vec![T::default(); ground_truth.len()];
-    for (class, map) in cams {
+    for (class, map) in &cams {
         assert_eq!(map.len(), ground_truth.len(), "the map of class {} and the ground truth", class.0);
-        let place = order.len() as u8;
-        order.push(class);
+    }
+    let classes = cams.iter().map(|(class, _)| *class);
+    (std::iter::once(ClassId::BACKGROUND).chain(classes).collect(), cams.iter().map(|(_, map)| *map).collect())
+}
+
+/// For each pixel the class of the largest score, as its place in the list that comes first, and that score.
+fn winners(cams: &[(ClassId, &[f32])], ground_truth: &[u8]) -> (Vec<ClassId>, Vec<u8>, Vec<f32>) {
+    let (order, cams) = in_order(cams, ground_truth);
+    let (mut winners, mut largest) = (vec![0; ground_truth.len()], vec![0.0; ground_truth.len()]);
+    for (place, map) in (1..).zip(cams) {
         // Without a branch, so that it is done for many pixels at once.
         for ((winner, largest), &score) in winners.iter_mut().zip(&mut largest).zip(map) {
             let larger = score > *largest;
@@ -266,4 +251,74 @@ fn winners<T: Copy + Default + PartialOrd>(
         }
     }
     (order, winners, largest)
+}
+
+/// Pixels whose keys are worked out at a time.
+const BLOCK: usize = 2048;
+/// Pixels that take turns at a count, so that none waits for the count of the one before.
+const LANES: usize = 4;
+/// Neighbours whose ground truth is mostly the same.
+const NEIGHBOURS: usize = 16;
+
+/// The largest value of each pixel from `start` on and the place of its class, as one number of which the largest wins:
+/// value * places + (places - 1 - place).
+fn winning_keys(cams: &[&[u8]], start: usize, keys: &mut [u16]) {
+    let places = cams.len() as u16 + 1;
+    keys.fill(places - 1); // 0, the background
+    for (rank, map) in (0..places - 1).rev().zip(cams) {
+        for (key, &value) in keys.iter_mut().zip(&map[start..]) {
+            *key = (*key).max(u16::from(value) * places + rank);
+        }
+    }
+}
+
+/// How many pixels of each ground truth have each key.
+struct KeyCounts {
+    keys: usize,
+    /// Where the counts of a class of the ground truth begin, once there are any.
+    rows: [Option<usize>; 256],
+    counts: Vec<[u32; LANES]>,
+}
+
+impl KeyCounts {
+    fn new(keys: usize) -> Self {
+        Self { keys, rows: [None; 256], counts: Vec::new() }
+    }
+
+    fn row(&mut self, truth: u8) -> &mut [[u32; LANES]] {
+        let at = *self.rows[usize::from(truth)].get_or_insert(self.counts.len());
+        if at == self.counts.len() {
+            self.counts.resize(at + self.keys, [0; LANES]);
+        }
+        &mut self.counts[at..at + self.keys]
+    }
+
+    fn add(&mut self, truths: &[u8], keys: &[u16]) {
+        let (some_truths, last_truths) = truths.as_chunks::<NEIGHBOURS>();
+        let (some_keys, last_keys) = keys.as_chunks::<NEIGHBOURS>();
+        for (truths, keys) in some_truths.iter().zip(some_keys) {
+            if *truths == [truths[0]; NEIGHBOURS] {
+                let counts = self.row(truths[0]);
+                keys.iter().enumerate().for_each(|(lane, key)| counts[usize::from(*key)][lane % LANES] += 1);
+            } else {
+                self.add_each(truths, keys);
+            }
+        }
+        self.add_each(last_truths, last_keys);
+    }
+
+    fn add_each(&mut self, truths: &[u8], keys: &[u16]) {
+        truths.iter().zip(keys).for_each(|(truth, key)| self.row(*truth)[usize::from(*key)][0] += 1);
+    }
+
+    /// Ground truth, key and count of what there is.
+    fn found(&self) -> impl Iterator<Item = (ClassId, usize, u64)> + '_ {
+        let rows = (0..=255).filter_map(|truth| Some((ClassId(truth), self.rows[usize::from(truth)]?)));
+        rows.flat_map(|(truth, at)| {
+            let counts = self.counts[at..at + self.keys].iter().enumerate();
+            let counts =
+                counts.map(move |(key, lanes)| (truth, key, lanes.iter().map(|count| u64::from(*count)).sum()));
+            counts.filter(|(.., count)| *count > 0)
+        })
+    }
 }

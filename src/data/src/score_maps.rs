@@ -73,12 +73,16 @@ impl ScoreMaps {
     /// The maps of an image as values of 0..1, `[H, W]`, row-major, with their classes.
     pub fn values(&self, image: &DatasetRow) -> Result<Vec<(ClassId, Vec<f32>)>> {
         let maps = self.encoded(image)?;
-        Ok(maps.into_iter().map(|(class, encoded)| (class, self.encoding.decode(&encoded))).collect())
+        Ok(maps
+            .into_iter()
+            .map(|(class, encoded)| (class, self.encoding.decode(&encoded, image.width as usize)))
+            .collect())
     }
 
     /// The maps of an image as they are stored.
     pub fn of(&self, image: &DatasetRow) -> Result<ImageCams> {
-        Ok(ImageCams { image: image.image_id.clone(), maps: self.encoded(image)?, encoding: self.encoding })
+        let width = image.width as usize;
+        Ok(ImageCams { image: image.image_id.clone(), maps: self.encoded(image)?, width, encoding: self.encoding })
     }
 }
 
@@ -88,26 +92,35 @@ pub struct ImageCams {
     /// The image.
     pub image: ImageId,
     maps: Vec<(ClassId, Vec<u8>)>,
+    width: usize,
     encoding: CamEncoding,
 }
 
 impl ImageCams {
     /// Those of an image without any, which is right only for one without labels.
     pub fn none(image: &DatasetRow) -> Result<Self> {
-        let none = Self { image: image.image_id.clone(), maps: Vec::new(), encoding: CamEncoding::U8 };
+        let none = Self { image: image.image_id.clone(), maps: Vec::new(), width: 0, encoding: CamEncoding::U8 };
         if image.labels.is_empty() { Ok(none) } else { Err(no_maps(&image.image_id)) }
+    }
+
+    /// The rows of one image, of a table in this encoding; none of no rows.
+    pub fn of_rows(rows: &[&CamRow], encoding: CamEncoding) -> Option<Self> {
+        let first = rows.first()?;
+        let maps = rows.iter().map(|row| (row.class_id, row.cam.clone())).collect();
+        Some(Self { image: first.image_id.clone(), maps, width: first.width as usize, encoding })
     }
 
     /// Counts the maps against the image's ground truth, `[H, W]` with 255 for void.
     pub fn count(&self, histogram: &mut SweepHistogram, ground_truth: &[u8]) {
-        match self.encoding {
-            CamEncoding::U8 => histogram.add_u8(&borrowed(&self.maps), ground_truth),
-            CamEncoding::F16 => {
-                let decoded = |(class, map): &(ClassId, Vec<u8>)| (*class, self.encoding.decode(map));
-                let maps: Vec<_> = self.maps.iter().map(decoded).collect();
-                histogram.add(&borrowed(&maps), ground_truth);
-            }
+        let levels = self.maps.iter().map(|(_, map)| self.encoding.levels(map, self.width)).collect::<Option<Vec<_>>>();
+        let classes = self.maps.iter().map(|(class, _)| *class);
+        if let Some(levels) = levels {
+            let maps: Vec<_> = classes.zip(levels.iter().map(AsRef::as_ref)).collect();
+            return histogram.add_u8(&maps, ground_truth);
         }
+        let values: Vec<_> = self.maps.iter().map(|(_, map)| self.encoding.decode(map, self.width)).collect();
+        let maps: Vec<_> = classes.zip(values.iter().map(Vec::as_slice)).collect();
+        histogram.add(&maps, ground_truth);
     }
 }
 
@@ -133,12 +146,12 @@ impl Iterator for CamImages {
             Ok(row) => row,
             Err(error) => return Some(Err(error)),
         };
-        let mut maps = vec![(first.class_id, first.cam)];
+        let (width, mut maps) = (first.width as usize, vec![(first.class_id, first.cam)]);
         let same = |row: &Result<CamRow>| row.as_ref().is_ok_and(|row| row.image_id == first.image_id);
         while let Some(Ok(row)) = self.rows.next_if(same) {
             maps.push((row.class_id, row.cam));
         }
-        Some(Ok(ImageCams { image: first.image_id, maps, encoding: self.encoding }))
+        Some(Ok(ImageCams { image: first.image_id, maps, width, encoding: self.encoding }))
     }
 }
 
@@ -153,10 +166,6 @@ fn no_maps(image: &ImageId) -> Error {
         "image '{image}' shows classes but has no CAMs; add its split to the splits of the stage that makes them, as \
          in extract-msinf-cam.splits"
     ))
-}
-
-fn borrowed<T>(maps: &[(ClassId, Vec<T>)]) -> Vec<(ClassId, &[T])> {
-    maps.iter().map(|(class, map)| (*class, map.as_slice())).collect()
 }
 
 #[cfg(test)]
@@ -190,18 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn both_encodings_have_values_and_are_counted() {
-        let (values, shown) = ([0.0, 0.25, 0.75, 1.0], image("a", &[1]));
-        for encoding in [CamEncoding::U8, CamEncoding::F16] {
+    fn every_encoding_has_values_and_is_counted() {
+        let (values, shown) = ([0.0, 0.25, 0.75, 1.0], DatasetRow { width: 2, ..image("a", &[1]) });
+        for encoding in CamEncoding::ALL {
             let mut maps = ScoreMaps::new(encoding);
-            let encoded = encoding.encode(&values);
+            let encoded = encoding.encode(&values, 2);
             maps.push(shown.image_id.clone(), ClassId(1), &encoded).unwrap();
             let found = maps.values(&shown).unwrap();
             assert_eq!(found[0].0, ClassId(1));
             assert!(found[0].1.iter().zip(values).all(|(a, b)| (a - b).abs() < 0.5 / 255.0), "{found:?}");
             let mut histogram = SweepHistogram::new(2, &[0.5]);
-            let cams = ImageCams { image: shown.image_id.clone(), maps: vec![(ClassId(1), encoded)], encoding };
-            cams.count(&mut histogram, &[0, 1, 1, 255]);
+            let row = CamRow { class_id: ClassId(1), width: 2, cam: encoded, ..CamRow::default() };
+            ImageCams::of_rows(&[&row], encoding).unwrap().count(&mut histogram, &[0, 1, 1, 255]);
             assert_eq!(histogram.confusion(0).counts, [1, 0, 1, 1], "{encoding:?}");
         }
         assert!(ImageCams::none(&shown).is_err() && ImageCams::none(&image("ground", &[])).is_ok());

@@ -47,7 +47,11 @@ impl Measure {
 
     pub fn difference(&self, a: &Cells, b: &Cells) -> RowDifference {
         let difference = match self.kind {
-            Kind::Map(column, [in_a, in_b]) => mean(in_a.decode(bytes(a, column)), in_b.decode(bytes(b, column))),
+            Kind::Map(column, encodings) => {
+                let [a, b] = [(a, encodings[0]), (b, encodings[1])]
+                    .map(|(row, encoding)| encoding.decode(bytes(row, column), width(row)));
+                mean(a, b)
+            }
             Kind::Pixels(column) => pixels(bytes(a, column), bytes(b, column)),
             Kind::Number => a.iter().zip(b).filter_map(|((_, a), (_, b))| apart(a, b)).reduce(f64::max),
         };
@@ -71,6 +75,14 @@ fn bytes<'a>(cells: &'a Cells, column: &str) -> &'a [u8] {
     match cells.iter().find(|(name, _)| *name == column) {
         Some((_, CellValue::Bytes(bytes))) => bytes,
         _ => &[],
+    }
+}
+
+/// The width of a row's map.
+fn width(cells: &Cells) -> usize {
+    match cells.iter().find(|(name, _)| *name == "width") {
+        Some((_, CellValue::Number(width))) => *width as usize,
+        _ => 0,
     }
 }
 
@@ -99,7 +111,7 @@ mod tests {
     #[test]
     fn maps_are_compared_by_their_values_whatever_they_are_stored_as() {
         let (u8s, f16s) = ([0, 255, 51], [0x00, 0x00, 0x00, 0x3c, 0x66, 0x32]);
-        let difference = mean(CamEncoding::U8.decode(&u8s), CamEncoding::F16.decode(&f16s)).unwrap();
+        let difference = mean(CamEncoding::U8.decode(&u8s, 3), CamEncoding::F16.decode(&f16s, 3)).unwrap();
         assert!(difference < 1e-4, "{difference}");
         assert_eq!(mean(vec![0.0, 1.0], vec![0.5, 1.0]), Some(0.25));
         assert_eq!(mean(vec![0.0], vec![0.5, 1.0]), None, "maps of two sizes");

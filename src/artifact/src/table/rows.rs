@@ -86,7 +86,8 @@ table! {
         mean: f32,
         /// Share of the pixels above 0.5.
         area: f32,
-        /// The map, row-major: u8 (value / 255) or little-endian f16, by the file's metadata `camflow.encoding`.
+        /// The map, row-major: u8 (value / 255), u8 less what lies left and above, or little-endian f16, by the file's
+        /// metadata `camflow.encoding`.
         cam: Vec<u8>,
     }
 }

@@ -61,13 +61,13 @@ pub fn decode_painted(bytes: &[u8]) -> Result<Painted, Malformed> {
     let bytes = depth == png::BitDepth::Eight;
     match (colour, depth) {
         (png::ColorType::Indexed, bits) => {
-            let numbers = numbers(unpack(&read_png(&mut reader)?, width, bits as usize));
+            let numbers = numbers(unpack(read_png(&mut reader)?, width, bits as usize));
             let palette = palette.ok_or_else(|| Malformed::new("a palette PNG without its palette"))?;
             let colours = palette.as_chunks::<3>().0.to_vec();
             Ok(Painted { paint: Paint::Palette, numbers, colours, bytes: true })
         }
         (png::ColorType::Grayscale, bits) if bits as usize <= 8 => {
-            let numbers = numbers(unpack(&read_png(&mut reader)?, width, bits as usize));
+            let numbers = numbers(unpack(read_png(&mut reader)?, width, bits as usize));
             let colours = (0..=255).map(|grey| [grey; 3]).collect();
             Ok(Painted { paint: Paint::Grey, numbers, colours, bytes })
         }
@@ -93,12 +93,17 @@ pub fn decode_painted(bytes: &[u8]) -> Result<Painted, Malformed> {
 }
 
 /// The numbers of packed rows of `bits` bits each.
-fn unpack(packed: &[u8], width: usize, bits: usize) -> Vec<u8> {
-    let row = |row: &[u8]| {
+fn unpack(packed: Vec<u8>, width: usize, bits: usize) -> Vec<u8> {
+    if bits == 8 {
+        return packed;
+    }
+    let rows = packed.chunks_exact((width * bits).div_ceil(8));
+    let mut numbers = Vec::with_capacity(rows.len() * width);
+    for row in rows {
         let number = |x: usize| (row[x * bits / 8] >> (8 - bits - (x * bits) % 8)) & (0xff >> (8 - bits));
-        (0..width).map(number).collect::<Vec<_>>()
-    };
-    packed.chunks_exact((width * bits).div_ceil(8)).flat_map(row).collect()
+        numbers.extend((0..width).map(number));
+    }
+    numbers
 }
 
 fn by_colour(pixels: impl Iterator<Item = [u8; 3]>, height: usize, width: usize) -> Result<Painted, Malformed> {

@@ -84,15 +84,19 @@ pub fn encode_jpeg(image: &Rgb, quality: u8) -> Vec<u8> {
     bytes
 }
 
+fn flat(pixels: impl Iterator<Item = [u8; 3]>) -> Vec<u8> {
+    pixels.collect::<Vec<_>>().into_flattened()
+}
+
 fn decode_png(bytes: &[u8]) -> Result<Rgb, Malformed> {
     let mut reader = png_reader(bytes, png::Transformations::normalize_to_color8())?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let raw = read_png(&mut reader)?;
     let pixels = match reader.output_color_type().0 {
         png::ColorType::Rgb => raw,
-        png::ColorType::Rgba => raw.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        png::ColorType::Grayscale => raw.iter().flat_map(|&v| [v; 3]).collect(),
-        png::ColorType::GrayscaleAlpha => raw.chunks_exact(2).flat_map(|p| [p[0]; 3]).collect(),
+        png::ColorType::Rgba => flat(raw.as_chunks().0.iter().map(|&[r, g, b, _]| [r, g, b])),
+        png::ColorType::Grayscale => flat(raw.iter().map(|&grey| [grey; 3])),
+        png::ColorType::GrayscaleAlpha => flat(raw.as_chunks().0.iter().map(|&[grey, _]| [grey; 3])),
         png::ColorType::Indexed => return Err(Malformed::new("a palette PNG without its palette")),
     };
     Ok(Rgb { height, width, pixels })

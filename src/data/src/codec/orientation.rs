@@ -61,11 +61,14 @@ impl Orientation {
             8 => (x, w - 1 - y),
             _ => (y, x),
         };
-        let turned = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(|(y, x)| {
-            let (row, column) = at(y, x);
-            pixels[row * w + column]
-        });
-        (height, width, turned.collect())
+        let mut turned = Vec::with_capacity(pixels.len());
+        for y in 0..height {
+            turned.extend((0..width).map(|x| {
+                let (row, column) = at(y, x);
+                pixels[row * w + column]
+            }));
+        }
+        (height, width, turned)
     }
 }
 

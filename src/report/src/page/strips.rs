@@ -104,7 +104,7 @@ impl Source<'_> {
         let Some(encoding) = CamEncoding::of(metadata) else { return Ok(overlays) };
         for CamRow { image_id, class_id, class, height, width, cam, .. } in rows_of_images(shared.held, ids)? {
             let id = image_id.as_str();
-            let Some(map) = Map::new(height, width, encoding.decode(&cam)) else { continue };
+            let Some(map) = Map::new(height, width, encoding.decode(&cam, width as usize)) else { continue };
             let Some(photo) = photos.get(id) else { continue };
             let found = self.found(shared, CamRow::TABLE, id, |of| of == class_id.0);
             overlays.entry(id.to_owned()).or_default().push(Picture {
