@@ -107,8 +107,7 @@ impl Pipeline {
         match field.split_once('.') {
             Some(("params" | "files", name)) => Some(plan.place(name)),
             None if field == "seed" => Some(self.manifest.seed_place(&plan.experiment)),
-            // The field says `numerics` too, which stands beside it in the same table.
-            None if field == "device" => Some(self.manifest.place("pipeline.device")),
+            None if field == "device" || field == "numerics" => Some(self.manifest.place(&format!("pipeline.{field}"))),
             _ => None,
         }
     }

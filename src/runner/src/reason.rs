@@ -131,6 +131,12 @@ pub(crate) fn changes(new: &Preimage, old: &Preimage) -> Vec<Change> {
     new.changes_from(old)
 }
 
+/// The field whose value in the manifest has changed. `device` says numerics too, after the device.
+fn behind<'a>(field: &'a str, values: [&Option<Value>; 2]) -> &'a str {
+    let [old, new] = values.map(|value| value.as_ref()?.as_str()?.split(' ').next());
+    if field == "device" && old.is_some() && old == new { "numerics" } else { field }
+}
+
 /// The reasons that a comparison with `old` gives.
 pub(crate) fn compare(pipeline: &Pipeline, plan: &StagePlan, new: &Preimage, old: &Preimage) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
@@ -139,8 +145,26 @@ pub(crate) fn compare(pipeline: &Pipeline, plan: &StagePlan, new: &Preimage, old
             // The parts of an input stand together.
             (Some((from, item)), Some(Reason::Input { stage, what })) if from == stage => what.push(item),
             (Some((from, item)), _) => reasons.push(Reason::Input { stage: from.to_owned(), what: vec![item] }),
-            (None, _) => reasons.push(Reason::Changed { place: pipeline.place(plan, &field), field, old, new }),
+            (None, _) => {
+                let place = pipeline.place(plan, behind(&field, [&old, &new]));
+                reasons.push(Reason::Changed { place, field, old, new });
+            }
         }
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_of_the_device_is_the_device_or_the_numerics() {
+        let value = |text: &str| Some(Value::from(text));
+        let of = |field, old: &str, new: &str| behind(field, [&value(old), &value(new)]);
+        assert_eq!(of("device", "cpu f32", "cpu bf16"), "numerics");
+        assert_eq!(of("device", "cpu f32", "cuda f32"), "device");
+        assert_eq!(of("seed", "1", "1"), "seed");
+        assert_eq!(behind("device", [&None, &value("cpu f32")]), "device");
+    }
 }
