@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 DEVICE=${DEVICE:-cuda}
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-artifacts/bench}
-LIMIT=${LIMIT:-450} # seconds, after which no new measurement is begun
+LIMIT=${LIMIT:-330} # seconds, after which no new measurement is begun; one takes 150 at most
 if [ "$DEVICE" = cpu ]; then
     WIDTH=${WIDTH:-4} BATCH=${BATCH:-2} CROP=${CROP:-64} STEPS=${STEPS:-2} ACCURACY_STEPS=${ACCURACY_STEPS:-6}
     NUMERICS=${NUMERICS:-f32 bf16}
