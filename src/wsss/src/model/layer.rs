@@ -202,7 +202,7 @@ impl Conv {
 fn pointwise(x: &Tensor, filter: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let (b, c, h, w) = x.size4().expect("maps are [B, C, h, w]");
     let pixels = x.permute([0, 2, 3, 1]); // [B, h, w, C]
-    if x.device() != Device::Cpu || b >= FAST_BATCH || !pixels.is_contiguous() {
+    if x.device() != Device::Cpu || b >= FAST_BATCH || !channels_are_innermost(x) {
         return filter(x);
     }
     let parts = (1..=h).find(|parts| h % parts == 0 && b * parts >= FAST_BATCH).unwrap_or(h);
@@ -241,7 +241,8 @@ impl ChannelAffine {
 
     /// # Shapes
     /// `x [B, C, h, w]` to the same. One pass over the map, and one over its gradient, in the map's own layout:
-    /// libtorch's normalisation gives a gradient whose channels are the outermost, wherever the map's are.
+    /// libtorch's normalisation gives a gradient whose channels are the outermost, wherever the map's are. A map of
+    /// fewer bits is scaled and shifted by as few, as it is convolved.
     fn of_tensor(&self, x: &Tensor) -> Tensor {
         let [scale, shift] = [&self.scale, &self.shift].map(|channels| channels.to_kind(x.kind()).view([1, -1, 1, 1]));
         shift.addcmul(x, &scale)
@@ -259,7 +260,9 @@ pub struct BatchNorm {
     constants: NormConstants,
     /// Where its variables lie, for whoever looks for them in a state dict.
     place: String,
-    /// What it does as long as nothing changes it, and of which versions of its variables that was made.
+    /// What it does as long as nothing changes it, and of which versions of its variables that was made. A variable's
+    /// version counts what is written into it, but not what is written into a [`super::Flat`] that holds it: a frozen
+    /// norm has the same values before and after.
     constant: RefCell<Option<([i64; 4], ChannelAffine)>>,
 }
 
