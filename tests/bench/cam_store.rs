@@ -1,8 +1,9 @@
 //! The store of CAMs against a `.npy` dictionary an image, as the field's repositories write them: size, reading all,
-//! reading one, both as f32; and the sweep of thresholds over it, against decoding the store alone and against NumPy,
-//! which reads all again at every threshold.
+//! reading one, both as f32, from the disk and from the system's memory; and the sweep of thresholds over it, against
+//! decoding the store alone and against NumPy, which reads all again at every threshold.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 
 use artifact::store::Filter;
 use artifact::table::{CamRow, MaskRow};
@@ -11,7 +12,9 @@ use data::codec::decode_mask;
 use data::confusion::{ConfusionMatrix, SweepHistogram};
 use data::dataset::Masks;
 use data::score_maps::CamImages;
+use rustix::fs::{Advice, fadvise};
 use serde_json::{Value, json};
+use walkdir::WalkDir;
 
 use crate::child::Child;
 use crate::measure::{Agreement, Bench, Measurement, Unit, best, seconds};
@@ -70,42 +73,84 @@ fn values(artifact: &Artifact, images: Option<BTreeSet<String>>) -> (usize, f64)
     maps.fold((0, 0.0), |(count, sum), map| (count + 1, sum + f64::from(map[map.len() / 2])))
 }
 
+/// Where files are when they are read.
+#[derive(Clone, Copy)]
+struct Place {
+    peer: &'static str,
+    /// Are they taken out of the system's memory before each reading?
+    evicted: bool,
+}
+
+const PLACES: [Place; 2] = [
+    Place { peer: ".npy dictionaries, from the disk", evicted: true },
+    Place { peer: ".npy dictionaries, in memory", evicted: false },
+];
+
+impl Place {
+    /// The seconds of a reading, when the files are there.
+    fn read(self, task: &Value, reading: impl FnOnce() -> f64) -> f64 {
+        if self.evicted {
+            evict(task);
+        }
+        reading()
+    }
+}
+
+/// Takes all files of both sides out of the system's memory.
+fn evict(task: &Value) {
+    for entry in WalkDir::new(task["folder"].as_str().expect("a folder")) {
+        let entry = entry.expect("an entry");
+        if entry.file_type().is_file() {
+            let file = File::open(entry.path()).expect("a file");
+            file.sync_all().expect("what is written can be forgotten");
+            fadvise(&file, 0, None, Advice::DontNeed).expect("the system forgets the file");
+        }
+    }
+}
+
 fn read_all(bench: &mut Bench, artifact: &Artifact, task: &Value) {
     let bytes: u64 = artifact.record().tables[CamRow::TABLE].parts.iter().map(|part| part.bytes).sum();
-    let mut read = (0, 0.0);
-    let mut ours = || seconds(|| read = values(artifact, None));
-    let (seconds, theirs, their_bytes, agreement) = match peer(task, "all") {
-        Ok(mut peer) => {
-            let [seconds, theirs] = best(RUNS, [&mut ours, &mut || peer.run()]);
-            let found = peer.end();
-            let number = |name: &str| found[name].as_f64().expect("a number");
-            let difference = (read.1 - number("middle")).abs() / read.0 as f64;
-            (seconds, Ok(theirs), Ok(number("bytes")), Some(Agreement { difference, allowed: 0.5 / 255.0 }))
+    for place in PLACES {
+        let mut read = (0, 0.0);
+        let mut ours = || place.read(task, || seconds(|| read = values(artifact, None)));
+        let (seconds, theirs, their_bytes, agreement) = match peer(task, "all") {
+            Ok(mut peer) => {
+                let [seconds, theirs] = best(RUNS, [&mut ours, &mut || place.read(task, || peer.run())]);
+                let found = peer.end();
+                let number = |name: &str| found[name].as_f64().expect("a number");
+                let difference = (read.1 - number("middle")).abs() / read.0 as f64;
+                (seconds, Ok(theirs), Ok(number("bytes")), Some(Agreement { difference, allowed: 0.5 / 255.0 }))
+            }
+            Err(missing) => (best(RUNS, [&mut ours])[0], Err(missing.clone()), Err(missing), None),
+        };
+        if place.evicted {
+            let size = line("CAMs, size", bytes as f64, ".npy dictionaries", their_bytes);
+            bench.add(Measurement { unit: Unit::Megabytes, wanted: Some(20.0), ..size });
         }
-        Err(missing) => (best(RUNS, [&mut ours])[0], Err(missing.clone()), Err(missing), None),
-    };
-    let size = line("CAMs, size", bytes as f64, ".npy dictionaries", their_bytes);
-    bench.add(Measurement { unit: Unit::Megabytes, wanted: Some(20.0), ..size });
-    let reading = line("CAMs, reading all", seconds, ".npy dictionaries, in memory", theirs);
-    bench.add(Measurement { wanted: Some(5.0), agreement, ..reading });
+        let reading = line("CAMs, reading all", seconds, place.peer, theirs);
+        bench.add(Measurement { wanted: Some(5.0), agreement, ..reading });
+    }
 }
 
 fn read_one(bench: &mut Bench, artifact: &Artifact, task: &Value) {
-    let mut next = 0;
-    let mut ours = || {
-        next = (next + IMAGES / 20 + 1) % IMAGES;
-        seconds(|| assert!(values(artifact, Some(BTreeSet::from([id(next).to_string()]))).0 > 0))
-    };
-    let (seconds, theirs) = match peer(task, "one") {
-        Ok(mut peer) => {
-            let [seconds, theirs] = best(20, [&mut ours, &mut || peer.run()]);
-            peer.end();
-            (seconds, Ok(theirs))
-        }
-        Err(missing) => (best(20, [&mut ours])[0], Err(missing)),
-    };
-    let reading = line("CAMs, reading one image", seconds, ".npy dictionaries, in memory", theirs);
-    bench.add(Measurement { wanted: Some(1.0), ..reading });
+    for place in PLACES {
+        let mut next = 0;
+        let mut ours = || {
+            next = (next + IMAGES / 20 + 1) % IMAGES;
+            let image = BTreeSet::from([id(next).to_string()]);
+            place.read(task, || seconds(|| assert!(values(artifact, Some(image)).0 > 0)))
+        };
+        let (seconds, theirs) = match peer(task, "one") {
+            Ok(mut peer) => {
+                let [seconds, theirs] = best(20, [&mut ours, &mut || place.read(task, || peer.run())]);
+                peer.end();
+                (seconds, Ok(theirs))
+            }
+            Err(missing) => (best(20, [&mut ours])[0], Err(missing)),
+        };
+        let reading = line("CAMs, reading one image", seconds, place.peer, theirs);
+        bench.add(Measurement { wanted: Some(1.0), ..reading });
+    }
 }
 
 /// Decodes the tables `cam` and `mask`.

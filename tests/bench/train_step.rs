@@ -10,7 +10,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
-use wsss::memory::keep_freed_memory;
 use wsss::method::ema::MovingAverage;
 use wsss::method::objective::Objective;
 use wsss::method::views::{Batch, Networks, Views};
@@ -77,7 +76,6 @@ struct Step {
 pub fn child(task: &Value) -> Box<dyn Work> {
     let folder = Path::new(task["folder"].as_str().expect("a folder"));
     tch::set_num_threads(task["threads"].as_i64().expect("threads") as i32);
-    keep_freed_memory();
     let terms: Vec<String> = serde_json::from_value(task["terms"].clone()).expect("terms");
     let ((main_vs, main), (mut support_vs, support)) = (filled_cam_net(folder), filled_cam_net(folder));
     let [flat, support_flat] = [&main_vs, &support_vs].map(|vs| Flat::of(vs, WeightLayout::Plain));

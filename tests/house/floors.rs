@@ -92,13 +92,3 @@ fn a_library_has_one_version_and_one_place() {
         assert!(places.len() == 1, "{name} is given a version in {places:?}; put it into the workspace's Cargo.toml");
     }
 }
-
-#[test]
-fn only_trainings_keep_freed_memory() {
-    // On photographs of any size it takes many times the memory: a walk on 2,000 x 2,000 pixels took 4.4 GB.
-    let known = ["src/wsss/src/foreign.rs", "src/wsss/src/memory.rs", "src/wsss/src/train/fit.rs"];
-    for file in files("src", ".rs").into_iter().chain(files("stages", ".rs")) {
-        let calls = file.text.contains("keep_freed_memory");
-        assert!(!calls || known.contains(&file.path.as_str()), "{} keeps freed memory", file.path);
-    }
-}

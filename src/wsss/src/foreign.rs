@@ -1,21 +1,7 @@
-//! The three settings of foreign libraries that no crate offers: which back end libtorch has, in which numbers it
-//! multiplies on CUDA, and what becomes of memory that is freed. All `unsafe` of this workspace stands here.
+//! The two settings of libtorch that no crate offers: which back end it has, and in which numbers it multiplies on
+//! CUDA. All `unsafe` of this workspace stands here.
 
 use artifact::Numerics;
-
-/// Keeps memory that is freed for the tensors that come next. A training step frees and asks for gigabytes in tensors
-/// of the same sizes; glibc would give each back to the system, which clears every page anew.
-///
-/// For trainings alone. On photographs of any size what is small and stays, such as a map of affinities, would come to
-/// lie where a large tensor was, the next large one find no room there, and memory grow by many times.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (setting, value) in [(libc::M_MMAP_MAX, 0), (libc::M_TRIM_THRESHOLD, -1), (libc::M_ARENA_MAX, 1)] {
-        // SAFETY: mallopt sets a number of the allocator under its own lock.
-        #[expect(unsafe_code, reason = "a setting of the C library")]
-        let _ = unsafe { libc::mallopt(setting, value) };
-    }
-}
 
 /// Loads libtorch's CUDA back end, or says why it does not load.
 #[cfg(target_os = "linux")]

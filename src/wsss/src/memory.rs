@@ -1,5 +1,9 @@
-//! A tensor that finds no memory is an error that says for what, and no panic; what becomes of memory that is freed.
-//! Reads and writes nothing.
+//! Who gives tensors their memory; one that finds none is an error that says for what, and no panic. Reads and writes
+//! nothing.
+//!
+//! Every program that is linked with this crate, libtorch included, has jemalloc for its memory: a training step frees
+//! and asks for gigabytes in tensors of a few sizes. The C library would give each back to the system, which clears
+//! every page anew, or, told to keep what is freed, leave holes. `.cargo/config.toml` says what jemalloc keeps.
 //!
 //! The operations of tch panic with libtorch's message, also where memory ends, on the CPU and on CUDA alike. Whoever
 //! knows the picture or the batch runs them by [`within`] and tells it.
@@ -11,7 +15,8 @@ use std::sync::Once;
 
 use artifact::Error;
 
-pub use crate::foreign::keep_freed_memory;
+// Nothing calls it: its `malloc` and `free` stand in the place of the C library's.
+use tikv_jemalloc_sys as _;
 
 /// What libtorch, cuBLAS, cuDNN and the C++ library say when memory ends.
 const EXHAUSTED: [&str; 8] = [

@@ -186,10 +186,9 @@ pub fn fit<P, L: Learner>(
     Ok(Curve { rows: curve_rows(&at.curve, readings.names(), length), hash: at.hash })
 }
 
-/// Sets what libtorch and the C library have for a whole process.
+/// Sets what libtorch has for a whole process.
 fn make_ready(settings: &LoopParams, device: Device, numerics: Numerics) {
     tch::set_num_threads(settings.threads);
-    memory::keep_freed_memory();
     if device.is_cuda() && numerics != Numerics::F32 {
         // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
         Cuda::cudnn_set_benchmark(true);
