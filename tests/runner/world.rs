@@ -77,6 +77,8 @@ extract-msinf-cam.value = 2
 
 pub struct World {
     dir: TempDir,
+    /// Environment variables of its commands.
+    variables: BTreeMap<String, String>,
 }
 
 /// What a command ended with.
@@ -138,7 +140,7 @@ pub fn assert_shown(name: &str, text: &str) {
 
 impl World {
     pub fn new() -> Self {
-        let world = Self { dir: TempDir::new().expect("a directory for the test") };
+        let world = Self { dir: TempDir::new().expect("a directory for the test"), variables: BTreeMap::new() };
         let tests = std::env::current_exe().expect("the test has a path");
         let fake = tests.parent().and_then(Path::parent).expect("target/release").join("examples/fake-stage");
         assert!(fake.is_file(), "{} is not built: run `cargo test -p runner`", fake.display());
@@ -149,6 +151,11 @@ impl World {
         fs::write(world.path("pipeline.toml"), MANIFEST).expect("the manifest is written");
         fs::write(world.path("input.txt"), "photographs").expect("the input is written");
         world
+    }
+
+    /// Gives its commands an environment variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -162,6 +169,7 @@ impl World {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_camflow"));
         command.args(args).env("CAMFLOW_BIN_DIR", self.bin()).env("USER", "tester").current_dir(self.dir.path());
+        command.envs(&self.variables);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -17,6 +17,8 @@
 //! accept       "the same result" under a new version of a stage
 //! gc           what nobody needs any more, and pins
 //! show         status, dag, path, logs, metrics, verify
+//! units        what is to run, for whatever starts processes
+//! slurm        the pipeline on a cluster
 //! text         what people read: tables, numbers, instants
 //! ```
 //!
@@ -37,7 +39,9 @@ mod programs;
 mod reason;
 mod run;
 mod show;
+mod slurm;
 mod text;
+mod units;
 mod unscored;
 mod watch;
 
@@ -53,5 +57,7 @@ pub use process::Interrupt;
 pub use reason::Reason;
 pub use run::{OutcomeState, StepOutcome, Summary, run};
 pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, tables, verify};
+pub use slurm::{cancel, run_task, submit};
 pub use text::emit;
+pub use units::units;
 pub use watch::{WatchOptions, watch};

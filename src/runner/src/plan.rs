@@ -51,6 +51,10 @@ pub struct Step {
     /// What decides its bytes; inputs not committed yet have a stand-in.
     #[serde(skip)]
     pub preimage: Preimage,
+    /// The key that it would have if none of its inputs were committed: the same as long as the manifest asks for the
+    /// same, however far the store has come.
+    #[serde(skip)]
+    pub intent: Key,
 }
 
 /// Whether a stage is committed.
@@ -154,6 +158,9 @@ impl Pipeline {
         let reading = |need: &&Step| Ok((need.stage.clone(), self.reading_of(plan, need)?));
         let inputs = needs.iter().map(reading).collect::<Result<_>>()?;
         let preimage = self.preimage_at(plan, inputs, glance)?;
+        let intended = |need: &&Step| Ok((need.stage.clone(), self.stand_in(plan, &need.stage, need.intent.as_str())?));
+        let intended = needs.iter().map(intended).collect::<Result<_>>()?;
+        let intent = self.preimage_at(plan, intended, glance)?.key();
         let pending = needs.iter().filter(|need| !need.is_cached());
         let on: Vec<_> = pending.map(|need| need.plan.id().seen_from(&plan.experiment)).collect();
         let key = on.is_empty().then(|| preimage.key());
@@ -195,6 +202,7 @@ impl Pipeline {
             artifact,
             plan: plan.clone(),
             preimage,
+            intent,
         })
     }
 
@@ -202,11 +210,13 @@ impl Pipeline {
     fn reading_of(&self, plan: &StagePlan, input: &Step) -> Result<Reading> {
         match &input.artifact {
             Some(artifact) if input.is_cached() => self.reading(plan, artifact.record()),
-            _ => {
-                let stand_in = format!("{PENDING}{}", input.preimage.key().as_str());
-                self.pending_reading(plan, &input.stage, &stand_in)
-            }
+            _ => self.stand_in(plan, &input.stage, input.preimage.key().as_str()),
         }
+    }
+
+    /// What stands for the reading of an input by the key that it would have.
+    fn stand_in(&self, plan: &StagePlan, input: &str, key: &str) -> Result<Reading> {
+        self.pending_reading(plan, input, &format!("{PENDING}{key}"))
     }
 
     /// The artifact of a key, and what is wrong with it.

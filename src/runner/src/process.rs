@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Told by SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which Slurm sends before a job's time is up) from now on.
+    /// Told by SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 from now on.
     pub fn on_signals() -> Result<Self> {
         let interrupt = Self::default();
         for signal in stop_signals() {

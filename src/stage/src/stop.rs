@@ -1,15 +1,15 @@
-//! SIGTERM, SIGINT, SIGHUP and SIGUSR1 ask for a checkpoint and exit code 75.
+//! SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGUSR2 ask for a checkpoint and exit code 75.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use artifact::{Error, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 /// The signals that ask a stage or the runner to stop. SIGHUP is none of them where it was ignored from the start, as
 /// below `nohup`.
 pub fn stop_signals() -> impl Iterator<Item = i32> {
-    [SIGTERM, SIGINT, SIGUSR1].into_iter().chain((!hangup_is_ignored()).then_some(SIGHUP))
+    [SIGTERM, SIGINT, SIGUSR1, SIGUSR2].into_iter().chain((!hangup_is_ignored()).then_some(SIGHUP))
 }
 
 fn hangup_is_ignored() -> bool {
@@ -29,7 +29,7 @@ impl Stop {
         let stop = Self::default();
         for signal in stop_signals() {
             // A terminal that closes may send SIGHUP twice.
-            let installed = if [SIGUSR1, SIGHUP].contains(&signal) {
+            let installed = if [SIGUSR1, SIGUSR2, SIGHUP].contains(&signal) {
                 Ok(())
             } else {
                 signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop.0)).map(drop)

@@ -18,6 +18,7 @@
 //! seeds = [1, 2]                    # optional `targets`, of every variant that has none itself
 //! [matrix.variant.mam]              # as [experiment.*]; of the same name as one: laid over it, and in its place
 //! train-cam.variant = "mam"
+//! [slurm]                           # how `camflow run --executor slurm` asks for machines; in no key
 //! ```
 //!
 //! A need may be another experiment's: `needs = ["prepare-data", "train-cam@rcm"]`; among variants, `@rcm` is `rcm` at
@@ -44,7 +45,7 @@ pub use tree::{Node, Origin};
 use crate::error::printable;
 use crate::{Error, Result};
 
-const TOP_LEVEL: [&str; 6] = ["extends", "pipeline", "data", "stage", "experiment", "matrix"];
+const TOP_LEVEL: [&str; 7] = ["extends", "pipeline", "data", "stage", "experiment", "matrix", "slurm"];
 /// A manifest is written by people: whatever is larger is something else.
 const MAX_BYTES: u64 = 4 << 20;
 /// Parameters lie a few tables deep.
@@ -85,7 +86,7 @@ impl Manifest {
         if path[0] == "stage" {
             path.remove(0);
         }
-        if matches!(path[0], "pipeline" | "data" | "experiment" | "matrix") {
+        if matches!(path[0], "pipeline" | "data" | "experiment" | "matrix" | "slurm") {
             self.root.set(&path, node);
             return Ok(());
         }
@@ -124,6 +125,22 @@ impl Manifest {
     /// Names of the stages.
     pub fn stages(&self) -> Vec<String> {
         self.root.get("stage").into_iter().flat_map(Node::entries).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A table outside the stages as its own type; `None` where the manifest has none. An error names file and line.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let Some(node) = self.root.get(name) else { return Ok(None) };
+        serde_path_to_error::deserialize(node.to_json()).map(Some).map_err(|error| {
+            let path = error.path().to_string();
+            let nearest = self.root.get(&format!("{name}.{path}")).unwrap_or(node);
+            Error::Config(format!("{}: {name}.{path}: {}", nearest.origin(), error.inner()))
+        })
+    }
+
+    /// The manifest with all that it extends, as one file: what is edited later does not change it. `--set` values of
+    /// stages are not in it, as they are laid over the experiments.
+    pub fn to_toml(&self) -> String {
+        self.root.to_toml()
     }
 
     fn value<T: DeserializeOwned>(&self, name: &str) -> Result<T> {

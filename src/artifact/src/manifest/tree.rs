@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Array, Document, DocumentMut, InlineTable, Item, Table, TableLike};
 
 use crate::error::printable;
 use crate::{Error, Result};
@@ -161,6 +161,25 @@ impl Node {
         }
     }
 
+    /// The tree as a TOML file, origins left out. A leaf is no document.
+    pub fn to_toml(&self) -> String {
+        let mut document = DocumentMut::new();
+        *document = self.toml_table();
+        document.to_string()
+    }
+
+    fn toml_table(&self) -> Table {
+        let mut table = Table::new();
+        for (name, node) in self.entries() {
+            let item = match node {
+                Self::Table(..) => Item::Table(node.toml_table()),
+                Self::Leaf(value, _) => Item::Value(toml(value)),
+            };
+            table.insert(name, item);
+        }
+        table
+    }
+
     /// The tree as JSON, origins left out.
     pub fn to_json(&self) -> Value {
         match self {
@@ -221,4 +240,47 @@ fn json(value: &toml_edit::Value) -> Option<Value> {
         ),
         toml_edit::Value::Datetime(_) => return None,
     })
+}
+
+/// The value that [`json`] reads as this one. TOML has no null, and so no leaf of a tree is one.
+fn toml(value: &Value) -> toml_edit::Value {
+    match value {
+        Value::Null => toml_edit::Value::from(""),
+        Value::Bool(flag) => (*flag).into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => number.into(),
+            None => number.as_f64().unwrap_or_default().into(),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => toml_edit::Value::Array(items.iter().map(toml).collect::<Array>()),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(name, value)| (name.as_str(), toml(value)));
+            toml_edit::Value::InlineTable(entries.collect::<InlineTable>())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_written_is_read_as_the_same_one() {
+        let text = r#"
+            name = "a \"quoted\" name, and ümlauts"
+            [stage.train-cam]
+            needs = []
+            lr = 1e-3
+            whole = 2.0
+            seed = 9007199254740992
+            scales = [0.5, 1, { deep = [true] }]
+            [experiment."rcm+mam"]
+            [experiment.none.x]
+            "train.cam" = -1
+        "#;
+        let tree = Node::parse(text, Path::new("a.toml")).unwrap();
+        let written = Node::parse(&tree.to_toml(), Path::new("b.toml")).unwrap();
+        assert_eq!(written.to_json(), tree.to_json());
+        assert!(written.to_json()["stage"]["train-cam"]["whole"].is_f64());
+    }
 }

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use walkdir::WalkDir;
 
+use super::attempts::ATTEMPTS;
 use super::moving::move_to;
 use super::runs::RUNS;
 use super::{Artifact, PREIMAGE_FILE, Record, Store, latest_name, remove, sync_dir, write_atomically};
@@ -215,7 +216,9 @@ impl Store {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let kind = match entry.file_type() {
                 _ if dir.ends_with("set-aside") => RemainsKind::SetAside,
-                Ok(kind) if kind.is_dir() && ["set-aside", "trash", RUNS].contains(&name.as_str()) => continue,
+                Ok(kind) if kind.is_dir() && ["set-aside", "trash", RUNS, ATTEMPTS].contains(&name.as_str()) => {
+                    continue;
+                }
                 Ok(kind) if kind.is_dir() => RemainsKind::Work,
                 _ if MEMORIES.contains(&name.as_str()) => continue,
                 // A lock goes with its directory, which may not be there yet.

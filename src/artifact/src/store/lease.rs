@@ -221,7 +221,7 @@ fn boot() -> &'static str {
 }
 
 /// The machine's name.
-pub(super) fn hostname() -> String {
+pub fn hostname() -> String {
     uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -11,6 +11,7 @@
 //! scan     a whole store read through
 //! gc       what nobody needs any more, and its removal; pins
 //! runs     what runs say of themselves while they go on
+//! attempts what was handed to a cluster's scheduler, and which shards of a stage are left
 //! files    files that are there whole or not at all
 //! moving   directories that change their place, also to another file system
 //! ```
@@ -26,6 +27,7 @@
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
 //!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
 //!   work/runs/                        what each run that is going on says of itself, and the last one said
+//!   work/attempts/                    what each submission to a scheduler was asked for, and what its jobs printed
 //!   work/set-aside/                   artifacts that were found damaged
 //!   work/trash/                       what is being removed
 //!   <stage>/<key16>.pin               keeps an artifact that nobody needs
@@ -36,6 +38,7 @@
 //! one, and in the first case the parts that were done. Nothing is deleted before its replacement is committed.
 
 mod accept;
+mod attempts;
 mod files;
 mod gc;
 mod lease;
@@ -58,7 +61,7 @@ use serde::de::DeserializeOwned;
 pub use files::{Stamp, replace, write_atomically, write_atomically_with};
 pub(crate) use files::{file_digest, remove, sync_dir, temporary_name};
 pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
-pub use lease::{Claim, Lease, Turn};
+pub use lease::{Claim, Lease, Turn, hostname};
 pub use numbered::NumberedRows;
 pub use part::{Part, TableWriter};
 pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
@@ -159,7 +162,7 @@ impl Store {
             self.set_aside_dir(stage, &latest_name(experiment))?;
         }
         // Made in work/, which alone may hold what a killed process leaves.
-        let name = format!("{stage}.{}.{}.{}", latest_name(experiment), lease::hostname(), std::process::id());
+        let name = format!("{stage}.{}.{}.{}", latest_name(experiment), hostname(), std::process::id());
         let temporary = self.root.join("work").join(name);
         let _ = fs::remove_file(&temporary);
         failpoint::pass("latest.link", &link).map_err(Error::io("link", &link))?;

@@ -37,6 +37,13 @@ impl Part {
         self.index * len / self.count..(self.index + 1) * len / self.count
     }
 
+    /// The table and the part that a file in `done/` stands for.
+    pub(super) fn of_done_file(name: &str) -> Option<(&str, Self)> {
+        let (rest, count) = name.strip_suffix(".json")?.rsplit_once("-of-")?;
+        let (table, index) = rest.rsplit_once('-')?;
+        Some((table, Self { index: index.parse().ok()?, count: count.parse().ok()? }))
+    }
+
     pub(super) fn file(self, dir: &str) -> String {
         format!("{dir}/part-{:05}-of-{:05}.parquet", self.index, self.count)
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use artifact::{Manifest, Result, address, units};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use runner::{GcOptions, Interrupt, LogOptions, RunOptions, WatchOptions};
 
 use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
@@ -43,9 +43,20 @@ enum Command {
         #[arg(long, short, default_value_t = 1, value_name = "N")]
         #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
         jobs: u16,
+        /// Who starts the processes: this command, or Slurm, to which all that is stale is handed at once
+        #[arg(long, value_enum, default_value_t = Executor::Local, value_name = "WHO")]
+        executor: Executor,
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// End the jobs that were handed to Slurm from this store and have not ended
+    Cancel {
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+    },
+    /// One task of a job: what `camflow run --executor slurm` has jobs do
+    #[command(hide = true)]
+    SlurmTask { attempt: PathBuf, job: String },
     /// How far the runs that go on have come, from another terminal or another machine on the same store
     ///
     /// Ends when they end. Stages that were started by hand are shown too.
@@ -68,6 +79,13 @@ enum Command {
         pipeline: PipelineArgs,
         #[command(flatten)]
         select: SelectArgs,
+        /// Print each process that is to run as a line of JSON: its command, its inputs, and what it waits for
+        #[arg(long)]
+        units: bool,
+        /// Divide the stages that work image by image into N units each
+        #[arg(long, default_value_t = 1, value_name = "N", requires = "units")]
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        shards: u16,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -241,6 +259,15 @@ enum Command {
     Other(Vec<OsString>),
 }
 
+/// Who starts the processes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Executor {
+    /// This command.
+    Local,
+    /// `[slurm]` of the manifest says what jobs ask for.
+    Slurm,
+}
+
 /// Does what the command line asks for.
 pub fn main() -> Result<ExitCode> {
     other::complete();
@@ -254,7 +281,14 @@ pub fn main() -> Result<ExitCode> {
     };
     let out = &mut stdout();
     match cli.command {
-        Command::Run { pipeline, select, jobs, output } => {
+        Command::Run { pipeline, select, executor: Executor::Slurm, output, .. } => {
+            runner::submit(&pipeline.into(), &select.into(), output.json, out)
+        }
+        Command::Cancel { pipeline } => runner::cancel(&pipeline.into(), out).map(drop),
+        Command::SlurmTask { attempt, job } => {
+            return runner::run_task(&attempt, &job).map(ExitCode::from);
+        }
+        Command::Run { pipeline, select, jobs, output, .. } => {
             let (source, selection, jobs) = (pipeline.into(), select.into(), usize::from(jobs));
             let options =
                 RunOptions { source, selection, jobs, interrupt: Interrupt::on_signals()?, json: output.json };
@@ -288,7 +322,12 @@ pub fn main() -> Result<ExitCode> {
 /// Answers a question that changes nothing.
 fn answer(question: Command, out: &mut dyn Write) -> Result<()> {
     match question {
-        Command::Plan { pipeline, select, output } => runner::plan(&pipeline.into(), &select.into(), output.json, out),
+        Command::Plan { pipeline, select, units: true, shards, .. } => {
+            runner::units(&pipeline.into(), &select.into(), usize::from(shards), out)
+        }
+        Command::Plan { pipeline, select, output, .. } => {
+            runner::plan(&pipeline.into(), &select.into(), output.json, out)
+        }
         Command::Status { pipeline, output } => runner::status(&pipeline.into(), output.json, out),
         Command::Explain { stage, pipeline, output } => {
             runner::explain(&pipeline.into(), &stage, output.json, out).map(drop)

@@ -12,8 +12,26 @@ use super::child::command;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
 
+/// Where the stages will run, as far as their checks look at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// On this machine.
+    Here,
+    /// On another, whose devices are not known here.
+    Elsewhere,
+}
+
 /// Checks all stages that will run, as many at a time as there are cores, and shows all that they complain of.
 pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
+    check_all(pipeline, plan, Where::Here)
+}
+
+/// The same but for the device, which another machine has.
+pub(crate) fn on_cpu(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
+    check_all(pipeline, plan, Where::Elsewhere)
+}
+
+fn check_all(pipeline: &Pipeline, plan: &Plan, place: Where) -> Result<()> {
     let known = |need: &StageId| plan.step(need).filter(|step| step.is_cached())?.key.clone();
     let queue = Mutex::new(plan.to_run().collect::<Vec<_>>().into_iter());
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -23,7 +41,7 @@ pub(super) fn all(pipeline: &Pipeline, plan: &Plan) -> Result<()> {
             loop {
                 let step = queue.lock().expect("no panic under this lock").next();
                 let Some(step) = step else { return results };
-                results.push((step, check(pipeline, step, &known)));
+                results.push((step, check(pipeline, step, place, &known)));
             }
         };
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
@@ -61,7 +79,7 @@ pub(super) fn again(
     if !checks.iter().any(|item| item.is_in(&input.contents())) {
         return Ok(());
     }
-    let output = check(pipeline, step, &known)?;
+    let output = check(pipeline, step, Where::Here, &known)?;
     String::from_utf8_lossy(&output.stderr).lines().for_each(tell);
     if output.status.success() {
         return Ok(());
@@ -70,8 +88,11 @@ pub(super) fn again(
     Err(Error::from_exit_code(output.status.code(), refused))
 }
 
-fn check(pipeline: &Pipeline, step: &Step, known: &impl Fn(&StageId) -> Option<Key>) -> Result<Output> {
+fn check(pipeline: &Pipeline, step: &Step, place: Where, known: &impl Fn(&StageId) -> Option<Key>) -> Result<Output> {
     let mut command = command(pipeline, step)?;
+    if place == Where::Elsewhere {
+        command.args(["--device", "cpu"]);
+    }
     let program = pipeline.program(&step.stage)?;
     if !program.description.checks.is_empty() {
         let inputs = step.plan.needs.iter().filter_map(|need| Some((&need.stage, known(need)?)));

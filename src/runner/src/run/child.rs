@@ -40,7 +40,7 @@ fn lines_above(screen: &Screen, command: &mut Command) -> Result<Receiver<()>> {
 }
 
 /// The command of a step, as one would type it.
-pub(super) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
+pub(crate) fn command(pipeline: &Pipeline, step: &Step) -> Result<Command> {
     let mut command = Command::new(&pipeline.program(&step.stage)?.binary);
     command.arg("--manifest").arg(pipeline.manifest.path());
     for assignment in &pipeline.sets {

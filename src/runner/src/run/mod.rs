@@ -26,6 +26,9 @@ mod schedule;
 
 use schedule::Failure;
 
+pub(crate) use check::on_cpu as check_on_cpu;
+pub(crate) use child::command;
+
 /// The stage whose metrics close a run.
 const LAST_STAGE: &str = "evaluate";
 

@@ -1,7 +1,8 @@
-//! `camflow logs`: the log of a stage, of its artifact or of the work in progress; `-f` follows it to its end.
+//! `camflow logs`: the log of a stage, of its artifact or of the work in progress, and what its jobs printed; `-f`
+//! follows the log to its end.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::step;
 use crate::options::PipelineSource;
+use crate::slurm::Outlook;
 use crate::text;
 
 /// How often a log that is followed is looked at.
@@ -34,12 +36,18 @@ pub struct LogOptions {
 pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut dyn Write) -> Result<()> {
     let (pipeline, step) = step(source, stage)?;
     let none = || Error::NotCommitted(format!("{stage} ({}) has no log: it has not begun", step.experiment));
-    let key = step.key.as_ref().ok_or_else(none)?;
+    let printed = Outlook::of(&pipeline.store).map(|outlook| outlook.printed(&step)).unwrap_or_default();
+    let Some(key) = &step.key else {
+        return if printed.is_empty() { Err(none()) } else { show_printed(&printed, out) };
+    };
     let committed = pipeline.store.dir(stage, key).join(LOG_FILE);
     let working = pipeline.store.work_dir(stage, key).join(LOG_FILE);
     let busy = || pipeline.store.is_leased(stage, key);
     let mut shown = Shown { out, json: options.json, start: None, open: None };
     let mut looks = 0;
+    if !options.json && !working.is_file() && !committed.is_file() && !printed.is_empty() {
+        return show_printed(&printed, shown.out);
+    }
     loop {
         // In this order: what is renamed between the questions is found by the last. What is committed and worked on is
         // being computed anew (--force).
@@ -49,8 +57,8 @@ pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut
             return Ok(());
         }
         match (work, done) {
-            (_, true) => return shown.rest(),
-            (true, _) if !options.follow => return shown.rest(),
+            (_, true) => return shown.rest().and_then(|()| shown.printed(&printed)),
+            (true, _) if !options.follow => return shown.rest().and_then(|()| shown.printed(&printed)),
             (true, _) => looks = 0,
             (false, false) if shown.open.is_none() => return Err(none()),
             (false, false) if looks == PATIENCE => {
@@ -109,6 +117,11 @@ impl Shown<'_> {
         self.show(&lines)
     }
 
+    /// Shows what jobs printed, for people.
+    fn printed(&mut self, files: &[PathBuf]) -> Result<()> {
+        if self.json { Ok(()) } else { show_printed(files, self.out) }
+    }
+
     /// Shows a last line that has no end.
     fn rest(&mut self) -> Result<()> {
         let rest = self.open.as_mut().map(|open| std::mem::take(&mut open.rest)).unwrap_or_default();
@@ -125,6 +138,15 @@ impl Shown<'_> {
         }
         Ok(true)
     }
+}
+
+/// What the jobs of a stage printed, each file below its name.
+fn show_printed(files: &[PathBuf], out: &mut dyn Write) -> Result<()> {
+    for file in files {
+        let bytes = fs::read(file).map_err(Error::io("read", file))?;
+        text::emit(out, &format!("{}:\n{}", file.display(), String::from_utf8_lossy(&bytes)))?;
+    }
+    Ok(())
 }
 
 /// `{"time": …, "event": "epoch", "loss": 0.1}` as `   12.3 s  epoch  loss 0.1`; the time since the log's start.

@@ -18,6 +18,7 @@ use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::plan::{State, Step};
 use crate::reason;
+use crate::slurm::Outlook;
 use crate::text::{self, Table};
 use crate::unscored;
 
@@ -59,6 +60,7 @@ pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mu
             &Planned { steps, to_run: count, estimated_seconds: seconds, unknown, not_scored },
         );
     }
+    let outlook = Outlook::of(&pipeline.store);
     let mut table = Table::new(&["experiment", "stage", "state", "key", "last s", "why"]);
     for step in plan.steps.iter().filter(|step| step.selected) {
         let key = step.key.as_ref().map(Key::short).unwrap_or_default();
@@ -67,8 +69,11 @@ pub fn plan(source: &PipelineSource, selection: &Selection, json: bool, out: &mu
             Some(other) => format!("the same as of {other}"),
             None => reason::sentence(&step.reasons),
         };
-        table.row([&step.experiment, &step.stage, state(step), key, &last, &why]);
+        let shown = [Some(state(step).to_owned()), in_hand(outlook.as_ref(), step)];
+        let shown = shown.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        table.row([&step.experiment, &step.stage, &shown, key, &last, &why]);
     }
+    tell_silence(outlook.as_ref());
     let estimate = match count - unknown {
         0 => String::new(),
         _ => format!("; about {}, as the nearest committed ones took", units::duration(seconds)),
@@ -88,6 +93,18 @@ struct Planned {
     unknown: usize,
     /// What cannot be scored, as far as the data set is committed.
     not_scored: Vec<String>,
+}
+
+/// What the jobs of a step do that is not committed.
+fn in_hand(outlook: Option<&Outlook>, step: &Step) -> Option<String> {
+    outlook.filter(|_| !step.is_cached())?.of_step(step)
+}
+
+/// Says on standard error why nothing is known of the jobs that run.
+fn tell_silence(outlook: Option<&Outlook>) {
+    if let Some(why) = outlook.and_then(Outlook::silence) {
+        eprintln!("what Slurm has in hand is not known: {why}");
+    }
 }
 
 fn state(step: &Step) -> &'static str {
@@ -110,6 +127,8 @@ struct Status {
     bytes: Option<u64>,
     seconds: Option<f64>,
     in_progress: bool,
+    /// What its jobs do, or how they ended, where it was handed to Slurm and is not committed.
+    jobs: Option<String>,
     accepted: Vec<Accepted>,
     pinned: bool,
 }
@@ -120,6 +139,7 @@ pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Resul
     let plan = pipeline.plan(&Selection::default())?;
     let mut table = Table::new(&["experiment", "stage", "state", "key", "finished", "size", "seconds"]);
     let mut all = Vec::new();
+    let outlook = Outlook::of(&pipeline.store);
     for step in &plan.steps {
         let record = step.artifact.as_ref().map(Artifact::record);
         let line = Status {
@@ -133,10 +153,14 @@ pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Resul
             accepted: record.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
             pinned: record.is_some_and(|record| pipeline.store.pinned(&step.stage, &record.key).is_some()),
             in_progress: step.key.as_ref().is_some_and(|key| pipeline.store.work_dir(&step.stage, key).exists()),
+            jobs: in_hand(outlook.as_ref(), step),
         };
         let mut shown = state(step).to_owned();
         if line.in_progress {
             shown.push_str(", begun");
+        }
+        if let Some(jobs) = &line.jobs {
+            shown.extend([", ", jobs.as_str()]);
         }
         if !line.accepted.is_empty() {
             shown.push_str(", accepted");
@@ -151,6 +175,7 @@ pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Resul
         table.row([&line.experiment, &line.stage, &shown, key, &finished, &bytes, &seconds]);
         all.push(line);
     }
+    tell_silence(outlook.as_ref());
     if json { text::emit_json(out, &all) } else { text::emit(out, &table.to_string()) }
 }
 

@@ -1,0 +1,111 @@
+//! A Slurm of two nodes on this machine, started and ended by `cluster.sh`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::world::World;
+
+/// What `cluster.sh` ends with where Slurm is not installed.
+const NOT_INSTALLED: i32 = 2;
+
+/// A running cluster; it ends with this value.
+pub struct Cluster {
+    dir: TempDir,
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/slurm/cluster.sh")
+}
+
+impl Cluster {
+    /// `None`, and a line that says why, where Slurm is not installed.
+    pub fn start() -> Option<Self> {
+        let cluster = Self { dir: TempDir::new().expect("a directory for the cluster") };
+        let status = cluster.tell(&["start"]);
+        if status == Some(NOT_INSTALLED) {
+            println!("not tested");
+            return None;
+        }
+        assert_eq!(status, Some(0), "the cluster starts");
+        Some(cluster)
+    }
+
+    fn tell(&self, words: &[&str]) -> Option<i32> {
+        let (command, rest) = words.split_first().expect("a command");
+        let mut script = Command::new(script());
+        script.arg(command).arg(self.dir.path()).args(rest);
+        script.status().expect("a shell").code()
+    }
+
+    /// Lets the commands of a world find the cluster.
+    pub fn enter(&self, world: &mut World) {
+        world.set("SLURM_CONF", &self.dir.path().join("slurm.conf").to_string_lossy());
+    }
+
+    fn slurm(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("SLURM_CONF", self.dir.path().join("slurm.conf"));
+        command
+    }
+
+    /// Kills the daemon of a pid file, and waits until it is gone.
+    fn kill(&self, pid_file: &str) {
+        let text = std::fs::read_to_string(self.dir.path().join(pid_file)).expect("it runs");
+        let pid = text.trim().parse().expect("a process id");
+        crate::world::signal(pid, rustix::process::Signal::KILL);
+        let start = Instant::now();
+        while Path::new(&format!("/proc/{pid}/exe")).exists() && start.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn kill_controller(&self) {
+        self.kill("slurmctld.pid");
+    }
+
+    /// Starts the controller again, and waits until it answers.
+    pub fn start_controller(&self) {
+        assert_eq!(self.tell(&["controller"]), Some(0));
+        let start = Instant::now();
+        while !self.slurm("squeue").output().expect("squeue").status.success() {
+            assert!(start.elapsed() < Duration::from_mins(1), "the controller answers");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until no job is left.
+    pub fn wait_until_idle(&self) {
+        let start = Instant::now();
+        while !self.slurm("squeue").arg("--noheader").output().expect("squeue").stdout.is_empty() {
+            assert!(start.elapsed() < Duration::from_mins(2), "the queue is empty");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub fn kill_node(&self, name: &str) {
+        self.kill(&format!("slurmd.{name}.pid"));
+    }
+
+    pub fn start_node(&self, name: &str) {
+        assert_eq!(self.tell(&["node", name]), Some(0));
+    }
+
+    /// Puts what runs back into the queue, as an administrator or a preemption does.
+    pub fn requeue_running(&self) {
+        let output = self.slurm("squeue").args(["--noheader", "--array", "--states=RUNNING", "--format=%A"]).output();
+        for job in String::from_utf8_lossy(&output.expect("squeue").stdout).lines() {
+            // One that has ended meanwhile cannot be put back.
+            let _ = self.slurm("scontrol").args(["requeue", job.trim()]).status();
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.tell(&["stop"]);
+    }
+}
