@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test crash corpus fuzz golden lint bench-peers bench bench-growth gpu-bench clean
+.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test slurm-test crash corpus fuzz golden lint bench-peers bench bench-growth gpu-bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -110,6 +110,11 @@ test: build peers ## run every test
 # PyTorch is too large for `make peers`: PYTHON names one that has torch, numpy and safetensors.
 peers-torch: libtorch ## what needs PyTorch: exported networks by deeplab.py (PYTHON: with torch, safetensors)
 	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test parity --test pipeline -- --ignored deeplab_py
+
+slurm-test: ROUNDS = 30
+slurm-test: build ## camflow on a Slurm of two nodes on this machine, ROUNDS=30 times broken (Debian: slurmctld slurmd slurm-client munge)
+	cargo build --release --locked --workspace --example fake-stage
+	CAMFLOW_SLURM_ROUNDS=$(ROUNDS) cargo test --release --locked --workspace --test slurm -- --nocapture
 
 # A few of each stand in `make test`.
 crash: ROUNDS = 300

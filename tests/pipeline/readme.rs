@@ -4,8 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PAGES: [&str; 5] =
-    ["README.md", "artifacts/README.md", "src/README.md", "stages/manifests/README.md", "src/wsss/METHOD.md"];
+const PAGES: [&str; 6] = [
+    "README.md",
+    "artifacts/README.md",
+    "src/README.md",
+    "stages/manifests/README.md",
+    "stages/manifests/CLUSTER.md",
+    "src/wsss/METHOD.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

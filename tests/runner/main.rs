@@ -5,6 +5,7 @@
 //! staleness      what runs again, and what does not
 //! selection      --from, --until, --only, --force, --experiment; wrong command lines and manifests
 //! matrix         experiments that need one another, variants and seeds
+//! units          plan --units, for another engine
 //! answers        explain, plan, status, path, dag, metrics, logs, and other programs
 //! logs           logs -f
 //! terminal       a command on a terminal, and what one sees there
@@ -41,12 +42,16 @@ mod hand_over;
 mod live;
 mod logs;
 mod matrix;
+#[path = "../peers/mod.rs"]
+#[expect(dead_code, reason = "other tests run programs without `.peers`")]
+mod peers;
 mod scale;
 mod selection;
 mod shell;
 mod staleness;
 mod terminal;
 mod together;
+mod units;
 mod verify;
 mod watch;
 mod world;

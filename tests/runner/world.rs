@@ -78,7 +78,7 @@ extract-msinf-cam.value = 2
 pub struct World {
     dir: TempDir,
     /// Environment variables of its commands.
-    variables: BTreeMap<String, String>,
+    pub variables: BTreeMap<String, String>,
 }
 
 /// What a command ended with.
@@ -151,11 +151,6 @@ impl World {
         fs::write(world.path("pipeline.toml"), MANIFEST).expect("the manifest is written");
         fs::write(world.path("input.txt"), "photographs").expect("the input is written");
         world
-    }
-
-    /// Gives its commands an environment variable.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.variables.insert(name.to_owned(), value.to_owned());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -43,7 +43,8 @@ impl Cluster {
 
     /// Lets the commands of a world find the cluster.
     pub fn enter(&self, world: &mut World) {
-        world.set("SLURM_CONF", &self.dir.path().join("slurm.conf").to_string_lossy());
+        let conf = self.dir.path().join("slurm.conf").to_string_lossy().into_owned();
+        world.variables.insert("SLURM_CONF".into(), conf);
     }
 
     fn slurm(&self, program: &str) -> Command {
@@ -77,12 +78,29 @@ impl Cluster {
         }
     }
 
+    /// What the scheduler has in hand, for a message.
+    pub fn queue(&self) -> String {
+        let output = self.slurm("squeue").args(["--array", "--format=%F_%K %T %r %N %k"]).output().expect("squeue");
+        let nodes = self.slurm("sinfo").args(["--Node", "--long"]).output().expect("sinfo");
+        [output, nodes].map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).concat()
+    }
+
     /// Waits until no job is left.
     pub fn wait_until_idle(&self) {
         let start = Instant::now();
         while !self.slurm("squeue").arg("--noheader").output().expect("squeue").stdout.is_empty() {
             assert!(start.elapsed() < Duration::from_mins(2), "the queue is empty");
             thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Takes nodes back into service that the controller has drained, as an administrator does: one that was killed has
+    /// lost its last seconds, gives numbers again, and drains nodes that know them ("Duplicate jobid").
+    pub fn resume_nodes(&self) {
+        let drained = self.slurm("sinfo").args(["--noheader", "--states=drain,down", "--format=%N"]).output();
+        for nodes in String::from_utf8_lossy(&drained.expect("sinfo").stdout).lines().filter(|line| !line.is_empty()) {
+            let node = format!("nodename={}", nodes.trim());
+            let _ = self.slurm("scontrol").args(["update", &node, "state=resume"]).status();
         }
     }
 

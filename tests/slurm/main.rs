@@ -28,6 +28,8 @@ at_a_time = 4
 [slurm.stage.train-cam]
 links = 2
 "#;
+/// What happens in a round.
+const FAULTS: [&str; 5] = ["stage", "controller", "requeue", "cancel", "node"];
 /// How long a pipeline of fake stages may take with all its faults.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -75,23 +77,19 @@ fn open(world: &World) -> Vec<Value> {
     lines.into_iter().filter(|line| line["state"] != "cached").collect()
 }
 
-/// Waits until every stage is committed; gives the same command again when nothing is in hand any more.
-fn finish(world: &World) {
+/// Gives the same command again and again until every stage is committed: it hands over only what is not in hand.
+fn finish(cluster: &Cluster, world: &World) {
     let start = Instant::now();
     loop {
+        cluster.resume_nodes();
+        // The controller may be away for a moment.
+        let said = world.camflow(&["run", "--executor", "slurm"]);
+        thread::sleep(Duration::from_secs(2));
         let open = open(world);
         if open.is_empty() {
             return;
         }
-        let waits = |line: &Value| {
-            line["jobs"].as_str().is_some_and(|jobs| jobs.contains("running") || jobs.contains("queued"))
-        };
-        if !open.iter().any(waits) {
-            // The controller may be away for a moment.
-            world.camflow(&["run", "--executor", "slurm"]);
-        }
-        assert!(start.elapsed() < PATIENCE, "in vain: {open:#?}");
-        thread::sleep(Duration::from_millis(300));
+        assert!(start.elapsed() < PATIENCE, "in vain: {open:#?}\n{said:?}\n{}", cluster.queue());
     }
 }
 
@@ -121,7 +119,7 @@ fn a_pipeline_is_handed_over_at_once_and_computes_what_one_machine_does() {
     assert!(changed["to_run"].as_u64() > Some(0));
     world.edit("value = 99\n", "value = 10\n");
     wait_for(&world, "train-cam", "running");
-    finish(&world);
+    finish(&cluster, &world);
     assert_eq!(digests(&world), expected());
     assert_eq!(world.ran().iter().filter(|ran| ran.starts_with("train-cam")).count(), 1, "one link was enough");
 }
@@ -139,7 +137,7 @@ fn what_was_cancelled_is_told_and_the_same_command_goes_on() {
     wait_for(&world, "train-cam", "cancelled");
     assert!(world.camflow(&["logs", "train-cam"]).with(0).stdout.contains("going on  from 0"));
     assert!(world.camflow(&["cancel"]).with(0).stdout.starts_with("0 jobs"));
-    finish(&world);
+    finish(&cluster, &world);
     assert_eq!(digests(&world), expected());
 }
 
@@ -154,7 +152,7 @@ fn a_stage_that_fails_stops_what_needs_it_and_says_why() {
     wait_for(&world, "random-walk", "cancelled");
     assert!(world.camflow(&["logs", "train-affinity"]).with(0).stdout.contains("told to fail"));
     world.edit("fail = 65\n", "");
-    finish(&world);
+    finish(&cluster, &world);
     assert_eq!(digests(&world), expected());
 }
 
@@ -198,7 +196,7 @@ fn without_a_controller_nothing_is_lost_and_the_message_says_so() {
     let status = world.camflow(&["status"]).with(0);
     assert!(status.stderr.contains("what Slurm has in hand is not known"), "{}", status.stderr);
     cluster.start_controller();
-    finish(&world);
+    finish(&cluster, &world);
     assert_eq!(digests(&world), expected());
 }
 
@@ -214,7 +212,7 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
         prolong(&world, stage, 150);
         world.camflow(&["run", "--executor", "slurm"]).with(0);
         let pid = world.wait_for(stage);
-        let fault = ["stage", "controller", "requeue", "cancel", "node"][round % 5];
+        let fault = FAULTS[round % FAULTS.len()];
         println!("round {round}: {fault} while {stage} runs");
         match fault {
             "stage" => world::signal(pid, rustix::process::Signal::KILL),
@@ -231,7 +229,7 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
                 cluster.start_node("n1");
             }
         }
-        finish(&world);
+        finish(&cluster, &world);
         assert_eq!(digests(&world), expected, "round {round}: {fault} while {stage} runs");
     }
 }

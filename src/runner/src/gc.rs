@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
+use crate::slurm;
 use crate::text::{self, Table};
 
 /// Unfinished work and what was set aside stay for so long, unless the command says otherwise: a stopped run goes on
@@ -102,6 +103,7 @@ impl Removable {
                     RemainsKind::Work => "work",
                     RemainsKind::SetAside => "set aside",
                     RemainsKind::Left => "left",
+                    RemainsKind::Attempt => "submission",
                 };
                 Gone { what, name: remains.name.clone(), experiment: String::new(), bytes, age, seconds: None }
             }
@@ -160,7 +162,9 @@ pub fn gc(source: &PipelineSource, options: GcOptions, json: bool, out: &mut dyn
         ..Default::default()
     };
     artifacts.retain(|one| !one.needed && age(one.usage) >= options.older.unwrap_or_default());
-    let idle = remains.into_iter().filter(|one| !one.leased && age(one.usage) >= options.older.unwrap_or(WORK_STAYS));
+    let in_hand = slurm::in_hand(&store);
+    let is_idle = |one: &Remains| !one.leased && !in_hand.contains(&one.path);
+    let idle = remains.into_iter().filter(|one| is_idle(one) && age(one.usage) >= options.older.unwrap_or(WORK_STAYS));
     let artifacts = artifacts.into_iter().map(|stored| Removable::Artifact(Box::new(stored)));
     let mut removable: Vec<_> = artifacts.chain(idle.map(Removable::Remains)).collect();
     removable.sort_by_key(|one| Reverse(age(one.usage())));

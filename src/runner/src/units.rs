@@ -17,7 +17,7 @@ use crate::text;
 #[derive(Clone, Debug, Serialize)]
 pub struct Unit {
     /// Its name: `train-cam@rcm`, of a shard `extract-msinf-cam@rcm:3/8`.
-    pub unit: String,
+    pub name: String,
     /// Name of the stage.
     pub stage: String,
     /// Name of the experiment.
@@ -46,7 +46,7 @@ impl Unit {
         let key = |id| plan.step(id).filter(|need| need.is_cached()).and_then(|need| need.key.clone());
         let to_run = step.plan.needs.iter().filter_map(|need| plan.step(need)).filter(|need| need.will_run());
         Ok(Self {
-            unit: name(step),
+            name: name(step),
             stage: step.stage.clone(),
             experiment: step.experiment.clone(),
             key: step.key.clone(),
@@ -62,7 +62,7 @@ impl Unit {
         let shard = format!("{index}/{count}");
         let mut command = self.command.clone();
         command.extend(["--shard".to_owned(), shard.clone()]);
-        Self { unit: format!("{}:{shard}", self.unit), shard: Some(shard), command, ..self.clone() }
+        Self { name: format!("{}:{shard}", self.name), shard: Some(shard), command, ..self.clone() }
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn of(pipeline: &Pipeline, plan: &Plan, shards: usize) -> Result<Vec<
         let mut whole = Unit::of(pipeline, plan, step)?;
         if shards > 1 && !step.forced && pipeline.program(&step.stage)?.description.sharded {
             let shares: Vec<_> = (0..shards).map(|index| whole.share(index, shards)).collect();
-            whole.needs.extend(shares.iter().map(|share| share.unit.clone()));
+            whole.needs.extend(shares.iter().map(|share| share.name.clone()));
             units.extend(shares);
         }
         units.push(whole);

@@ -89,7 +89,9 @@ mod tests {
         fs::create_dir_all(&done).unwrap();
         let finish = |part: &str| fs::write(done.join(part), "{}").unwrap();
         // Of six parts the shards have 0 and 1, 2 and 3, 4 and 5.
-        ["label-00000-of-00006.json", "label-00001-of-00006.json", "label-00004-of-00006.json"].map(finish);
+        for part in ["label-00000-of-00006.json", "label-00001-of-00006.json", "label-00004-of-00006.json"] {
+            finish(part);
+        }
         assert_eq!(store.shards_left("walk", &key, 3), [1, 2]);
         finish("label-00005-of-00006.json");
         assert_eq!(store.shards_left("walk", &key, 3), [1]);
@@ -97,13 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_has_a_name_of_its_own_and_gc_sees_nothing_of_it() {
+    fn an_attempt_has_a_name_of_its_own_and_goes_as_a_whole() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let made = [store.begin_attempt().unwrap(), store.begin_attempt().unwrap()];
         assert!(made[0] < made[1]);
         drop(store.submission_turn().unwrap());
         assert_eq!(store.attempts(), made);
-        assert!(store.remains().is_empty());
+        let remains = store.remains();
+        assert_eq!(remains.iter().map(|one| &one.path).collect::<Vec<_>>(), made.iter().collect::<Vec<_>>());
+        assert!(store.clear_away(&remains[0]).unwrap());
+        assert_eq!(store.attempts(), made[1..]);
     }
 }

@@ -87,6 +87,8 @@ pub enum RemainsKind {
     Work,
     /// An artifact that was found damaged.
     SetAside,
+    /// What was asked of a cluster's scheduler, and what its jobs printed.
+    Attempt,
     /// A file that a killed process left.
     Left,
 }
@@ -210,12 +212,15 @@ impl Store {
             entries
         };
         let mut all = Vec::new();
-        for (dir, entry) in
-            [work.join("set-aside"), work].iter().flat_map(|dir| list(dir).into_iter().map(move |e| (dir, e)))
+        for (dir, entry) in [work.join("set-aside"), work.join(ATTEMPTS), work]
+            .iter()
+            .flat_map(|dir| list(dir).into_iter().map(move |e| (dir, e)))
         {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
             let kind = match entry.file_type() {
                 _ if dir.ends_with("set-aside") => RemainsKind::SetAside,
+                Ok(kind) if dir.ends_with(ATTEMPTS) && !kind.is_dir() => continue,
+                _ if dir.ends_with(ATTEMPTS) => RemainsKind::Attempt,
                 Ok(kind) if kind.is_dir() && ["set-aside", "trash", RUNS, ATTEMPTS].contains(&name.as_str()) => {
                     continue;
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -233,7 +234,8 @@ pub(super) fn move_into_place(store: &Store, work: &Path, record: Record) -> Res
     Ok(Artifact { dir, record })
 }
 
-/// Removes every file below `dir` that is not among `kept`, and every directory that holds none of those.
+/// Removes every file below `dir` that is not among `kept`, and every directory that holds none of those. Another shard
+/// may be at work there still: what it takes away itself is no failure.
 fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let path = entry.map_err(Error::io("list", dir))?.path();
@@ -247,7 +249,10 @@ fn remove_others(dir: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
         } else {
             fs::remove_dir_all(&path)
         };
-        removed.map_err(Error::io("remove", &path))?;
+        match removed {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other.map_err(Error::io("remove", &path))?,
+        }
     }
     Ok(())
 }
@@ -277,6 +282,21 @@ mod tests {
     fn write<R: Row + Default>(work: &mut Work) {
         work.declare::<R>(1, BTreeMap::new()).unwrap();
         work.write_all([R::default()]).unwrap();
+    }
+
+    #[test]
+    fn what_another_shard_takes_away_at_the_same_time_is_no_failure() {
+        let directory = tempfile::tempdir().unwrap();
+        for index in 0..2000 {
+            fs::write(directory.path().join(format!(".part-{index}.tmp")), "").unwrap();
+        }
+        let kept = BTreeSet::from([directory.path().join("artifact.json")]);
+        fs::write(directory.path().join("artifact.json"), "").unwrap();
+        std::thread::scope(|scope| {
+            let both: Vec<_> = (0..2).map(|_| scope.spawn(|| remove_others(directory.path(), &kept))).collect();
+            both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     fn store() -> (tempfile::TempDir, Store) {

@@ -131,6 +131,7 @@ fn leftovers(store: &Store) -> Result<Vec<Leftover>> {
             RemainsKind::Work if one.leased => "work in progress",
             RemainsKind::Work => "unfinished work",
             RemainsKind::SetAside => "set aside",
+            RemainsKind::Attempt => "submission to a scheduler",
             RemainsKind::Left => "left by a killed process",
         };
         Leftover::of(what, &one.path)

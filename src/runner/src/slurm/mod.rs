@@ -20,7 +20,9 @@ mod settings;
 mod submit;
 mod task;
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 
 use artifact::{Manifest, Result, Store};
 
@@ -32,7 +34,18 @@ pub(crate) use outlook::Outlook;
 use crate::options::PipelineSource;
 use crate::text;
 use attempt::Attempt;
-use queue::Queue;
+use queue::{Queue, QueuedTask};
+
+/// The directories of the attempts of which a job has not ended: all, where the scheduler does not answer.
+pub(crate) fn in_hand(store: &Store) -> BTreeSet<PathBuf> {
+    let attempts = Attempt::all(store);
+    let queue = Queue::look(&attempts).ok();
+    let is_in_hand = |attempt: &&Attempt| {
+        let live = |queue: &Queue| attempt.jobs().iter().any(|job| queue.of(attempt, job).any(QueuedTask::is_live));
+        queue.as_ref().is_none_or(live)
+    };
+    attempts.iter().filter(is_in_hand).map(|attempt| attempt.dir().to_owned()).collect()
+}
 
 /// `camflow cancel`: ends every job of the store that has not ended; returns how many.
 pub fn cancel(source: &PipelineSource, out: &mut dyn Write) -> Result<usize> {

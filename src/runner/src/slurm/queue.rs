@@ -47,9 +47,15 @@ impl QueuedTask {
         self.is_live() && self.state != "PENDING"
     }
 
-    /// Does it wait for what will never be?
+    /// Does it wait for other jobs?
+    pub fn waits_for_others(&self) -> bool {
+        self.state == "PENDING" && self.reason == "Dependency"
+    }
+
+    /// Does it wait for what will never be? Slurm holds a job that a node could not start until somebody lets it go.
     pub fn is_doomed(&self) -> bool {
-        self.state == "PENDING" && self.reason == "DependencyNeverSatisfied"
+        self.state == "PENDING"
+            && (self.reason == "DependencyNeverSatisfied" || self.reason.starts_with("launch failed"))
     }
 
     /// As scancel and dependencies name it.
@@ -113,7 +119,7 @@ pub(super) fn submit(request: &Request<'_>) -> Result<String> {
     // One that ends early says why on standard error.
     let _ = input.write_all(request.script.as_bytes());
     drop(input);
-    let output = checked("sbatch", process.wait_with_output().map_err(missing("sbatch"))?)?;
+    let output = checked("sbatch", &process.wait_with_output().map_err(missing("sbatch"))?)?;
     // The number, and the cluster's name where there are several.
     Ok(output.trim().split(';').next().unwrap_or_default().to_owned())
 }
@@ -146,10 +152,10 @@ pub(super) fn accounted(number: &str) -> Option<String> {
 /// What a program prints, if it ends well.
 fn said(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    checked(&program, command.output().map_err(missing(&program))?)
+    checked(&program, &command.output().map_err(missing(&program))?)
 }
 
-fn checked(program: &str, output: Output) -> Result<String> {
+fn checked(program: &str, output: &Output) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -178,6 +184,7 @@ mod tests {
         let alone = task("13|N/A|RUNNING|None|camflow-1a|n[1-2]|walk-00ff").unwrap();
         assert!(alone.task == 0 && alone.is_running());
         assert!(task("14|N/A|PENDING|DependencyNeverSatisfied|a||b").unwrap().is_doomed());
+        assert!(task("14|N/A|PENDING|launch failed requeued held|a||b").unwrap().is_doomed());
         assert!(!task("15|0|NODE_FAIL|NodeDown|a|n1|b").unwrap().is_live());
     }
 }

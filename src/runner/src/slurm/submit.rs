@@ -1,5 +1,5 @@
-//! Which jobs are asked for, and what each waits for. What runs or waits already is not asked for again; of a stage that
-//! works by shards, only those that have parts to do.
+//! Which jobs are asked for, and what each waits for. What runs or waits already is not asked for again; of a stage
+//! that works by shards, only those that have parts to do.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,7 +13,7 @@ use super::queue::{self, Queue, QueuedTask, Request};
 use super::settings::Settings;
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, State, Step};
 use crate::run::{check_on_cpu, command};
 use crate::text::{self, Table};
 
@@ -108,14 +108,21 @@ struct Live<'q> {
     tasks: Vec<(&'q Job, &'q QueuedTask)>,
 }
 
+/// The tasks of a step that the scheduler knows.
+fn tasks<'q>(known: &'q [Attempt], queue: &'q Queue, step: &Step) -> impl Iterator<Item = (&'q Job, &'q QueuedTask)> {
+    let jobs = known.iter().flat_map(|attempt| attempt.jobs().iter().map(move |job| (attempt, job)));
+    let jobs = jobs.filter(|(_, job)| job.stage == step.stage && job.intent == step.intent);
+    jobs.flat_map(|(attempt, job)| queue.of(attempt, job).map(move |task| (job, task)))
+}
+
+/// The tasks of a step that wait for what will never be.
+fn doomed(known: &[Attempt], queue: &Queue, step: &Step) -> Vec<String> {
+    tasks(known, queue, step).filter(|(_, task)| task.is_doomed()).map(|(job, task)| task.address(job)).collect()
+}
+
 impl<'q> Live<'q> {
     fn of(known: &'q [Attempt], queue: &'q Queue, step: &Step) -> Self {
-        let jobs = known.iter().flat_map(|attempt| attempt.jobs().iter().map(move |job| (attempt, job)));
-        let jobs = jobs.filter(|(_, job)| job.stage == step.stage && job.intent == step.intent);
-        let tasks = jobs.flat_map(|(attempt, job)| {
-            queue.of(attempt, job).filter(|task| task.is_live()).map(move |task| (job, task))
-        });
-        Self { tasks: tasks.collect() }
+        Self { tasks: tasks(known, queue, step).filter(|(_, task)| task.is_live()).collect() }
     }
 
     /// The shards that are in hand, if they are of `count`.
@@ -138,6 +145,23 @@ impl<'q> Live<'q> {
         self.tasks.iter().map(|(job, task)| task.address(job)).collect()
     }
 
+    /// Those that wait for other jobs; of a stage with shards, not the one that waits for these.
+    fn waiting(&self, sharded: bool) -> Vec<String> {
+        let waits = |job: &Job, task: &QueuedTask| {
+            task.waits_for_others() && (!sharded || matches!(job.tasks, Tasks::Shards { .. }))
+        };
+        self.tasks.iter().filter(|(job, task)| waits(job, task)).map(|(job, task)| task.address(job)).collect()
+    }
+
+    /// Is the job that publishes after the shards at work, or about to be?
+    fn publishes(&self) -> bool {
+        self.tasks.iter().any(|(job, task)| !matches!(job.tasks, Tasks::Shards { .. }) && !task.waits_for_others())
+    }
+
+    fn forget(&mut self, addresses: &[String]) {
+        self.tasks.retain(|(job, task)| !addresses.contains(&task.address(job)));
+    }
+
     fn has_begun(&self) -> bool {
         self.tasks.iter().any(|(_, task)| task.is_running())
     }
@@ -148,14 +172,18 @@ impl Submission<'_> {
     fn step(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         let (needs_new, after) = self.needs(plan, step);
         let (known, queue) = (self.known.clone(), self.queue.clone());
+        queue::cancel(&doomed(&known, &queue, step))?;
         let mut live = Live::of(&known, &queue, step);
-        if !live.tasks.is_empty() && needs_new && !live.has_begun() {
-            // They wait for jobs that are not, or will not be, there.
-            queue::cancel(&live.addresses())?;
-            live.tasks.clear();
-        }
-        let settings = self.settings.for_stage(&step.stage);
         let sharded = self.pipeline.program(&step.stage)?.description.sharded && !step.forced;
+        // What they wait for will not be, or is there: then a job that never ended would keep them waiting.
+        let stale = match &step.state {
+            State::Ready | State::Damaged { .. } => live.waiting(sharded),
+            _ if needs_new && !live.has_begun() => live.addresses(),
+            _ => Vec::new(),
+        };
+        queue::cancel(&stale)?;
+        live.forget(&stale);
+        let settings = self.settings.for_stage(&step.stage);
         let wait = if sharded && settings.shards() > 1 {
             self.shards(step, &settings, &live, &after)?
         } else if live.tasks.is_empty() {
@@ -194,8 +222,8 @@ impl Submission<'_> {
         let others =
             live.tasks.iter().any(|(job, _)| matches!(&job.tasks, Tasks::Shards { count: of, .. } if *of != count));
         let last = live.whole();
-        if others || (in_hand.is_empty() && !last.is_empty()) {
-            // Divided otherwise, or all shards are done: whatever it is, it is in hand.
+        if others || live.publishes() {
+            // Divided otherwise, or all shards have ended: whatever it is, it is in hand.
             return Ok(Wait { jobs: if last.is_empty() { live.addresses() } else { last }, new: false });
         }
         let left = match &step.key {
@@ -203,7 +231,7 @@ impl Submission<'_> {
             None => (0..count).collect(),
         };
         let missing: Vec<_> = left.into_iter().filter(|shard| !in_hand.contains_key(shard)).collect();
-        if missing.is_empty() && !last.is_empty() {
+        if missing.is_empty() && !last.is_empty() && !in_hand.is_empty() {
             return Ok(Wait { jobs: last, new: false });
         }
         let mut all: Vec<_> = in_hand.values().map(|address| format!("afterany:{address}")).collect();
