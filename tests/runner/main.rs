@@ -6,6 +6,7 @@
 //! selection      --from, --until, --only, --force, --experiment; wrong command lines and manifests
 //! matrix         experiments that need one another, variants and seeds
 //! units          plan --units, for another engine
+//! peers          Python with packages that tests compare with
 //! answers        explain, plan, status, path, dag, metrics, logs, and other programs
 //! logs           logs -f
 //! terminal       a command on a terminal, and what one sees there

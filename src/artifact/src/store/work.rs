@@ -294,7 +294,9 @@ mod tests {
         fs::write(directory.path().join("artifact.json"), "").unwrap();
         std::thread::scope(|scope| {
             let both: Vec<_> = (0..2).map(|_| scope.spawn(|| remove_others(directory.path(), &kept))).collect();
-            both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+            for one in both {
+                one.join().unwrap().unwrap();
+            }
         });
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

@@ -14,8 +14,9 @@ use super::settings::Settings;
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, State, Step};
-use crate::run::{check_on_cpu, command};
+use crate::run::check_on_cpu;
 use crate::text::{self, Table};
+use crate::units::Unit;
 
 /// A job that was handed over, or one that was there.
 #[derive(Clone, Debug, Serialize)]
@@ -88,6 +89,16 @@ struct Wait {
     jobs: Vec<String>,
     /// Was any of them handed over by this command?
     new: bool,
+}
+
+/// A step that is handed over.
+struct Order<'a> {
+    step: &'a Step,
+    /// The stage's command.
+    command: Vec<String>,
+    settings: Settings,
+    /// What its first jobs wait for.
+    after: Vec<String>,
 }
 
 struct Submission<'a> {
@@ -183,15 +194,20 @@ impl Submission<'_> {
         };
         queue::cancel(&stale)?;
         live.forget(&stale);
-        let settings = self.settings.for_stage(&step.stage);
-        let wait = if sharded && settings.shards() > 1 {
-            self.shards(step, &settings, &live, &after)?
+        let order = Order {
+            step,
+            command: Unit::of(self.pipeline, plan, step)?.command,
+            settings: self.settings.for_stage(&step.stage),
+            after,
+        };
+        let wait = if sharded && order.settings.shards() > 1 {
+            self.shards(&order, &live)?
         } else if live.tasks.is_empty() {
-            let tasks = match settings.links() {
+            let tasks = match order.settings.links() {
                 1 => Tasks::Whole,
                 count => Tasks::Links { count },
             };
-            let number = self.hand_over(step, "", tasks, &settings, &after)?;
+            let number = self.hand_over(&order, "", tasks, &order.after)?;
             Wait { jobs: vec![number], new: true }
         } else {
             Wait { jobs: live.whole(), new: false }
@@ -216,8 +232,8 @@ impl Submission<'_> {
 
     /// Hands over the shards that have parts to do and are not in hand, and a job after all of them that publishes what
     /// none of them has published.
-    fn shards(&mut self, step: &Step, settings: &Settings, live: &Live<'_>, after: &[String]) -> Result<Wait> {
-        let count = settings.shards();
+    fn shards(&mut self, order: &Order<'_>, live: &Live<'_>) -> Result<Wait> {
+        let (step, count) = (order.step, order.settings.shards());
         let in_hand: BTreeMap<_, _> = live.shards(count).collect();
         let others =
             live.tasks.iter().any(|(job, _)| matches!(&job.tasks, Tasks::Shards { count: of, .. } if *of != count));
@@ -238,12 +254,12 @@ impl Submission<'_> {
         let largest = self.largest_array()?;
         for (chunk, indices) in missing.chunks(largest).enumerate() {
             let tasks = Tasks::Shards { indices: indices.to_vec(), count };
-            let number = self.hand_over(step, &format!(".shards{chunk}"), tasks, settings, after)?;
+            let number = self.hand_over(order, &format!(".shards{chunk}"), tasks, &order.after)?;
             all.push(format!("afterok:{number}"));
         }
         // The last job of before waits for shards that failed.
         queue::cancel(&last)?;
-        let number = self.hand_over(step, "", Tasks::Whole, settings, &all)?;
+        let number = self.hand_over(order, "", Tasks::Whole, &all)?;
         Ok(Wait { jobs: vec![number], new: true })
     }
 
@@ -254,16 +270,10 @@ impl Submission<'_> {
         Ok(self.largest_array.unwrap_or(1))
     }
 
-    fn hand_over(
-        &mut self,
-        step: &Step,
-        suffix: &str,
-        tasks: Tasks,
-        settings: &Settings,
-        after: &[String],
-    ) -> Result<String> {
-        let count = tasks.count();
-        let array = match &tasks {
+    /// `--array` of a job.
+    fn array(&mut self, tasks: &Tasks, settings: &Settings) -> Result<Option<String>> {
+        let last = tasks.count() - 1;
+        Ok(match tasks {
             Tasks::Whole => None,
             Tasks::Links { count } if *count > self.largest_array()? => {
                 return Err(Error::Config(format!(
@@ -272,21 +282,24 @@ impl Submission<'_> {
                     self.largest_array()?
                 )));
             }
-            Tasks::Links { .. } => Some(format!("0-{}%1", count - 1)),
-            Tasks::Shards { .. } => Some(format!("0-{}{}", count - 1, settings.throttle())),
-        };
+            Tasks::Links { .. } => Some(format!("0-{last}%1")),
+            Tasks::Shards { .. } => Some(format!("0-{last}{}", settings.throttle())),
+        })
+    }
+
+    /// Hands over one job; returns its number.
+    fn hand_over(&mut self, order: &Order<'_>, suffix: &str, tasks: Tasks, after: &[String]) -> Result<String> {
+        let Order { step, settings, .. } = order;
+        let array = self.array(&tasks, settings)?;
         let attempt = match self.attempt.take() {
             Some(attempt) => attempt,
             None => Attempt::begin(&self.pipeline.store, &self.pipeline.manifest.to_toml())?,
         };
         let attempt = self.attempt.insert(attempt);
-        let mut process = command(self.pipeline, step)?;
-        process.args(step.forced.then_some("--force"));
-        let words = std::iter::once(process.get_program()).chain(process.get_args());
-        let words = words.map(|word| word.to_string_lossy().into_owned());
-        let manifest = self.pipeline.manifest.path().to_string_lossy().into_owned();
+        let manifest = self.pipeline.manifest.path().to_string_lossy();
         let frozen = attempt.manifest().to_string_lossy().into_owned();
-        let command = words.map(|word| if word == manifest { frozen.clone() } else { word }).collect();
+        let words = order.command.iter();
+        let command = words.map(|word| if *word == manifest { frozen.clone() } else { word.clone() }).collect();
         let job = Job {
             name: format!("{}-{}{suffix}", step.stage, step.intent.short()),
             stage: step.stage.clone(),
