@@ -1,0 +1,2 @@
+// Stands in for the header of the same name of gloo, which libtorch does not ship: what c10d's own headers name of it.
+#pragma once

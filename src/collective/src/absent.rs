@@ -1,0 +1,95 @@
+//! What stands in for c10d where there is none: nobody joins. Stand-ins of the same names as in `native`.
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use tch::Tensor;
+
+const ABSENT: &str = "this build has no c10d: a training of several processes needs Linux and a libtorch with its \
+                      headers; set processes = 1";
+
+/// There is none.
+#[derive(Debug)]
+pub enum Store {}
+
+/// Where a store is.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    /// The machine.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// What every key begins with.
+    pub prefix: &'a str,
+}
+
+/// Which process holds a store.
+#[derive(Clone, Copy, Debug)]
+pub enum Server {
+    /// Another one.
+    Elsewhere,
+    /// This one, on every address of the machine.
+    Here,
+    /// This one, on a listening socket.
+    On(c_int),
+}
+
+impl Store {
+    /// Fails.
+    pub fn open(_address: &Address<'_>, _server: Server, _wait: Duration) -> Result<Self, String> {
+        Err(ABSENT.to_owned())
+    }
+
+    /// Nobody calls it.
+    pub fn set(&self, _key: &str, _value: &str) -> Result<(), String> {
+        match *self {}
+    }
+
+    /// Nobody calls it.
+    pub fn get(&self, _key: &str) -> Result<Option<String>, String> {
+        match *self {}
+    }
+}
+
+/// Over what the processes of a group speak to each other.
+#[derive(Clone, Copy, Debug)]
+pub enum Network<'a> {
+    /// An address of this machine.
+    Host(&'a str),
+    /// A network interface.
+    Interface(&'a str),
+    /// The address of this machine's name.
+    Hostname,
+}
+
+/// There is none.
+#[derive(Debug)]
+pub enum Gloo {}
+
+impl Gloo {
+    /// Nobody calls it.
+    pub fn open(store: &Store, _rank: [usize; 2], _network: Network<'_>, _wait: Duration) -> Result<Self, String> {
+        match *store {}
+    }
+
+    /// Nobody calls it.
+    pub fn sum(&self, _tensor: &mut Tensor) -> Result<(), String> {
+        match *self {}
+    }
+}
+
+/// What sums tensors over processes.
+pub trait Summing: 'static {
+    /// Sums a tensor over all processes, in place.
+    fn sum(&self, tensor: &mut Tensor);
+}
+
+/// Fails.
+pub fn sum_with_gradient<S: Summing>(_tensor: &Tensor, _by: &'static S) -> Result<Tensor, String> {
+    Err(ABSENT.to_owned())
+}
+
+/// Ends the process.
+pub fn leave(code: u8) -> ! {
+    std::process::exit(code.into())
+}

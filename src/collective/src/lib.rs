@@ -1,0 +1,237 @@
+//! The processes of one training, and sums over them: c10d's TCPStore and Gloo out of the libtorch that is there, and
+//! NCCL for GPUs. Reads and writes no file.
+//!
+//! Elsewhere than on Linux, and without c10d's headers, nobody can join, and a training has one process.
+//!
+//! ```text
+//! native  c10d through the one C++ file of this workspace, c10d/shim.cpp
+//! nccl    NCCL through its C interface
+//! watch   whether the others are alive
+//! absent  the same without c10d
+//! ```
+
+#[cfg(not(c10d))]
+#[path = "absent.rs"]
+mod native;
+#[cfg(c10d)]
+mod native;
+mod nccl;
+mod watch;
+
+use std::cell::{OnceCell, RefCell};
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tch::{Device, Tensor};
+
+use native::{Address, Gloo, Network, Server, Store};
+use nccl::{Communicator, Nccl};
+use watch::Watch;
+
+/// How often a process looks for what it waits for.
+const LOOK: Duration = Duration::from_millis(50);
+/// No sum takes so long: a process that is alive and does not come to it hangs.
+const SUM: Duration = Duration::from_mins(30);
+
+/// Where and as whom a process joins.
+#[derive(Debug)]
+pub struct Meeting<'a> {
+    /// The number of this process, from 0.
+    pub rank: usize,
+    /// How many there are.
+    pub size: usize,
+    /// The machine on which the store is.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// What tells this training from others that use the store.
+    pub name: &'a str,
+    /// Who holds the store.
+    pub holder: Holder,
+    /// How long the others are waited for.
+    pub wait: Duration,
+    /// The exit code of this process when another is gone.
+    pub lost: u8,
+}
+
+/// Who holds the store in which processes find each other.
+#[derive(Debug)]
+pub enum Holder {
+    /// Rank 0.
+    First,
+    /// Rank 0, which is this process, on a socket that listens already.
+    Socket(TcpListener),
+    /// Whoever started the processes.
+    Launcher,
+}
+
+/// A process among the others.
+pub struct World {
+    rank: usize,
+    size: usize,
+    /// In the order in which they are closed.
+    communicator: OnceCell<Result<Communicator, String>>,
+    group: RefCell<Option<Gloo>>,
+    watch: RefCell<Option<Watch>>,
+    store: Store,
+    failure: RefCell<Option<String>>,
+}
+
+impl World {
+    /// Joins the others. It lives as long as the program, for gradients flow through it.
+    ///
+    /// # Errors
+    /// After [`Meeting::wait`] the message names the ranks that are missing.
+    pub fn join(meeting: Meeting<'_>) -> Result<&'static Self, String> {
+        let Meeting { rank, size, host, port, name, holder, wait, lost } = meeting;
+        let address = Address { host, port, prefix: name };
+        let server = match holder {
+            Holder::First if rank == 0 => Server::Here,
+            Holder::First | Holder::Launcher => Server::Elsewhere,
+            Holder::Socket(socket) => Server::On(socket.into_raw_fd()),
+        };
+        let absent = |error: String| match server {
+            Server::Elsewhere => format!(
+                "rank 0 of {size} is missing: nobody answers at {host}:{port} within {} s ({error})",
+                wait.as_secs()
+            ),
+            Server::Here | Server::On(_) => format!("cannot listen at {host}:{port}: {error}"),
+        };
+        let store = Store::open(&address, server, wait).map_err(absent)?;
+        meet(&store, [rank, size], wait)?;
+        let interface = std::env::var("GLOO_SOCKET_IFNAME").ok();
+        let network = match &interface {
+            Some(interface) => Network::Interface(interface),
+            None if is_loopback(host) => Network::Host("127.0.0.1"),
+            None => Network::Hostname,
+        };
+        let group = Gloo::open(&store, [rank, size], network, SUM)?;
+        let watch = Watch::start(Store::open(&address, Server::Elsewhere, wait)?, [rank, size], lost);
+        let (communicator, failure) = (OnceCell::new(), RefCell::new(None));
+        let (group, watch) = (RefCell::new(Some(group)), RefCell::new(Some(watch)));
+        Ok(Box::leak(Box::new(Self { rank, size, communicator, group, watch, store, failure })))
+    }
+
+    /// The number of this process, from 0.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many processes there are.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Says something to the others, under a name of its own.
+    pub fn tell(&self, name: &str, what: &str) -> Result<(), String> {
+        self.store.set(&format!("told/{name}"), what)
+    }
+
+    /// Waits for what another says under a name, however long that takes while it is alive.
+    pub fn hear(&self, name: &str) -> Result<String, String> {
+        let key = format!("told/{name}");
+        loop {
+            match self.store.get(&key)? {
+                Some(told) => return Ok(told),
+                None => thread::sleep(LOOK),
+            }
+        }
+    }
+
+    /// Sums a contiguous tensor over all processes, in place. All sum tensors of the same shapes in the same order. A
+    /// sum that fails is told by [`World::check`]; from then on no other is made.
+    pub fn sum(&self, tensor: &mut Tensor) {
+        if self.failure.borrow().is_some() {
+            return;
+        }
+        let result = match (tensor.device(), self.group.borrow().as_ref()) {
+            (Device::Cuda(device), Some(_)) => self.sum_on_gpu(tensor, device),
+            (_, Some(group)) => group.sum(tensor),
+            (_, None) => Err("a sum after the end".to_owned()),
+        };
+        self.failure.replace(result.err());
+    }
+
+    /// The sum of a tensor over all processes. The gradient of each process's tensor is the sum of the processes'
+    /// gradients of the result: that of the sum of their losses.
+    pub fn sum_with_gradient(&'static self, tensor: &Tensor) -> Tensor {
+        native::sum_with_gradient(tensor, self).unwrap_or_else(|reason| {
+            self.failure.borrow_mut().get_or_insert(reason);
+            tensor.shallow_clone()
+        })
+    }
+
+    /// Fails if a sum has failed.
+    pub fn check(&self) -> Result<(), String> {
+        self.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Waits for all processes and parts from them: from now on each ends when it likes.
+    pub fn leave(&self) -> Result<(), String> {
+        // Whoever comes to this sum last ends the waiting of all; nobody needs to be watched beyond.
+        self.watch.take();
+        self.sum(&mut Tensor::from_slice(&[0_i64]));
+        self.check()?;
+        self.group.take();
+        Ok(())
+    }
+
+    fn sum_on_gpu(&self, tensor: &mut Tensor, device: usize) -> Result<(), String> {
+        let join = || {
+            let nccl = Nccl::load()?;
+            let id = if self.rank == 0 {
+                let id = nccl.unique_id()?;
+                self.tell("nccl", &id)?;
+                id
+            } else {
+                self.hear("nccl")?
+            };
+            nccl.communicator(&id, [self.rank, self.size], device)
+        };
+        self.communicator.get_or_init(join).as_ref().map_err(Clone::clone)?.sum(tensor)
+    }
+}
+
+impl native::Summing for World {
+    fn sum(&self, tensor: &mut Tensor) {
+        Self::sum(self, tensor);
+    }
+}
+
+/// Announces this process and waits for the others.
+fn meet(store: &Store, [rank, size]: [usize; 2], wait: Duration) -> Result<(), String> {
+    let since = Instant::now();
+    let mut missing: Vec<usize> = (0..size).collect();
+    store.set(&format!("here/{rank}"), "")?;
+    loop {
+        let look = |ranks: &[usize]| -> Result<Vec<usize>, String> {
+            let mut missing = Vec::new();
+            for other in ranks {
+                if store.get(&format!("here/{other}"))?.is_none() {
+                    missing.push(*other);
+                }
+            }
+            Ok(missing)
+        };
+        // Rank 0 may have waited long enough and closed the store.
+        let seen = look(&missing);
+        let over = seen.is_err() || since.elapsed() > wait;
+        missing = seen.unwrap_or(missing);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if over {
+            let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
+            let (ranks, are) = if names.len() == 1 { ("rank", "is") } else { ("ranks", "are") };
+            let (names, seconds) = (names.join(", "), since.elapsed().as_secs());
+            return Err(format!("{ranks} {names} of {size} {are} missing after {seconds} s"));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
