@@ -16,6 +16,7 @@ use data::dataset::{Dataset, Photographs};
 use data::random::Rng;
 use data::score_maps::ScoreMaps;
 use serde::{Deserialize, Serialize};
+use stage::ranks::Join;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Kind, Tensor, nn};
 use wsss::device;
@@ -24,6 +25,7 @@ use wsss::method::affinity::{affinities, affinity_loss, cell_labels, fitting_rad
 use wsss::method::objective::Losses;
 use wsss::method::scores::CamScores;
 use wsss::model::{AffinityNet, BackboneConfig, Flat, Mode, WeightLayout};
+use wsss::ranks;
 use wsss::train::crops::{images, upload};
 use wsss::train::init::{AFFINITY_NET, CAM_NET, Init, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
@@ -53,6 +55,7 @@ struct Params {
 impl Stage for TrainAffinity {
     type Params = Params;
     const TENSORS: Option<OpenDevice> = Some(device::check);
+    const JOIN: Option<Join> = Some(ranks::join);
 
     fn description() -> Description {
         Description {
@@ -63,6 +66,10 @@ impl Stage for TrainAffinity {
             path_params: vec!["weights".into()],
             ..Description::new("train-affinity", 4, "teaches AffinityNet which neighbouring pixels belong together")
         }
+    }
+
+    fn processes(params: &Params) -> usize {
+        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

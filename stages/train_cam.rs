@@ -14,6 +14,7 @@ use data::augment::{Augmentation, Sample, augment};
 use data::dataset::{Dataset, multi_hot};
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
+use stage::ranks::Join;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage, Unused};
 use tch::{Tensor, nn};
 use wsss::device;
@@ -23,6 +24,7 @@ use wsss::method::term::Site;
 use wsss::method::terms::KINDS;
 use wsss::method::views::{Batch, Networks, Views};
 use wsss::model::{BackboneConfig, CamNet, CamNetConfig, Flat, WeightLayout};
+use wsss::ranks;
 use wsss::train::crops::{to_tensors, upload};
 use wsss::train::init::{CAM_NET, CAM_SUPPORT, Init, TERMS, fill_cam_net, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
@@ -86,6 +88,7 @@ enum Update {
 impl Stage for TrainCam {
     type Params = Params;
     const TENSORS: Option<OpenDevice> = Some(device::check);
+    const JOIN: Option<Join> = Some(ranks::join);
 
     fn description() -> Description {
         // The tables of terms that are not listed, the SupportNet that no listed term looks at, and what each term
@@ -112,6 +115,10 @@ impl Stage for TrainCam {
                 "trains the classifier whose activation maps are the segmentation's first guess",
             )
         }
+    }
+
+    fn processes(params: &Params) -> usize {
+        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

@@ -13,12 +13,14 @@ use data::dataset::Dataset;
 use data::labels::Labels;
 use data::random::Rng;
 use serde::{Deserialize, Serialize};
+use stage::ranks::Join;
 use stage::{Contents, Context, Description, OpenDevice, Outcome, Read, Stage};
 use tch::{Tensor, nn};
 use wsss::device;
 use wsss::method::objective::Losses;
 use wsss::method::segmentation::{LogitLosses, segmentation_loss};
 use wsss::model::{BackboneConfig, DeepLab, Flat, WeightLayout};
+use wsss::ranks;
 use wsss::train::crops::{to_tensors, upload};
 use wsss::train::init::{CAM_NET, DEEPLAB, Init, log_weights};
 use wsss::train::{Learner, LoopParams, OptimizerParams, Sgd, Training, commit, fit};
@@ -43,6 +45,7 @@ struct Params {
 impl Stage for TrainDeeplab {
     type Params = Params;
     const TENSORS: Option<OpenDevice> = Some(device::check);
+    const JOIN: Option<Join> = Some(ranks::join);
 
     fn description() -> Description {
         Description {
@@ -53,6 +56,10 @@ impl Stage for TrainDeeplab {
             path_params: vec!["weights".into()],
             ..Description::new("train-deeplab", 4, "trains DeepLab-LargeFOV on the labels of another stage")
         }
+    }
+
+    fn processes(params: &Params) -> usize {
+        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

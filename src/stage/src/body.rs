@@ -6,7 +6,8 @@ use artifact::store::{LOG_FILE, Record};
 use artifact::{ExperimentPlan, Result, StagePlan, Work};
 
 use crate::inputs::Inputs;
-use crate::{Context, Description, Log, Outcome, Shard, Stage, Stop};
+use crate::ranks::Join;
+use crate::{Context, Description, Log, Outcome, Party, Shard, Stage, Stop};
 
 /// A stage without its type.
 pub(crate) trait Body {
@@ -18,6 +19,9 @@ pub(crate) trait Body {
 
     /// Checks the inputs that are known.
     fn check_inputs(&self, plan: &StagePlan, inputs: &[&Record]) -> Result<()>;
+
+    /// How the processes of the stage find each other, if several run it together, and how many it starts by itself.
+    fn together(&self, plan: &StagePlan) -> Result<Option<(Join, usize)>>;
 
     /// Computes.
     fn run(&self, site: Site) -> Result<Done>;
@@ -31,6 +35,7 @@ pub(crate) struct Site {
     pub shard: Shard,
     pub inputs: Inputs,
     pub work: Work,
+    pub party: Party,
 }
 
 /// What a stage leaves.
@@ -63,17 +68,23 @@ impl<S: Stage> Body for Of<S> {
         S::check_inputs(&plan.parse()?, inputs)
     }
 
+    fn together(&self, plan: &StagePlan) -> Result<Option<(Join, usize)>> {
+        let Some(join) = S::JOIN else { return Ok(None) };
+        Ok(Some((join, S::processes(&plan.parse()?))))
+    }
+
     fn run(&self, site: Site) -> Result<Done> {
-        let Site { description, plan, experiment, shard, inputs, work } = site;
+        let Site { description, plan, experiment, shard, inputs, work, party } = site;
         let mut context = Context::<S::Params> {
             params: plan.parse()?,
             seed: plan.seed,
-            device: plan.device,
+            device: party.device(&plan.device)?,
             numerics: plan.numerics,
             plan: experiment,
             shard,
-            log: Log::open(&work.file(LOG_FILE))?,
+            log: if party.is_first() { Log::open(&work.file(LOG_FILE))? } else { Log::silent() },
             work,
+            party,
             stop: Stop::on_signals()?,
             name: description.name,
             reads: description.reads,

@@ -142,6 +142,15 @@ impl<'a> Call<'a> {
         self.located(body.check_inputs(&self.plan, &inputs.records()))
     }
 
+    /// Processes that train together are no shards.
+    pub fn refuse_shard(&self, size: usize) -> Result<()> {
+        let Some(shard) = self.options.shard.as_ref() else { return Ok(()) };
+        Err(Error::Config(format!(
+            "--shard {shard}: a shard is computed by one process, but the environment announces {size} that work \
+             together; start one process a shard"
+        )))
+    }
+
     /// Puts the line of the manifest before an error of a parameter.
     pub fn located<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| match error {

@@ -10,29 +10,46 @@ use serde_json::{Value, json};
 use crate::body::{Body, Done, Site};
 use crate::command::Call;
 use crate::inputs::Inputs;
+use crate::ranks::Rank;
 use crate::reads::Around;
-use crate::{Log, Outcome, say};
+use crate::{Log, Outcome, Party, say};
 
 /// Computes what a call asks for and commits it, unless it is committed already.
 pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
     let job = Job::new(call)?;
-    if job.is_committed()? {
-        return job.point_latest();
+    let together = body.together(&call.plan)?;
+    let rank = together.map(|_| Rank::of_environment()).transpose()?.flatten();
+    match (together, rank) {
+        (Some((join, _)), Some(rank)) if rank.size > 1 => {
+            call.refuse_shard(rank.size)?;
+            let party = Party::join(rank, join)?;
+            if !party.is_first() {
+                return job.follow(body, &party);
+            }
+            let prepared = job.prepare(body)?;
+            party.tell(VERDICT, if prepared.is_some() { COMPUTE } else { COMMITTED })?;
+            job.lead(body, prepared, || Ok(party))
+        }
+        (Some((join, size)), None) if size > 1 && !call.shard.is_share() => {
+            job.lead(body, job.prepare(body)?, || {
+                let party = Party::start(size, join)?;
+                party.tell(VERDICT, COMPUTE).map(|()| party)
+            })
+        }
+        _ => job.lead(body, job.prepare(body)?, || Ok(Party::alone())),
     }
-    call.located(body.check_inputs(&call.plan, &job.inputs.records()))?;
-    // Before they are read whole, so that no change falls in between.
-    let stamps = job.inputs.stamps()?;
-    job.inputs.verify(&job.store)?;
-    let Some(work) = job.begin()? else { return job.point_latest() };
-    let site = Site {
-        description: call.description.clone(),
-        plan: call.plan.clone(),
-        experiment: call.experiment.clone(),
-        shard: call.shard,
-        inputs: job.inputs.clone(),
-        work,
-    };
-    job.end(body.run(site)?, &stamps)
+}
+
+/// Under this name rank 0 tells the others whether there is something to do.
+const VERDICT: &str = "verdict";
+const COMPUTE: &str = "compute";
+const COMMITTED: &str = "committed";
+
+/// What is ready to be computed.
+struct Prepared {
+    work: Work,
+    /// What the inputs were like before they were used.
+    stamps: Vec<Vec<Stamp>>,
 }
 
 /// An artifact that is wanted.
@@ -56,6 +73,50 @@ impl<'a> Job<'a> {
             return Err(changed_since_planned(call));
         }
         Ok(Self { call, store, fingerprints, inputs, preimage })
+    }
+
+    /// Computes and commits, alone or as the first of several processes, which are met once there is something to do.
+    fn lead(&self, body: &dyn Body, prepared: Option<Prepared>, meet: impl FnOnce() -> Result<Party>) -> Result<()> {
+        let Some(Prepared { work, stamps }) = prepared else { return self.point_latest() };
+        let party = meet()?;
+        let done = body.run(self.site(work, party.clone()))?;
+        let outcome = done.outcome.and_then(|outcome| party.leave().map(|()| outcome));
+        self.end(Done { outcome: outcome.map_err(|error| party.explained(error)), ..done }, &stamps)
+    }
+
+    /// Computes beside rank 0, and writes nothing.
+    fn follow(&self, body: &dyn Body, party: &Party) -> Result<()> {
+        if party.hear(VERDICT)? == COMMITTED {
+            return Ok(());
+        }
+        let work = self.store.beside(&self.preimage, &self.call.description.writes);
+        let done = body.run(self.site(work, party.clone()))?;
+        self.call.located(done.outcome)?;
+        party.leave()
+    }
+
+    /// Takes the right to compute; `None` if all is committed.
+    fn prepare(&self, body: &dyn Body) -> Result<Option<Prepared>> {
+        if self.is_committed()? {
+            return Ok(None);
+        }
+        self.call.located(body.check_inputs(&self.call.plan, &self.inputs.records()))?;
+        // Before they are read whole, so that no change falls in between.
+        let stamps = self.inputs.stamps()?;
+        self.inputs.verify(&self.store)?;
+        Ok(self.begin()?.map(|work| Prepared { work, stamps }))
+    }
+
+    fn site(&self, work: Work, party: Party) -> Site {
+        Site {
+            description: self.call.description.clone(),
+            plan: self.call.plan.clone(),
+            experiment: self.call.experiment.clone(),
+            shard: self.call.shard,
+            inputs: self.inputs.clone(),
+            work,
+            party,
+        }
     }
 
     fn stage(&self) -> &str {

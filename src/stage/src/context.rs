@@ -6,7 +6,7 @@ use artifact::{Artifact, Error, ExperimentPlan, Item, Numerics, Result, Row, Wor
 
 use crate::inputs::Inputs;
 use crate::reached::ReachedFile;
-use crate::{Log, Progress, Read, Shard, Stop};
+use crate::{Log, Party, Progress, Read, Shard, Stop};
 
 /// What a stage works with.
 pub struct Context<P> {
@@ -26,6 +26,8 @@ pub struct Context<P> {
     pub shard: Shard,
     /// Where the results go, with all that an earlier run left there.
     pub work: Work,
+    /// This process among those that run the stage together. All but the first write nothing.
+    pub party: Party,
     /// The stage's log.
     pub log: Log,
     /// Has somebody asked the process to stop?
@@ -38,6 +40,9 @@ impl<P> Context<P> {
     /// Shows that `done` of `total` units of work, such as `images`, are done already, and from now on what is done
     /// besides.
     pub fn progress(&self, unit: &'static str, done: usize, total: usize) -> Progress {
+        if !self.party.is_first() {
+            return Progress::unseen(&self.name, unit, done, total);
+        }
         Progress::new(&self.name, unit, done, total).kept(ReachedFile::new(self.work.dir(), self.shard))
     }
 

@@ -7,6 +7,7 @@
 //! contract     what a stage says of itself, and how that and the manifest give its key
 //! reads        the tables and files that it reads, and whether its needs hold them
 //! context      what it works with while it runs
+//! ranks        the processes that run one stage together
 //! command      the command line, and `main`
 //! help         the end of its help
 //! body         the part of a call that the stage's own type decides
@@ -32,6 +33,7 @@ mod inputs;
 mod log;
 mod parts;
 mod progress;
+pub mod ranks;
 mod reached;
 mod reads;
 mod resolve;
@@ -55,6 +57,7 @@ pub use contract::{Description, Unused};
 pub use log::Log;
 pub use parts::{Shard, cores};
 pub use progress::{Progress, is_live};
+pub use ranks::Party;
 pub use reached::Reached;
 pub use reads::{Around, Holders, Only, Read};
 pub use say::say;
@@ -72,8 +75,17 @@ pub trait Stage {
     /// for a stage without tensors.
     const TENSORS: Option<OpenDevice> = None;
 
+    /// How its processes find each other, for a stage that several of them run together; `None` for one that divides
+    /// into shards at most.
+    const JOIN: Option<ranks::Join> = None;
+
     /// What the stage says of itself.
     fn description() -> Description;
+
+    /// How many processes it runs in where it is started alone.
+    fn processes(_params: &Self::Params) -> usize {
+        1
+    }
 
     /// Checks that go beyond types: ranges, combinations. Reads nothing.
     fn check(params: &Self::Params) -> Result<()>;

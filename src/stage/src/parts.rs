@@ -77,6 +77,10 @@ impl<P: Sync> Context<P> {
     ) -> Result<usize> {
         let count = images.len().div_ceil(IMAGES_PER_PART).max(1);
         self.work.declare::<R>(count, metadata)?;
+        if !self.party.is_first() {
+            // Rank 0 computes them, with all cores of its machine; the others only read them.
+            return self.party.hear(R::TABLE).map(|_| 0);
+        }
         let mine: Vec<_> = self.shard.parts(count).collect();
         let open: Vec<_> = mine.iter().copied().filter(|part| !self.work.is_whole::<R>(*part)).collect();
         let images_of = |parts: &[Part]| parts.iter().map(|part| part.range(images.len()).len()).sum::<usize>();
@@ -94,6 +98,7 @@ impl<P: Sync> Context<P> {
             self.log.event("part", &fields)?;
         }
         progress.finish();
+        self.party.tell(R::TABLE, "done")?;
         Ok(Shard::ALL.parts(count).filter(|part| !self.work.is_done::<R>(*part)).count())
     }
 }

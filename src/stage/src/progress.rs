@@ -34,11 +34,24 @@ enum Shown {
 impl Progress {
     /// A line for `total` units of work of which `done` are done already.
     pub fn new(name: &str, unit: &'static str, done: usize, total: usize) -> Self {
-        let shown = match (runner_link::is_shown(), is_live()) {
+        let shown = Self::shown();
+        Self::shown_in(shown, name, unit, [done, total])
+    }
+
+    /// As [`Progress::new`], of work that another process shows.
+    pub(crate) fn unseen(name: &str, unit: &'static str, done: usize, total: usize) -> Self {
+        Self::shown_in(Shown::Elsewhere, name, unit, [done, total])
+    }
+
+    fn shown() -> Shown {
+        match (runner_link::is_shown(), is_live()) {
             (true, _) => Shown::Elsewhere,
             (false, true) => Shown::Live,
             (false, false) => Shown::Plain(Mutex::new(Instant::now())),
-        };
+        }
+    }
+
+    fn shown_in(shown: Shown, name: &str, unit: &'static str, [done, total]: [usize; 2]) -> Self {
         let live = matches!(shown, Shown::Live);
         let target = if live { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target);

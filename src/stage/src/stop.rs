@@ -46,6 +46,11 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Stops as if a signal had come: one has come to another process of the same work.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// An error once a signal has come; work that is done by then stays done.
     pub fn check(&self) -> Result<()> {
         if self.requested() {

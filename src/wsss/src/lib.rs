@@ -4,6 +4,7 @@
 //! foreign  settings of libtorch and the C library that no crate offers
 //! device   from the manifest's `cpu` or `cuda:N` to libtorch's
 //! memory   a tensor that finds no memory as an error
+//! ranks    the processes of one training, and sums over them
 //! tensor   photographs as tensors, tensors as plain numbers
 //! model    resnet38, resnet50, mobilenet_v2, efficientnet_lite, heads, affinity_net, deeplab; strict loading of
 //!          weights
@@ -20,5 +21,6 @@ pub mod infer;
 pub mod memory;
 pub mod method;
 pub mod model;
+pub mod ranks;
 pub mod tensor;
 pub mod train;

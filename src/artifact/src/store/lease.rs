@@ -34,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Lease {
     pub(super) store: Store,
     pub(super) preimage: Preimage,
-    held: Held,
+    /// `None` beside another process that has the right.
+    held: Option<Held>,
 }
 
 /// Who else may work on the key.
@@ -73,9 +74,15 @@ impl Lease {
                 continue;
             }
             failpoint::pass("lease.taken", &path).map_err(Error::io("lock", &path))?;
-            let held = Held::new(lock, path, claim)?;
+            let held = Some(Held::new(lock, path, claim)?);
             return Ok(Self { store: store.clone(), preimage: preimage.clone(), held });
         }
+    }
+
+    /// Of a process that works beside the one which has the right: it reads in the work directory, and publishes
+    /// nothing.
+    pub(super) fn beside(store: &Store, preimage: &Preimage) -> Self {
+        Self { store: store.clone(), preimage: preimage.clone(), held: None }
     }
 
     pub(super) fn dir(&self) -> PathBuf {
@@ -110,13 +117,16 @@ impl Lease {
     /// Fails if another process has taken the lease over. A process on another machine does so when it has seen no beat
     /// for a minute, because this process or its disk was asleep; it then publishes instead of this one.
     pub(super) fn check(&self) -> Result<()> {
-        if self.held.is_ours() {
+        let Some(held) = &self.held else {
+            return Err(Error::Failed("this process works beside another, which publishes".into()));
+        };
+        if held.is_ours() {
             return Ok(());
         }
         Err(Error::Failed(format!(
             "{}: another process has taken over, since this one gave no sign of life; its work is kept, run the same \
              command again",
-            self.held.path.display()
+            held.path.display()
         )))
     }
 }

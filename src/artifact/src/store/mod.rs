@@ -223,6 +223,11 @@ impl Store {
     pub fn lease(&self, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Lease> {
         Lease::take(self, preimage, claim, waiting)
     }
+
+    /// The work directory of a key on which another process works that knows of this one: to be read, not written.
+    pub fn beside(&self, preimage: &Preimage, contents: &Contents) -> Work {
+        Work::beside(Lease::beside(self, preimage), contents)
+    }
 }
 
 /// `latest` for the main experiment, `latest@name` for another.

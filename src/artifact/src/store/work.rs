@@ -47,9 +47,15 @@ impl Work {
         fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
         let text = serde_json::to_vec_pretty(&lease.preimage).expect("a preimage is JSON");
         write_atomically(&dir.join(PREIMAGE_FILE), &text)?;
+        Ok(Self::beside(lease, contents))
+    }
+
+    /// Of a directory that is there already.
+    pub(super) fn beside(lease: Lease, contents: &Contents) -> Self {
+        let dir = lease.dir();
         let (started, clock) = (OffsetDateTime::now_utc(), Instant::now());
         let (contents, tables, inputs) = (contents.clone(), BTreeMap::new(), BTreeMap::new());
-        Ok(Self { lease, dir, contents, tables, inputs, started, clock })
+        Self { lease, dir, contents, tables, inputs, started, clock }
     }
 
     /// Takes down from which artifacts it is computed: input stage to key.

@@ -3,6 +3,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::ranks;
+
 /// "Ignore" in maps of labels.
 pub const IGNORED: i64 = 255;
 /// Keeps logarithms and empty means finite.
@@ -105,7 +107,9 @@ pub fn pairs(labels: &Tensor, radius: usize) -> Pairs {
 /// # Shapes
 /// `affinities [B, offsets, h', w']`; to a scalar.
 pub fn affinity_loss(affinities: &Tensor, pairs: &Pairs) -> Tensor {
-    let mean = |losses: &Tensor, mask: &Tensor| (losses * mask).sum(Kind::Float) / (mask.sum(Kind::Float) + EPS);
+    let mean = |losses: &Tensor, mask: &Tensor| {
+        (losses * mask).sum(Kind::Float) / ranks::divisor(&mask.sum(Kind::Float), |pairs| pairs + EPS)
+    };
     let positive = -(affinities + EPS).log();
     let negative = -((1.0 + EPS) - affinities).log();
     (mean(&positive, &pairs.background) + mean(&positive, &pairs.foreground)) * 0.25

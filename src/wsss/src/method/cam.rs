@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::ranks;
+
 /// Keeps the division by a map's maximum finite.
 const MAXIMUM_EPS: f64 = 1e-5;
 
@@ -75,7 +77,7 @@ pub fn background(cam: &Tensor, alpha: f64) -> Tensor {
     (cam.amax([1].as_slice(), true).neg() + 1.0).clamp_min(0.0).pow_tensor_scalar(alpha)
 }
 
-/// How many (image, class) labels a batch has, a scalar tensor of at least 1.
+/// How many (image, class) labels a batch has, a scalar tensor of at least 1; of several processes, their mean.
 pub(super) fn label_count(labels: &Tensor) -> Tensor {
-    labels.sum(Kind::Float).clamp_min(1.0)
+    ranks::divisor(&labels.sum(Kind::Float), |labels| labels.clamp_min(1.0))
 }

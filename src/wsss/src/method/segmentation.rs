@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 use super::cam::{scaled_side, upsample};
 use super::flip::Flip;
 use crate::model::{DeepLab, Mode};
+use crate::ranks;
 
 /// Label that no loss looks at.
 const IGNORED: i64 = 255;
@@ -35,7 +36,7 @@ pub fn segmentation_loss(net: &DeepLab, images: &Tensor, labels: &Tensor, losses
         let largest = logits[1..].iter().fold(logits[0].shallow_clone(), |a, b| a.maximum(b));
         logits.push(largest); // [B, K + 1, H, W] each
     }
-    let labelled = labels.ne(IGNORED).sum(Kind::Float).clamp_min(1.0);
+    let labelled = ranks::divisor(&labels.ne(IGNORED).sum(Kind::Float), |pixels| pixels.clamp_min(1.0));
     let cross_entropy = |logits: &Tensor| {
         let sum = logits.cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Sum, IGNORED, 0.0);
         // A mean that stays finite when a batch happens to have no labelled pixel.

@@ -8,7 +8,9 @@ use tch::nn::{self, Init};
 use tch::{Device, Kind, Tensor};
 
 use super::map::FeatureMap;
+use super::synchronized::Statistics;
 use super::{Mode, Norm};
+use crate::ranks;
 
 /// The constants of batch normalisation.
 #[derive(Clone, Copy, Debug)]
@@ -338,6 +340,9 @@ impl BatchNorm {
         if self.is_constant(mode) && channels_are_innermost(x) {
             return self.affine(mode).of_tensor(x);
         }
+        if ranks::size() > 1 && self.counts_batch(mode) {
+            return self.of_parts(x);
+        }
         x.batch_norm(
             Some(&self.weight),
             Some(&self.bias),
@@ -348,5 +353,14 @@ impl BatchNorm {
             self.constants.eps,
             true,
         )
+    }
+
+    /// [`BatchNorm::of_tensor`] of this process's part of a batch, by the statistics of the whole.
+    fn of_parts(&self, x: &Tensor) -> Tensor {
+        let statistics = Statistics::of(x);
+        statistics.follow(&self.running_mean, &self.running_var, self.constants.momentum);
+        let scale = &self.weight / (&statistics.variance + self.constants.eps).sqrt();
+        let shift = &self.bias - &statistics.mean * &scale;
+        ChannelAffine { scale, shift }.of_tensor(x)
     }
 }

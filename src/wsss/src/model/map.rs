@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::layer::{BatchNorm, Conv};
 use super::{Mode, phases};
+use crate::ranks;
 
 /// A change of each of the three channels of a picture: times `factor`, plus `offset`.
 #[derive(Debug)]
@@ -132,6 +133,9 @@ impl FeatureMap for Tensor {
     }
 
     fn feature_dropout(self, rate: f64, mode: Mode) -> Self {
+        if ranks::size() > 1 && mode.drops() {
+            return &self * kept_channels(&self, rate);
+        }
         Tensor::feature_dropout(&self, rate, mode.drops())
     }
 
@@ -158,4 +162,16 @@ impl FeatureMap for Tensor {
     fn whole(&self, halvings: u32) -> Self {
         (0..halvings).fold(self.shallow_clone(), |x, _| phases::join(&x))
     }
+}
+
+/// What dropout multiplies the maps of this process by: its part of the mask that one process would draw for the whole
+/// batch.
+///
+/// # Shapes
+/// `map [B, C, h, w]` to `[B, C, 1, 1]`.
+fn kept_channels(map: &Tensor, rate: f64) -> Tensor {
+    let (b, c, _, _) = map.size4().expect("maps are [B, C, h, w]");
+    let mut whole = Tensor::empty([b * ranks::size() as i64, c, 1, 1], (map.kind(), map.device()));
+    let mask = whole.bernoulli_float_(1.0 - rate) / (1.0 - rate);
+    mask.narrow(0, b * ranks::rank() as i64, b)
 }

@@ -7,6 +7,7 @@
 //! map             what layers work on: a tensor, or a value of a graph
 //! graph           a network's inference as data
 //! layer           convolution and batch normalisation with their training mode
+//! synchronized    batch statistics of several processes
 //! phases          dilated layers as undilated ones
 //! resnet38        Wu et al., model A1, dilated to stride 8
 //! resnet50        torchvision's, dilated to stride 8
@@ -25,6 +26,7 @@ mod inverted_residual;
 mod layer;
 mod map;
 mod phases;
+mod synchronized;
 
 pub mod graph;
 

@@ -16,9 +16,11 @@ use tch::{Cuda, Device, Tensor, nn};
 
 use super::loss_hash::LossHash;
 use super::readings::{Readings, Step};
+use super::shares::{self, Wish};
 use super::{OptimizerParams, Sgd, checkpoint};
 use crate::memory;
 use crate::method::objective::Losses;
+use crate::ranks;
 
 /// The loop's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,8 +30,11 @@ pub struct LoopParams {
     pub epochs: u32,
     /// Images in a step; what is left of an epoch is dropped.
     pub batch_size: usize,
+    /// Processes that train together on this machine, each on a GPU of its own or with its share of the threads. Sums
+    /// over them show in the last bits, and in nothing else. Inside of torchrun or Slurm these say how many there are.
+    pub processes: usize,
     /// Threads of one tensor operation on the CPU. They share sums, whose order shows in the last bits, so this is
-    /// part of the result and not left to the machine.
+    /// part of the result and not left to the machine. Processes of one machine share them.
     pub threads: i32,
     /// Threads that decode and augment. Changes no result.
     pub workers: usize,
@@ -40,7 +45,7 @@ pub struct LoopParams {
 impl LoopParams {
     /// Names of the parameters, below `name`, that change no result.
     pub fn execution_params(name: &str) -> Vec<String> {
-        ["workers", "checkpoint_minutes"].map(|param| format!("{name}.{param}")).into()
+        ["processes", "workers", "checkpoint_minutes"].map(|param| format!("{name}.{param}")).into()
     }
 
     /// Checks ranges.
@@ -58,6 +63,10 @@ impl LoopParams {
         if self.workers == 0 || self.workers > 256 {
             return wrong("workers", "from 1 to 256");
         }
+        if self.processes == 0 || self.processes > 1024 {
+            return wrong("processes", "from 1 to 1024");
+        }
+        shares::check(self.batch_size, self.processes)?;
         if self.checkpoint_minutes <= 0.0 || self.checkpoint_minutes.is_nan() {
             return wrong("checkpoint_minutes", "more than 0");
         }
@@ -137,7 +146,7 @@ pub fn fit<P, L: Learner>(
     make: impl Fn(u64, usize) -> Result<L::Item> + Send + Sync + 'static,
 ) -> Result<Curve> {
     let Training { settings, optimizer, images, crop } = training;
-    make_ready(&settings, sgd.device(), context.numerics);
+    make_ready(&settings, sgd.device(), context);
     let length = Length::of(&settings, images)?;
     let mut at = resume(context, learner, sgd, length)?;
     let mut readings = Readings::new(learner.terms(), sgd.device());
@@ -149,11 +158,11 @@ pub fn fit<P, L: Learner>(
         let epoch = length.epoch(at.step);
         let item = Arc::clone(&make);
         let plan = Plan {
-            order: epoch_order(context.seed, epoch, images),
-            batch_size: settings.batch_size,
+            order: shares::of_order(epoch_order(context.seed, epoch, images), settings.batch_size),
+            batch_size: settings.batch_size / ranks::size(),
             tail: Tail::Drop,
             skip: (at.step % length.per_epoch) as usize,
-            workers: settings.workers,
+            workers: shares::of_machine(settings.workers, context.party.rank().local_size),
         };
         let make_batch: Make<L::Item> = Arc::new(move |index| item(epoch, index));
         for batch in Batches::new(plan, &make_batch) {
@@ -165,7 +174,8 @@ pub fn fit<P, L: Learner>(
             at.step += 1;
             readings.add(Step { number: at.step, epoch, lr }, &losses);
             let ended = at.step.is_multiple_of(length.per_epoch);
-            let saves = context.stop.requested() || ended || saved.elapsed() >= interval;
+            let wish = Wish { stop: context.stop.requested(), save: saved.elapsed() >= interval }.of_all()?;
+            let saves = wish.stop || wish.save || ended;
             if saves || readings.are_due() {
                 record(&mut at, &mut readings, &mut context.log)?;
             }
@@ -174,9 +184,10 @@ pub fn fit<P, L: Learner>(
                 format!("epoch {epoch}{loss}")
             });
             if saves {
-                checkpoint::save(context.work.dir(), &state(learner, sgd), &at)?;
+                save(context, &state(learner, sgd), &at)?;
                 saved = Instant::now();
-                if at.step < length.steps {
+                if wish.stop && at.step < length.steps {
+                    context.stop.request();
                     context.stop.check()?;
                 }
             }
@@ -187,12 +198,19 @@ pub fn fit<P, L: Learner>(
 }
 
 /// Sets what libtorch has for a whole process.
-fn make_ready(settings: &LoopParams, device: Device, numerics: Numerics) {
-    tch::set_num_threads(settings.threads);
-    if device.is_cuda() && numerics != Numerics::F32 {
+fn make_ready<P>(settings: &LoopParams, device: Device, context: &Context<P>) {
+    let threads = shares::of_machine(settings.threads as usize, context.party.rank().local_size);
+    tch::set_num_threads(threads as i32);
+    if device.is_cuda() && context.numerics != Numerics::F32 {
         // Crops are of one size: the fastest of cuDNN's algorithms, tried out once. They differ in their last bits.
         Cuda::cudnn_set_benchmark(true);
     }
+}
+
+/// Saves a checkpoint, once all processes have come to the same.
+fn save<P>(context: &Context<P>, state: &[(String, Tensor)], at: &checkpoint::Progress) -> Result<()> {
+    shares::compare(state, at.step)?;
+    if context.party.is_first() { checkpoint::save(context.work.dir(), state, at) } else { Ok(()) }
 }
 
 /// Takes the losses that wait into log, hash and curve.
@@ -218,13 +236,18 @@ fn resume<P, L: Learner>(
     length: Length,
 ) -> Result<checkpoint::Progress> {
     let name = &context.name;
-    let (restored, damaged) = checkpoint::restore(context.work.dir(), &state(learner, sgd));
-    for reason in damaged {
+    let (is_first, state) = (context.party.is_first(), state(learner, sgd));
+    let (restored, damaged) = checkpoint::restore(context.work.dir(), &state);
+    for reason in damaged.iter().filter(|_| is_first) {
         say(name, format_args!("checkpoint {reason}; falling back to the one before"));
         context.log.event("damaged checkpoint", &json!({ "reason": reason }))?;
     }
     let at = restored.unwrap_or(checkpoint::Progress { step: 0, curve: Vec::new(), hash: LossHash::default() });
-    if at.step > 0 {
+    shares::compare(&state, at.step)?;
+    if ranks::size() > 1 {
+        context.log.event("processes", &json!({ "processes": ranks::size(), "from": at.step }))?;
+    }
+    if at.step > 0 && is_first {
         say(name, format_args!("going on from step {} of {}", at.step, length.steps));
     }
     Ok(at)
@@ -233,6 +256,7 @@ fn resume<P, L: Learner>(
 fn train_step<L: Learner>(learner: &mut L, sgd: &mut Sgd, batch: &[L::Item], epoch: u32, lr: f64) -> Result<Losses> {
     let losses = learner.loss(batch, epoch, &mut |summand| sgd.backward(summand))?;
     sgd.step(lr);
+    ranks::check()?;
     learner.after_step();
     Ok(losses)
 }
@@ -258,6 +282,9 @@ fn curve_rows(curve: &[Vec<f64>], names: &[&str], length: Length) -> Vec<CurveRo
 /// What a training stage commits: the curve, and the weights of its networks under their file names.
 pub fn commit<P>(context: &mut Context<P>, networks: &[(&str, &nn::VarStore)], curve: Curve) -> Result<Outcome> {
     let Curve { rows, hash } = curve;
+    if !context.party.is_first() {
+        return Ok(Outcome::tables([].into()));
+    }
     for (file, vs) in networks {
         let tensors: Vec<_> = vs.variables().into_iter().collect();
         checkpoint::write(&tensors, &context.work.file(file))?;

@@ -4,6 +4,7 @@ use artifact::{Error, Result};
 use tch::{Device, Kind, Tensor};
 
 use crate::method::objective::Losses;
+use crate::ranks;
 
 /// Steps of which a GPU's losses are read at once.
 const STEPS_AT_ONCE: usize = 20;
@@ -68,6 +69,9 @@ impl Readings {
             return Ok(Vec::new());
         }
         let flat = Tensor::cat(&losses, 0).to_device(Device::Cpu).to_kind(Kind::Double);
+        // Of several processes: the losses of the whole batch, of which theirs are parts.
+        let flat = ranks::mean(flat);
+        ranks::check()?;
         let mut numbers = Vec::<f64>::try_from(flat).expect("a flat tensor of numbers").into_iter();
         let mut next = || numbers.next().expect("as many numbers as losses");
         let mut steps = Vec::new();

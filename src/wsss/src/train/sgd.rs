@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor, no_grad};
 
 use crate::model::Flat;
+use crate::ranks;
 
 /// The optimiser's part of a training stage's parameters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,13 +112,15 @@ impl Sgd {
         }
     }
 
-    /// Takes one step by the gradient of what was back-propagated: v = momentum v + (g + decay w), w = w - lr v. A
-    /// variable that never had a gradient stays as it is.
+    /// Takes one step by the gradient of what was back-propagated, of the mean of the processes' losses: v = momentum v + (g + decay w), w = w - lr v. A
+    /// variable that never had a gradient stays as it is, and so do all if the processes' sum fails
+    /// ([`ranks::check`]).
     pub fn step(&mut self, lr: f64) {
+        self.gather();
+        if ranks::check().is_err() {
+            return;
+        }
         no_grad(|| {
-            if let Some(first) = self.first.as_ref().filter(|_| self.summands > 1) {
-                let _ = self.gradients.g_add_(first);
-            }
             for Run { from, length, head, decays } in self.runs() {
                 let part = |whole: &Tensor| whole.narrow(0, from, length);
                 let (mut weights, mut update) = (part(&self.flat.trained), part(&self.gradients));
@@ -132,7 +135,19 @@ impl Sgd {
             }
             let _ = self.gradients.zero_();
         });
+    }
+
+    /// The gradient of the sum of all summands and of the mean of the processes' losses. It is one tensor, and summed
+    /// over the processes once: it is not complete before the last summand has been differentiated.
+    fn gather(&mut self) {
+        if let Some(first) = self.first.as_ref().filter(|_| self.summands > 1) {
+            let _ = no_grad(|| self.gradients.g_add_(first));
+        }
         self.summands = 0;
+        if ranks::size() > 1 {
+            ranks::sum_in_place(&mut self.gradients);
+            let _ = no_grad(|| self.gradients.g_div_scalar_(ranks::size() as f64));
+        }
     }
 
     /// The variables that have had a gradient, as few runs.
@@ -215,7 +230,7 @@ mod tests {
                 for part in parts {
                     sgd.backward(part);
                 }
-                sgd.step(0.1);
+                    sgd.step(0.1);
                 assert_eq!((c.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9, step == 0);
             }
             [a, b, c].map(|variable| Vec::<f32>::try_from(variable.view(-1)).unwrap())

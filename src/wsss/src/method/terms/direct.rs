@@ -3,6 +3,7 @@
 use tch::{Kind, Reduction, Tensor};
 
 use crate::method::cam::{background, normalize_by_max};
+use crate::ranks;
 
 /// The label that `cross_entropy_loss` leaves out.
 const IGNORED: i64 = -100;
@@ -21,5 +22,5 @@ pub fn direct_loss(cam: &Tensor, labels: &Tensor, regions: &Tensor, valid: &Tens
     let scores = Tensor::cat(&[background(&foreground, 1.0), foreground], 1); // [B, K + 1, H, W]
     let targets = regions.masked_fill(&valid.logical_not(), IGNORED);
     let summed = scores.cross_entropy_loss::<Tensor>(&targets, None, Reduction::Sum, IGNORED, 0.0);
-    summed / valid.sum(Kind::Float).clamp_min(1.0)
+    summed / ranks::divisor(&valid.sum(Kind::Float), |pixels| pixels.clamp_min(1.0))
 }

@@ -14,6 +14,7 @@ use crate::method::cam::msinf;
 use crate::method::interpolation::Interpolation;
 use crate::method::term::{Site, Term};
 use crate::method::views::Views;
+use crate::ranks;
 
 /// Keeps the division by a vector's length finite.
 const LENGTH_EPS: f64 = 1e-6;
@@ -190,7 +191,9 @@ impl Prototypes {
         let pixels = masks.sum_dim_intlist([2, 3].as_slice(), false, Kind::Float).unsqueeze(-1); // [B, K + 1, 1]
         let images = pixels.gt(0.0).sum_dim_intlist([0].as_slice(), false, Kind::Float); // [K + 1, 1]
         let means = sums / pixels.clamp_min(1.0); // [B, K + 1, D]
-        let newest = means.sum_dim_intlist([0].as_slice(), true, Kind::Float) / images.clamp_min(1.0); // [1, K + 1, D]
+        let images = ranks::sum(&images);
+        let sum = ranks::sum(&means.sum_dim_intlist([0].as_slice(), true, Kind::Float)); // [1, K + 1, D]
+        let newest = sum / images.clamp_min(1.0); // [1, K + 1, D]
         let memory = self.recent.size()[0];
         let shifted = Tensor::cat(&[newest, self.recent.narrow(0, 0, memory - 1)], 0); // [memory, K + 1, D]
         let present = images.gt(0.0); // [K + 1, 1]
@@ -222,7 +225,7 @@ pub fn similarity(features: &Tensor, prototypes: &Prototypes, size: [i64; 2], te
 /// # Deviations
 /// [`RcmForm`] says whether there is a logarithm. Padding, where `valid` is false, is left out of the mean.
 pub fn contrastive_loss(similarity: &Tensor, regions: &Tensor, valid: &Tensor, form: RcmForm) -> Tensor {
-    let pixels = valid.sum(Kind::Float).clamp_min(1.0);
+    let pixels = ranks::divisor(&valid.sum(Kind::Float), |pixels| pixels.clamp_min(1.0));
     match form {
         RcmForm::InfoNce => {
             let targets = regions.masked_fill(&valid.logical_not(), IGNORED);
