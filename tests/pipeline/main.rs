@@ -21,6 +21,7 @@ mod memory;
 mod peers;
 mod predict;
 mod readme;
+mod processes;
 mod resume;
 mod shop;
 mod show;

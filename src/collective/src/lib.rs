@@ -18,9 +18,9 @@ mod native;
 mod nccl;
 mod watch;
 
-use std::cell::{OnceCell, RefCell};
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd as _;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,11 +72,11 @@ pub struct World {
     rank: usize,
     size: usize,
     /// In the order in which they are closed.
-    communicator: OnceCell<Result<Communicator, String>>,
-    group: RefCell<Option<Gloo>>,
-    watch: RefCell<Option<Watch>>,
+    communicator: OnceLock<Result<Mutex<Communicator>, String>>,
+    group: Mutex<Option<Gloo>>,
+    watch: Mutex<Option<Watch>>,
     store: Store,
-    failure: RefCell<Option<String>>,
+    failure: Mutex<Option<String>>,
 }
 
 impl World {
@@ -109,8 +109,8 @@ impl World {
         };
         let group = Gloo::open(&store, [rank, size], network, SUM)?;
         let watch = Watch::start(Store::open(&address, Server::Elsewhere, wait)?, [rank, size], lost);
-        let (communicator, failure) = (OnceCell::new(), RefCell::new(None));
-        let (group, watch) = (RefCell::new(Some(group)), RefCell::new(Some(watch)));
+        let (communicator, failure) = (OnceLock::new(), Mutex::new(None));
+        let (group, watch) = (Mutex::new(Some(group)), Mutex::new(Some(watch)));
         Ok(Box::leak(Box::new(Self { rank, size, communicator, group, watch, store, failure })))
     }
 
@@ -143,38 +143,38 @@ impl World {
     /// Sums a contiguous tensor over all processes, in place. All sum tensors of the same shapes in the same order. A
     /// sum that fails is told by [`World::check`]; from then on no other is made.
     pub fn sum(&self, tensor: &mut Tensor) {
-        if self.failure.borrow().is_some() {
+        if self.check().is_err() {
             return;
         }
-        let result = match (tensor.device(), self.group.borrow().as_ref()) {
+        let result = match (tensor.device(), held(&self.group).as_ref()) {
             (Device::Cuda(device), Some(_)) => self.sum_on_gpu(tensor, device),
             (_, Some(group)) => group.sum(tensor),
             (_, None) => Err("a sum after the end".to_owned()),
         };
-        self.failure.replace(result.err());
+        *held(&self.failure) = result.err();
     }
 
     /// The sum of a tensor over all processes. The gradient of each process's tensor is the sum of the processes'
     /// gradients of the result: that of the sum of their losses.
     pub fn sum_with_gradient(&'static self, tensor: &Tensor) -> Tensor {
         native::sum_with_gradient(tensor, self).unwrap_or_else(|reason| {
-            self.failure.borrow_mut().get_or_insert(reason);
+            held(&self.failure).get_or_insert(reason);
             tensor.shallow_clone()
         })
     }
 
     /// Fails if a sum has failed.
     pub fn check(&self) -> Result<(), String> {
-        self.failure.borrow().clone().map_or(Ok(()), Err)
+        held(&self.failure).clone().map_or(Ok(()), Err)
     }
 
     /// Waits for all processes and parts from them: from now on each ends when it likes.
     pub fn leave(&self) -> Result<(), String> {
         // Whoever comes to this sum last ends the waiting of all; nobody needs to be watched beyond.
-        self.watch.take();
+        held(&self.watch).take();
         self.sum(&mut Tensor::from_slice(&[0_i64]));
         self.check()?;
-        self.group.take();
+        held(&self.group).take();
         Ok(())
     }
 
@@ -188,9 +188,9 @@ impl World {
             } else {
                 self.hear("nccl")?
             };
-            nccl.communicator(&id, [self.rank, self.size], device)
+            nccl.communicator(&id, [self.rank, self.size], device).map(Mutex::new)
         };
-        self.communicator.get_or_init(join).as_ref().map_err(Clone::clone)?.sum(tensor)
+        held(self.communicator.get_or_init(join).as_ref().map_err(Clone::clone)?).sum(tensor)
     }
 }
 
@@ -198,6 +198,11 @@ impl native::Summing for World {
     fn sum(&self, tensor: &mut Tensor) {
         Self::sum(self, tensor);
     }
+}
+
+/// What a lock holds; a thread that died with it has left it as it was.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Announces this process and waits for the others.
@@ -234,4 +239,79 @@ fn meet(store: &Store, [rank, size]: [usize; 2], wait: Duration) -> Result<(), S
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+#[cfg(c10d)]
+mod tests {
+    use super::*;
+
+    fn meeting<'a>(rank: usize, size: usize, port: u16, holder: Holder) -> Meeting<'a> {
+        let wait = Duration::from_secs(2);
+        Meeting { rank, size, host: "127.0.0.1", port, name: "test", holder, wait, lost: 75 }
+    }
+
+    fn socket() -> (TcpListener, u16) {
+        let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        (socket, port)
+    }
+
+    #[test]
+    fn processes_sum_what_they_have_and_hear_what_rank_0_says() {
+        let (socket, port) = socket();
+        let mut holders = vec![Holder::First, Holder::First, Holder::Socket(socket)];
+        thread::scope(|scope| {
+            for rank in 0..3 {
+                let holder = holders.pop().unwrap();
+                scope.spawn(move || {
+                    let world = World::join(meeting(rank, 3, port, holder)).unwrap();
+                    if rank == 0 {
+                        world.tell("word", "go").unwrap();
+                    }
+                    assert_eq!(world.hear("word").unwrap(), "go");
+                    let mut tensor = Tensor::from_slice(&[1.0_f32, rank as f32]);
+                    world.sum(&mut tensor);
+                    assert_eq!(tensor, Tensor::from_slice(&[3.0_f32, 3.0]));
+                    world.leave().unwrap();
+                    world.sum(&mut tensor);
+                    assert!(world.check().unwrap_err().contains("after the end"));
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn whoever_is_missing_is_named() {
+        let (socket, port) = socket();
+        let mut holders = vec![Holder::First, Holder::Socket(socket)];
+        let since = Instant::now();
+        thread::scope(|scope| {
+            let joining = [0, 2].map(|rank| {
+                let holder = holders.pop().unwrap();
+                scope.spawn(move || World::join(meeting(rank, 4, port, holder)).map(drop).unwrap_err())
+            });
+            for said in joining.map(|thread| thread.join().unwrap()) {
+                assert!(said.starts_with("ranks 1, 3 of 4 are missing"), "{said}");
+            }
+        });
+        // Nobody listens there any longer.
+        let said = World::join(meeting(1, 2, port, Holder::First)).map(drop).unwrap_err();
+        assert!(said.starts_with("rank 0 of 2 is missing: nobody answers at 127.0.0.1"), "{said}");
+        assert!(since.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_told() {
+        let (_socket, port) = socket();
+        let said = World::join(meeting(0, 2, port, Holder::First)).map(drop).unwrap_err();
+        assert!(said.starts_with(&format!("cannot listen at 127.0.0.1:{port}")), "{said}");
+    }
+
+    #[test]
+    fn without_nccl_a_gpu_is_an_error_that_says_so() {
+        if let Err(said) = Nccl::load().map(drop) {
+            assert!(said.contains("NCCL") && said.contains("make libtorch CUDA=1"), "{said}");
+        }
+    }
 }

@@ -76,6 +76,9 @@ pub struct Store(*mut c_void);
 // SAFETY: TCPStore takes a lock for every operation.
 #[expect(unsafe_code, reason = "the store is a pointer to C++")]
 unsafe impl Send for Store {}
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "the store is a pointer to C++")]
+unsafe impl Sync for Store {}
 
 /// Where a store is.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +170,10 @@ pub enum Network<'a> {
 /// A group of processes that sum tensors of the CPU by Gloo.
 #[derive(Debug)]
 pub struct Gloo(*mut c_void);
+
+// SAFETY: a group belongs to no thread.
+#[expect(unsafe_code, reason = "the group is a pointer to C++")]
+unsafe impl Send for Gloo {}
 
 impl Gloo {
     /// Joins the group in which this process is `rank` of `size`. No sum may take longer than `wait`.

@@ -109,6 +109,10 @@ pub struct Communicator {
     communicator: *mut c_void,
 }
 
+// SAFETY: a communicator belongs to no thread; calls come one after another.
+#[expect(unsafe_code, reason = "the communicator is a pointer to C")]
+unsafe impl Send for Communicator {}
+
 impl Communicator {
     /// Sums a contiguous tensor of this process's GPU over all processes, in place. It is queued behind what the
     /// device's default stream, on which libtorch computes, has to do.

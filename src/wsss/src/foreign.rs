@@ -1,5 +1,5 @@
 //! The two settings of libtorch that no crate offers: which back end it has, and in which numbers it multiplies on
-//! CUDA. All `unsafe` of this workspace stands here.
+//! CUDA. Its `unsafe` is the only one of `wsss`.
 
 use artifact::Numerics;
 

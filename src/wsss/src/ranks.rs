@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::net::TcpListener;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use artifact::error::exit;
@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// Joins the other processes as this rank; for a stage's `JOIN`. From now on this thread's sums are over all of them.
-pub fn join(rank: &Rank, socket: Option<TcpListener>) -> Result<Rc<dyn Together>> {
+pub fn join(rank: &Rank, socket: Option<TcpListener>) -> Result<Arc<dyn Together>> {
     let Rank { rank, size, store, .. } = rank;
     let holder = match socket {
         Some(socket) => Holder::Socket(socket),
@@ -40,7 +40,7 @@ pub fn join(rank: &Rank, socket: Option<TcpListener>) -> Result<Rc<dyn Together>
     let meeting = Meeting { rank: *rank, size: *size, host, port, name: &name, holder, wait: WAIT, lost };
     let world = World::join(meeting).map_err(|reason| Error::Failed(format!("rank {rank} of {size}: {reason}")))?;
     WORLD.set(Some(world));
-    Ok(Rc::new(Joined(world)))
+    Ok(Arc::new(Joined(world)))
 }
 
 /// The others, as a stage speaks to them.

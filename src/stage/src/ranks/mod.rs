@@ -11,7 +11,7 @@ mod environment;
 mod party;
 
 use std::net::TcpListener;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use artifact::Result;
 
@@ -19,7 +19,7 @@ pub use environment::{Rank, Store};
 pub use party::Party;
 
 /// How the processes find each other. Tensors are not known here: whoever trains implements it.
-pub trait Together {
+pub trait Together: Send + Sync {
     /// Rank 0 says something under a name of its own.
     fn tell(&self, name: &str, what: &str) -> Result<()>;
 
@@ -31,7 +31,7 @@ pub trait Together {
 }
 
 /// Joins the others as this rank; the socket is that of a store which rank 0 holds for its own children.
-pub type Join = fn(&Rank, Option<TcpListener>) -> Result<Rc<dyn Together>>;
+pub type Join = fn(&Rank, Option<TcpListener>) -> Result<Arc<dyn Together>>;
 
 /// In how many processes a stage runs whose manifest says `processes`: the environment's where it speaks.
 pub fn number(processes: usize) -> Result<usize> {

@@ -1,8 +1,7 @@
 //! What a stage works with when several processes run it: who it is among them, and what rank 0 tells the others. A
 //! process alone is a party of one, of which nothing is asked.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use artifact::{Error, Result};
 
@@ -13,20 +12,20 @@ use super::{Join, Rank, Together};
 #[derive(Clone)]
 pub struct Party {
     rank: Rank,
-    link: Option<Rc<dyn Together>>,
-    children: Rc<RefCell<Children>>,
+    link: Option<Arc<dyn Together>>,
+    children: Arc<Mutex<Children>>,
 }
 
 impl Party {
     /// A process alone.
     pub fn alone() -> Self {
-        Self { rank: Rank::alone(), link: None, children: Rc::default() }
+        Self { rank: Rank::alone(), link: None, children: Arc::default() }
     }
 
     /// Joins the processes of which the environment speaks.
     pub(crate) fn join(rank: Rank, join: Join) -> Result<Self> {
         let link = join(&rank, None)?;
-        Ok(Self { rank, link: Some(link), children: Rc::default() })
+        Ok(Self { rank, link: Some(link), children: Arc::default() })
     }
 
     /// Starts the others on this machine, and joins them as rank 0.
@@ -34,7 +33,7 @@ impl Party {
         let (socket, rank) = meeting_place(size)?;
         let mut children = Children::start(&rank)?;
         let link = join(&rank, Some(socket)).map_err(|error| children.reason().unwrap_or(error))?;
-        Ok(Self { rank, link: Some(link), children: Rc::new(RefCell::new(children)) })
+        Ok(Self { rank, link: Some(link), children: Arc::new(Mutex::new(children)) })
     }
 
     /// Who it is.
@@ -65,7 +64,7 @@ impl Party {
     /// A failure of this process, or that of one of its children which is the reason for it.
     pub(crate) fn explained(&self, error: Error) -> Error {
         match error {
-            Error::Stopped(_) => self.children.borrow_mut().reason().unwrap_or(error),
+            Error::Stopped(_) => self.children.lock().unwrap_or_else(PoisonError::into_inner).reason().unwrap_or(error),
             other => other,
         }
     }
