@@ -138,7 +138,8 @@ fn prepared() -> World {
 
 #[test]
 fn whoever_dies_the_other_ends_with_75_and_the_next_run_goes_on() {
-    let undisturbed = prepared().commit("train-cam", &[LONG, TWO].concat());
+    let quiet = prepared();
+    let undisturbed = quiet.commit("train-cam", &[LONG, TWO].concat());
     for (victim, signal) in [(0, "-KILL"), (1, "-KILL"), (1, "-TERM")] {
         let (world, code) = launch(prepared()).hit(victim, signal);
         assert_eq!(code, Some(75), "{victim} {signal}");

@@ -9,6 +9,8 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <c10/util/Logging.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <unistd.h>
@@ -77,6 +79,10 @@ char* collective_store_open(
     int64_t wait_ms,
     Store** out) {
   return guarded([&] {
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) {
+      // What fails is told once, as a message of this program, and not with c10d's stack traces too.
+      FLAGS_caffe2_log_level = 3;
+    }
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = serve;

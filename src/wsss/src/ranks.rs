@@ -193,7 +193,7 @@ pub(crate) mod tests {
     #[test]
     fn a_process_alone_sums_nothing() {
         let one = Tensor::from_slice(&[1.5_f32]);
-        assert_eq!((size(), super::rank()), (1, 0));
+        assert_eq!((size(), rank()), (1, 0));
         assert_eq!(sum(&one), one);
         assert_eq!(divisor(&Tensor::from(0.0_f32), |all| all.clamp_min(1.0)).kind(), Kind::Float);
         assert_eq!(gathered(&[4]).unwrap(), [[4]]);
