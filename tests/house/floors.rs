@@ -74,8 +74,7 @@ fn nothing_unwraps_outside_of_tests() {
 
 #[test]
 fn unsafe_stands_where_the_map_says() {
-    let places =
-        ["src/wsss/src/foreign.rs", "src/collective/src/native.rs", "src/collective/src/nccl.rs"];
+    let places = ["src/wsss/src/foreign.rs", "src/collective/src/native.rs", "src/collective/src/nccl.rs"];
     for file in files("src", ".rs").into_iter().chain(files("stages", ".rs")) {
         let has = file.text.lines().any(|line| line.split("//").next().unwrap_or_default().contains("unsafe "));
         assert!(!has || places.contains(&file.path.as_str()), "{} has unsafe code", file.path);

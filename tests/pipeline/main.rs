@@ -20,8 +20,8 @@ mod memory;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod predict;
-mod readme;
 mod processes;
+mod readme;
 mod resume;
 mod shop;
 mod show;

@@ -1,4 +1,4 @@
-//! The processes of one training, and sums over them: c10d's TCPStore and Gloo out of the libtorch that is there, and
+//! The processes of one training, and sums over them: c10d's `TCPStore` and Gloo out of the libtorch that is there, and
 //! NCCL for GPUs. Reads and writes no file.
 //!
 //! Elsewhere than on Linux, and without c10d's headers, nobody can join, and a training has one process.

@@ -115,15 +115,7 @@ impl Store {
         // SAFETY: the texts outlive the call; `store` is written before success is returned.
         #[expect(unsafe_code, reason = "a function of the shim")]
         told(unsafe {
-            collective_store_open(
-                host.as_ptr(),
-                address.port,
-                prefix.as_ptr(),
-                serve,
-                listener,
-                wait,
-                &raw mut store,
-            )
+            collective_store_open(host.as_ptr(), address.port, prefix.as_ptr(), serve, listener, wait, &raw mut store)
         })?;
         Ok(Self(store))
     }
@@ -177,12 +169,7 @@ unsafe impl Send for Gloo {}
 
 impl Gloo {
     /// Joins the group in which this process is `rank` of `size`. No sum may take longer than `wait`.
-    pub fn open(
-        store: &Store,
-        [rank, size]: [usize; 2],
-        network: Network<'_>,
-        wait: Duration,
-    ) -> Result<Self, String> {
+    pub fn open(store: &Store, [rank, size]: [usize; 2], network: Network<'_>, wait: Duration) -> Result<Self, String> {
         let (mut group, wait) = (null_mut(), wait.as_millis() as i64);
         let named = match network {
             Network::Host(name) | Network::Interface(name) => text(name),

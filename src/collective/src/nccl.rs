@@ -38,8 +38,7 @@ impl Nccl {
     /// Opens the library: the one that libtorch's CUDA back end has loaded, or the system's.
     pub fn load() -> Result<Self, String> {
         let missing = |error: libloading::Error| {
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             format!(
                 "several processes on GPUs need NCCL, which does not load ({reason}); `make libtorch CUDA=1` fetches \
                  it, or LD_LIBRARY_PATH may lead to libnccl.so.2"
@@ -129,8 +128,7 @@ impl Communicator {
         // SAFETY: the memory is the tensor's, of `count` numbers of that kind, and libtorch gives it to no other before
         // the default stream has passed this sum.
         #[expect(unsafe_code, reason = "a function of NCCL")]
-        let code =
-            unsafe { (self.nccl.all_reduce)(place, place, count, kind, SUM, self.communicator, null_mut()) };
+        let code = unsafe { (self.nccl.all_reduce)(place, place, count, kind, SUM, self.communicator, null_mut()) };
         self.nccl.told(code)
     }
 }

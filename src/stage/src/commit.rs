@@ -30,12 +30,10 @@ pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
             party.tell(VERDICT, if prepared.is_some() { COMPUTE } else { COMMITTED })?;
             job.lead(body, prepared, || Ok(party))
         }
-        (Some((join, size)), None) if size > 1 && !call.shard.is_share() => {
-            job.lead(body, job.prepare(body)?, || {
-                let party = Party::start(size, join)?;
-                party.tell(VERDICT, COMPUTE).map(|()| party)
-            })
-        }
+        (Some((join, size)), None) if size > 1 && !call.shard.is_share() => job.lead(body, job.prepare(body)?, || {
+            let party = Party::start(size, join)?;
+            party.tell(VERDICT, COMPUTE).map(|()| party)
+        }),
         _ => job.lead(body, job.prepare(body)?, || Ok(Party::alone())),
     }
 }

@@ -101,8 +101,8 @@ impl Job {
             for (stage, key) in &how.inputs {
                 command.args(["--input", &format!("{stage}={}", key.as_str())]);
             }
-            // Several processes and no device named: one device each, as far as there are devices. A training of several
-            // processes shares them out itself.
+            // Several processes and no device named: one device each, as far as there are devices. A training of
+            // several processes shares them out itself.
             let processes = get(&step.plan.params, "loop.processes").and_then(Value::as_u64).unwrap_or(1);
             if how.threads.is_some() && step.plan.device == "cuda" && processes == 1 {
                 command.args(["--device", &format!("cuda:{}", slot % gpus())]);

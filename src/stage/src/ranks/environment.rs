@@ -84,7 +84,7 @@ impl Environment<'_> {
     }
 
     /// A variable that has to be there since several processes are announced.
-    fn needed<T>(&self, name: &str, value: Option<T>, size: usize) -> Result<T> {
+    fn needed<T>(name: &str, value: Option<T>, size: usize) -> Result<T> {
         let missing = || Error::Config(format!("environment: there are {size} processes, but {name} is not set"));
         value.ok_or_else(missing)
     }
@@ -103,12 +103,12 @@ impl Environment<'_> {
             return Rank { rank, ..Rank::alone() }.checked(["RANK", "WORLD_SIZE"]);
         }
         let store = Store {
-            host: self.needed("MASTER_ADDR", self.text("MASTER_ADDR"), size)?,
-            port: self.needed("MASTER_PORT", self.port()?, size)?,
+            host: Self::needed("MASTER_ADDR", self.text("MASTER_ADDR"), size)?,
+            port: Self::needed("MASTER_PORT", self.port()?, size)?,
             launcher: self.text("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True"),
             attempt: self.text("TORCHELASTIC_RESTART_COUNT").unwrap_or_default(),
         };
-        let local = self.needed("LOCAL_RANK", self.number("LOCAL_RANK")?, size)?;
+        let local = Self::needed("LOCAL_RANK", self.number("LOCAL_RANK")?, size)?;
         let local_size = self.number("LOCAL_WORLD_SIZE")?.unwrap_or(1).max(1);
         Rank { rank, size, local, local_size, store }.checked(["RANK", "WORLD_SIZE"])
     }
@@ -127,13 +127,13 @@ impl Environment<'_> {
         let nodes = nodes.or_else(|| self.text("SLURM_JOB_NODELIST"));
         let host = match self.text("MASTER_ADDR") {
             Some(host) => host,
-            None => first_host(&self.needed("SLURM_NODELIST", nodes, size)?)?,
+            None => first_host(&Self::needed("SLURM_NODELIST", nodes, size)?)?,
         };
-        let job = self.needed("SLURM_JOB_ID", self.number("SLURM_JOB_ID")?, size)?;
+        let job = Self::needed("SLURM_JOB_ID", self.number("SLURM_JOB_ID")?, size)?;
         let rank = Rank {
-            rank: self.needed("SLURM_PROCID", self.number("SLURM_PROCID")?, size)?,
+            rank: Self::needed("SLURM_PROCID", self.number("SLURM_PROCID")?, size)?,
             size,
-            local: self.needed("SLURM_LOCALID", self.number("SLURM_LOCALID")?, size)?,
+            local: Self::needed("SLURM_LOCALID", self.number("SLURM_LOCALID")?, size)?,
             local_size: self.tasks_of_this_node()?,
             store: Store {
                 host,
@@ -186,7 +186,8 @@ mod tests {
     use super::*;
 
     fn rank(variables: &[(&str, &str)]) -> Result<Option<Rank>, String> {
-        let find = |name: &str| variables.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned());
+        let find =
+            |name: &str| variables.iter().find(|(found, _)| *found == name).map(|(_, value)| (*value).to_owned());
         Rank::of(&find).map_err(|error| {
             assert_eq!(error.exit_code(), 78);
             error.to_string()

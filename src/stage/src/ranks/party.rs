@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn every_process_of_a_machine_has_a_gpu_of_its_own() {
-        let of = |local, local_size| Party { rank: Rank { local, local_size, size: 4, ..Rank::alone() }, ..Party::alone() };
+        let of =
+            |local, local_size| Party { rank: Rank { local, local_size, size: 4, ..Rank::alone() }, ..Party::alone() };
         assert_eq!(of(3, 4).device("cuda").unwrap(), "cuda:3");
         assert_eq!(of(3, 4).device("cpu").unwrap(), "cpu");
         assert_eq!(of(0, 1).device("cuda:1").unwrap(), "cuda:1");

@@ -112,8 +112,8 @@ impl Sgd {
         }
     }
 
-    /// Takes one step by the gradient of what was back-propagated, of the mean of the processes' losses: v = momentum v + (g + decay w), w = w - lr v. A
-    /// variable that never had a gradient stays as it is, and so do all if the processes' sum fails
+    /// Takes one step by the gradient of what was back-propagated, of the mean of the processes' losses:
+    /// v = momentum v + (g + decay w), w = w - lr v. A variable that never had a gradient stays as it is, and so do all if the processes' sum fails
     /// ([`ranks::check`]).
     pub fn step(&mut self, lr: f64) {
         self.gather();
@@ -230,7 +230,7 @@ mod tests {
                 for part in parts {
                     sgd.backward(part);
                 }
-                    sgd.step(0.1);
+                sgd.step(0.1);
                 assert_eq!((c.double_value(&[0, 0, 0, 0]) - 1.0).abs() < 1e-9, step == 0);
             }
             [a, b, c].map(|variable| Vec::<f32>::try_from(variable.view(-1)).unwrap())

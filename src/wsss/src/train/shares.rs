@@ -13,7 +13,8 @@ pub fn check(batch_size: usize, processes: usize) -> Result<(), ParamError> {
     if batch_size.is_multiple_of(number) {
         return Ok(());
     }
-    let reason = format!("{batch_size} images are not divided evenly by {number} processes; give a multiple of {number}");
+    let reason =
+        format!("{batch_size} images are not divided evenly by {number} processes; give a multiple of {number}");
     Err(ParamError::new("loop.batch_size", reason))
 }
 
@@ -61,7 +62,8 @@ pub fn compare(state: &[(String, Tensor)], step: u64) -> Result<()> {
     }
     let digest = digest(state, step);
     let rows = ranks::gathered(&digest)?;
-    let differing: Vec<_> = (1..rows.len()).filter(|rank| rows[*rank] != rows[0]).map(|rank| rank.to_string()).collect();
+    let differing: Vec<_> =
+        (1..rows.len()).filter(|rank| rows[*rank] != rows[0]).map(|rank| rank.to_string()).collect();
     if differing.is_empty() {
         return Ok(());
     }
@@ -99,7 +101,9 @@ mod tests {
         let two = |names: [&str; 2]| names.into_iter().flat_map(|name| state(name, 2.0)).collect::<Vec<_>>();
         assert_eq!(digest(&two(["a", "b"]), 3), digest(&two(["b", "a"]), 3));
         assert_eq!(one, digest(&state("a", 2.0), 3));
-        for other in [digest(&state("b", 2.0), 3), digest(&state("a", 2.0_f32.next_up()), 3), digest(&state("a", 2.0), 4)] {
+        for other in
+            [digest(&state("b", 2.0), 3), digest(&state("a", 2.0_f32.next_up()), 3), digest(&state("a", 2.0), 4)]
+        {
             assert_ne!(one, other);
         }
     }
