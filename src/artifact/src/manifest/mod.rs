@@ -9,7 +9,7 @@
 //!
 //! ```toml
 //! extends = "../pipeline.toml"      # optional: this file is laid over that one
-//! [pipeline]                        # name, seed, store, device, main
+//! [pipeline]                        # name, seed, store, remote, device, numerics, main
 //! [data]                            # parameters of prepare-data
 //! [stage.train-cam]                 # needs = [stages], and every parameter of the stage
 //! [experiment."rcm+mam"]            # optional `targets`, `seed`; other entries are laid over [stage.*]
@@ -50,7 +50,7 @@ const TOP_LEVEL: [&str; 7] = ["extends", "pipeline", "data", "stage", "experimen
 const MAX_BYTES: u64 = 4 << 20;
 /// Parameters lie a few tables deep.
 const MAX_DEPTH: usize = 32;
-const PIPELINE: [&str; 6] = ["name", "seed", "store", "device", "numerics", "main"];
+const PIPELINE: [&str; 7] = ["name", "seed", "store", "remote", "device", "numerics", "main"];
 
 /// A manifest with its bases and `--set` values laid over one another.
 #[derive(Clone, Debug)]
@@ -120,6 +120,14 @@ impl Manifest {
     pub fn store(&self) -> Result<PathBuf> {
         let name = "pipeline.store";
         paths::expand(&self.value::<String>(name)?, &self.place(name)).map(PathBuf::from)
+    }
+
+    /// URL of the store that is shared with others; `None` where the manifest names none. It is in no key.
+    pub fn remote(&self) -> Result<Option<String>> {
+        let name = "pipeline.remote";
+        let Some(node) = self.root.get(name) else { return Ok(None) };
+        let url = paths::expand(&typed::<String>(node, name)?, &self.place(name))?;
+        Ok((!url.is_empty()).then_some(url))
     }
 
     /// Names of the stages.

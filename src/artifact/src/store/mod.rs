@@ -8,6 +8,7 @@
 //! lease    the right to work on one key
 //! work     unfinished work under a lease, and its publication
 //! accept   an artifact taken over from an earlier version of its stage
+//! receive  an artifact that was computed elsewhere, as its files arrive
 //! scan     a whole store read through
 //! gc       what nobody needs any more, and its removal; pins
 //! runs     what runs say of themselves while they go on
@@ -25,6 +26,7 @@
 //!   <stage>/<key16>/{cam_net.safetensors, log.jsonl, …}
 //!   <stage>/latest -> <key16>         what the manifest last resolved to; latest@<experiment> for the others
 //!   work/<stage>-<key16>/             unfinished: parts done, checkpoints; the same key resumes there
+//!   work/<stage>-<key16>.pulled/       what has arrived of an artifact that was computed elsewhere
 //!   work/<stage>-<key16>.lock         held by the process that works on that key: flock and heartbeat
 //!   work/runs/                        what each run that is going on says of itself, and the last one said
 //!   work/attempts/                    what each submission to a scheduler was asked for, and what its jobs printed
@@ -45,6 +47,7 @@ mod lease;
 mod moving;
 mod numbered;
 mod part;
+mod receive;
 mod record;
 mod rows;
 mod runs;
@@ -64,6 +67,7 @@ pub use gc::{Inventory, Pin, Remains, RemainsKind, Stored, Usage};
 pub use lease::{Claim, Lease, Turn, hostname};
 pub use numbered::NumberedRows;
 pub use part::{Part, TableWriter};
+pub use receive::{ArtifactFile, Incoming};
 pub use record::{Accepted, Contents, FileRecord, PartRecord, Provenance, Record, TableRecord, seal};
 pub use rows::{Batches, Filter, Rows};
 pub use runs::{FoundRun, RunFile};

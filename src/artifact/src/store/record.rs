@@ -93,7 +93,7 @@ pub struct PartRecord {
 }
 
 /// A file that is no table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Its size.
@@ -207,6 +207,11 @@ impl FileRecord {
     pub fn of(path: &Path) -> Result<Self> {
         let synced = failpoint::pass("file.sync", path).and_then(|()| File::open(path)?.sync_all());
         synced.map_err(Error::io("sync", path))?;
+        Self::read(path)
+    }
+
+    /// Takes down what a file holds that is known to be on the disk.
+    pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
         Ok(Self { bytes, blake3: file_digest(path)? })
     }
@@ -240,7 +245,7 @@ impl Record {
     }
 
     /// Reads the file; the error says what is wrong with it.
-    pub(super) fn from_bytes(mut bytes: Vec<u8>) -> Result<Self, String> {
+    pub fn from_bytes(mut bytes: Vec<u8>) -> Result<Self, String> {
         let record: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
         if record.format != FORMAT {
             return Err(format!("its layout has version {}, this program reads {FORMAT}", record.format));
