@@ -82,8 +82,14 @@ fn from_a_folder_without_masks_to_deeplab() {
         bin_dir: Path::new(env!("CARGO_BIN_EXE_evaluate")).parent().map(Path::to_owned),
         ..PipelineSource::default()
     };
-    let options =
-        RunOptions { source, selection: Selection::default(), jobs: 1, interrupt: Interrupt::default(), json: false };
+    let options = RunOptions {
+        source,
+        selection: Selection::default(),
+        jobs: 1,
+        pull: None,
+        interrupt: Interrupt::default(),
+        json: false,
+    };
     let mut told = Vec::new();
     let summary = runner::run(&options, &mut told).unwrap_or_else(|error| panic!("{error}\n{}", text(&told)));
     assert_eq!(summary.outcomes.iter().filter(|outcome| outcome.state == OutcomeState::Ran).count(), 8);

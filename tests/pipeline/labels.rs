@@ -84,6 +84,7 @@ fn a_split_that_is_not_there_is_said_before_anything_learns() {
             source: world.source(&sets, vec![EXPERIMENT.to_owned()]),
             selection: Selection::default(),
             jobs: 1,
+            pull: None,
             interrupt: Interrupt::default(),
             json: false,
         };

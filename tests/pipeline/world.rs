@@ -111,7 +111,8 @@ impl World {
         let source = self.source(sets, experiments);
         let mut told = Vec::new();
         let (selection, interrupt) = (Selection::default(), Interrupt::default());
-        let summary = runner::run(&RunOptions { source, selection, jobs: 1, interrupt, json: false }, &mut told);
+        let summary =
+            runner::run(&RunOptions { source, selection, jobs: 1, pull: None, interrupt, json: false }, &mut told);
         summary.unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(&told)))
     }
 

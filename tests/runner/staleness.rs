@@ -142,6 +142,7 @@ fn a_run_in_this_process_does_the_same() {
         },
         selection: runner::Selection::default(),
         jobs: 1,
+        pull: None,
         interrupt: runner::Interrupt::default(),
         json: false,
     };

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
+use crate::remote::{Remote, RemoteSource};
 use crate::slurm;
 use crate::text::{self, Table};
 
@@ -24,7 +25,7 @@ const WORK_STAYS: Duration = Duration::from_hours(24);
 const LINKED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a removal is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GcOptions {
     /// Only say what would go.
     pub dry_run: bool,
@@ -32,6 +33,8 @@ pub struct GcOptions {
     pub max_size: Option<u64>,
     /// Remove only what was written longer ago than this.
     pub older: Option<Duration>,
+    /// Remove only those artifacts that this remote holds, every file of them read.
+    pub pushed: Option<RemoteSource>,
 }
 
 /// What a removal did.
@@ -146,7 +149,7 @@ fn inventory(source: &PipelineSource) -> Result<(Store, Vec<Stored>)> {
 }
 
 /// Removes what nobody needs.
-pub fn gc(source: &PipelineSource, options: GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
+pub fn gc(source: &PipelineSource, options: &GcOptions, json: bool, out: &mut dyn Write) -> Result<Gc> {
     let (store, mut artifacts) = inventory(source)?;
     if !options.dry_run {
         store.empty_trash()?;
@@ -162,6 +165,9 @@ pub fn gc(source: &PipelineSource, options: GcOptions, json: bool, out: &mut dyn
         ..Default::default()
     };
     artifacts.retain(|one| !one.needed && age(one.usage) >= options.older.unwrap_or_default());
+    if let Some(remote) = &options.pushed {
+        keep_only_copies(&Remote::of(remote, source)?, &store, &mut artifacts)?;
+    }
     let in_hand = slurm::in_hand(&store);
     let is_idle = |one: &Remains| !one.leased && !in_hand.contains(&one.path);
     let idle = remains.into_iter().filter(|one| is_idle(one) && age(one.usage) >= options.older.unwrap_or(WORK_STAYS));
@@ -188,6 +194,14 @@ pub fn gc(source: &PipelineSource, options: GcOptions, json: bool, out: &mut dyn
         text::emit(out, &found.to_string())?;
     }
     Ok(found)
+}
+
+/// Leaves of the artifacts that may go only those that a remote holds.
+fn keep_only_copies(remote: &Remote, store: &Store, artifacts: &mut Vec<Stored>) -> Result<()> {
+    let name = |one: &Stored| (one.artifact.record().preimage.stage.clone(), one.artifact.record().key.clone());
+    let held = remote.held(store, &artifacts.iter().map(name).collect::<Vec<_>>(), true)?;
+    artifacts.retain(|one| held.contains(&name(one)));
+    Ok(())
 }
 
 /// Refuses a store with stages of which no link says what is needed, and says how the links come back. `foreign` are

@@ -6,6 +6,7 @@
 //! history      the artifacts of a stage, each record read once
 //! pipeline     manifest, store and stage binaries, opened together
 //! reason       why a stage has to run: the fields that differ from an earlier artifact
+//! remote       what others have computed, asked of `camflow-remote`
 //! plan         the state of every stage of every experiment
 //! unscored     what cannot be scored, for want of masks
 //! process      a child, and signals passed on to it
@@ -37,6 +38,7 @@ mod plan;
 mod process;
 mod programs;
 mod reason;
+mod remote;
 mod run;
 mod show;
 mod slurm;
@@ -55,6 +57,7 @@ pub use pipeline::Pipeline;
 pub use plan::{Plan, State, Step};
 pub use process::Interrupt;
 pub use reason::Reason;
+pub use remote::{RemoteSource, find_program, pull_ahead};
 pub use run::{OutcomeState, StepOutcome, Summary, run};
 pub use show::{Damage, Edges, LogOptions, Verification, dag, dot, logs, metrics, path, plan, status, tables, verify};
 pub use slurm::{cancel, run_task, submit};

@@ -6,6 +6,7 @@ use artifact::Manifest;
 use artifact::address::Place;
 
 use crate::process::Interrupt;
+use crate::remote::RemoteSource;
 
 /// Which pipeline, in which store, with which stage binaries.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub selection: Selection,
     /// How many stage processes may run at a time; at least 1.
     pub jobs: usize,
+    /// The remote that is asked for a key before it is computed.
+    pub pull: Option<RemoteSource>,
     /// How the run is told to stop.
     pub interrupt: Interrupt,
     /// Print the summary as JSON; progress and the stages' own output then go to standard error.

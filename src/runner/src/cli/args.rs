@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use artifact::Manifest;
 use artifact::error::exit;
 use clap::Args;
-use runner::{PipelineSource, Selection};
+use runner::{PipelineSource, RemoteSource, Selection};
 
 use super::other;
 
@@ -53,10 +53,42 @@ pub struct SelectArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Fetch what the remote holds instead of computing it
+    #[arg(long)]
+    pull: bool,
+    /// URL of the remote, instead of the manifest's `pipeline.remote`: file://, s3://, gs://, az://, or a directory
+    #[arg(long, value_name = "URL", requires = "pull")]
+    remote: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PushedArgs {
+    /// Remove of the artifacts only those that the remote holds; every file of them is read there first
+    #[arg(long)]
+    pushed: bool,
+    /// URL of the remote, instead of the manifest's `pipeline.remote`
+    #[arg(long, value_name = "URL", requires = "pushed")]
+    remote: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct OutputArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl From<PullArgs> for Option<RemoteSource> {
+    fn from(given: PullArgs) -> Self {
+        given.pull.then_some(RemoteSource { url: given.remote })
+    }
+}
+
+impl From<PushedArgs> for Option<RemoteSource> {
+    fn from(given: PushedArgs) -> Self {
+        given.pushed.then_some(RemoteSource { url: given.remote })
+    }
 }
 
 impl From<PipelineArgs> for PipelineSource {

@@ -13,9 +13,9 @@ use std::process::ExitCode;
 
 use artifact::{Manifest, Result, address, units};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use runner::{GcOptions, Interrupt, LogOptions, RunOptions, WatchOptions};
+use runner::{GcOptions, Interrupt, LogOptions, RemoteSource, RunOptions, WatchOptions};
 
-use args::{OutputArgs, PipelineArgs, SelectArgs, after_help};
+use args::{OutputArgs, PipelineArgs, PullArgs, PushedArgs, SelectArgs, after_help};
 
 mod args;
 mod other;
@@ -46,6 +46,8 @@ enum Command {
         /// Who starts the processes: this command, or Slurm, to which all that is stale is handed at once
         #[arg(long, value_enum, default_value_t = Executor::Local, value_name = "WHO")]
         executor: Executor,
+        #[command(flatten)]
+        pull: PullArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -91,6 +93,9 @@ enum Command {
     },
     /// What is committed, since when, how large
     Status {
+        /// Say too what the remote holds: that of URL, or the manifest's `pipeline.remote`
+        #[arg(long, value_name = "URL", num_args = 0..=1)]
+        remote: Option<Option<String>>,
         #[command(flatten)]
         pipeline: PipelineArgs,
         #[command(flatten)]
@@ -213,6 +218,8 @@ enum Command {
         #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
         older: Option<std::time::Duration>,
         #[command(flatten)]
+        pushed: PushedArgs,
+        #[command(flatten)]
         pipeline: PipelineArgs,
         #[command(flatten)]
         output: OutputArgs,
@@ -281,17 +288,19 @@ pub fn main() -> Result<ExitCode> {
     };
     let out = &mut stdout();
     match cli.command {
-        Command::Run { pipeline, select, executor: Executor::Slurm, output, .. } => {
-            runner::submit(&pipeline.into(), &select.into(), output.json, out)
+        Command::Run { pipeline, select, executor: Executor::Slurm, pull, output, .. } => {
+            let (source, selection, pull) = (pipeline.into(), select.into(), Option::from(pull));
+            runner::pull_ahead(&source, &selection, pull.as_ref())?;
+            runner::submit(&source, &selection, output.json, out)
         }
         Command::Cancel { pipeline } => runner::cancel(&pipeline.into(), out).map(drop),
         Command::SlurmTask { attempt, job } => {
             return runner::run_task(&attempt, &job).map(ExitCode::from);
         }
-        Command::Run { pipeline, select, jobs, output, .. } => {
-            let (source, selection, jobs) = (pipeline.into(), select.into(), usize::from(jobs));
-            let options =
-                RunOptions { source, selection, jobs, interrupt: Interrupt::on_signals()?, json: output.json };
+        Command::Run { pipeline, select, jobs, pull, output, .. } => {
+            let (source, selection, jobs, pull) = (pipeline.into(), select.into(), usize::from(jobs), pull.into());
+            let interrupt = Interrupt::on_signals()?;
+            let options = RunOptions { source, selection, jobs, pull, interrupt, json: output.json };
             runner::run(&options, out).map(drop)
         }
         Command::Watch { manifest, store, once, output } => {
@@ -304,8 +313,9 @@ pub fn main() -> Result<ExitCode> {
         Command::Accept { stage, reason, pipeline, output } => {
             runner::accept(&pipeline.into(), &stage, &reason, output.json, out).map(drop)
         }
-        Command::Gc { dry_run, max_size, older, pipeline, output } => {
-            runner::gc(&pipeline.into(), GcOptions { dry_run, max_size, older }, output.json, out).map(drop)
+        Command::Gc { dry_run, max_size, older, pushed, pipeline, output } => {
+            let options = GcOptions { dry_run, max_size, older, pushed: pushed.into() };
+            runner::gc(&pipeline.into(), &options, output.json, out).map(drop)
         }
         Command::Pin { artifact, reason, pipeline, output } => {
             runner::pin(&pipeline.into(), &artifact, &reason, output.json, out)
@@ -328,7 +338,10 @@ fn answer(question: Command, out: &mut dyn Write) -> Result<()> {
         Command::Plan { pipeline, select, output, .. } => {
             runner::plan(&pipeline.into(), &select.into(), output.json, out)
         }
-        Command::Status { pipeline, output } => runner::status(&pipeline.into(), output.json, out),
+        Command::Status { remote, pipeline, output } => {
+            let remote = remote.map(|url| RemoteSource { url });
+            runner::status(&pipeline.into(), remote.as_ref(), output.json, out)
+        }
         Command::Explain { stage, pipeline, output } => {
             runner::explain(&pipeline.into(), &stage, output.json, out).map(drop)
         }

@@ -3,11 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command as Process;
 
 use artifact::{Error, Result};
 use clap::CommandFactory as _;
+use runner::find_program;
 
 use super::Cli;
 
@@ -18,7 +19,7 @@ struct Other {
     program: &'static str,
 }
 
-const OTHERS: [Other; 8] = [
+const OTHERS: [Other; 10] = [
     Other {
         name: "init",
         does: "Look at a folder of pictures and labels and write its manifest",
@@ -46,6 +47,8 @@ const OTHERS: [Other; 8] = [
     },
     Other { name: "query", does: "Ask questions of the tables", program: READER },
     Other { name: "report", does: "Write the report", program: READER },
+    Other { name: "push", does: "Send artifacts to the store that is shared", program: SHARER },
+    Other { name: "pull", does: "Fetch artifacts from it instead of computing them", program: SHARER },
     Other {
         name: "weights",
         does: "Show what a file of weights holds and which backbones it fits",
@@ -53,8 +56,9 @@ const OTHERS: [Other; 8] = [
     },
 ];
 
-/// The program that answers two commands, and is told which.
+/// The programs that answer two commands each, and are told which.
 const READER: &str = "camflow-report";
+const SHARER: &str = "camflow-remote";
 
 /// Where a shell says which of the words it completes.
 const INDEX: &str = "_CLAP_COMPLETE_INDEX";
@@ -85,22 +89,15 @@ pub fn programs() -> Vec<&'static str> {
 fn program(name: &OsStr) -> (OsString, bool) {
     let other = OTHERS.iter().find(|other| name == other.name);
     let unknown = || [OsStr::new("camflow-"), name].into_iter().collect();
-    (other.map_or_else(unknown, |other| other.program.into()), other.is_some_and(|other| other.program == READER))
-}
-
-/// Where a program is: beside this one, else on the PATH.
-pub fn find(program: &OsStr) -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.to_owned()));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = beside.into_iter().chain(std::env::split_paths(&path));
-    dirs.map(|dir| dir.join(program)).find(|file| file.is_file())
+    let is_told = other.is_some_and(|other| [READER, SHARER].contains(&other.program));
+    (other.map_or_else(unknown, |other| other.program.into()), is_told)
 }
 
 /// Becomes the program that answers a command.
 pub fn hand_over(words: &[OsString]) -> Result<()> {
     let (name, rest) = words.split_first().expect("clap gives the name first");
     let (program, is_told) = program(name);
-    let Some(file) = find(&program) else {
+    let Some(file) = find_program(&program) else {
         let command = Cli::command();
         let known = command.get_subcommands().map(clap::Command::get_name).chain(OTHERS.iter().map(|other| other.name));
         let (name, program) = (name.to_string_lossy(), Path::new(&program).display());
@@ -126,7 +123,7 @@ pub fn complete() {
         return;
     }
     let (program, is_told) = program(name);
-    let Some(file) = find(&program) else { return };
+    let Some(file) = find_program(&program) else { return };
     let mut process = Process::new(&file);
     process.arg("--").arg(&program).args(is_told.then_some(name)).args(rest);
     if let Some(index) = index.filter(|_| !is_told) {

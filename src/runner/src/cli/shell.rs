@@ -34,7 +34,7 @@ pub fn man(dir: &Path, manifest: &Path, out: &mut dyn Write) -> Result<()> {
     let stages = if manifest.exists() { Manifest::load(manifest, &[])?.stages() } else { Vec::new() };
     let programs = other::programs().into_iter().map(str::to_owned).chain(stages);
     for program in programs {
-        let Some(file) = other::find(OsStr::new(&program)) else {
+        let Some(file) = runner::find_program(OsStr::new(&program)) else {
             runner::emit(out, &format!("{program}: not beside camflow and not on the PATH; it has no page\n"))?;
             continue;
         };

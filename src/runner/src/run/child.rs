@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use stage::runner_link;
 
 use super::RunError;
+use super::pull::Done;
 use crate::live::Screen;
 use crate::pipeline::Pipeline;
 use crate::plan::Step;
@@ -66,15 +67,17 @@ pub(super) struct Job {
     pub named: String,
     /// One process a slot: the commands differ in shard and device.
     commands: Vec<Command>,
+    /// What fetches the artifact instead, if the remote holds it.
+    pull: Option<Command>,
     /// What finishes a stage of several shards that none of them has published.
     last: Option<Command>,
     /// Where the stage's log is until it is committed.
     log: PathBuf,
-    store: Store,
-    stage: String,
-    key: Key,
+    pub(super) store: Store,
+    pub(super) stage: String,
+    pub(super) key: Key,
     screen: Option<Screen>,
-    interrupt: Interrupt,
+    pub(super) interrupt: Interrupt,
 }
 
 /// How a step is to run.
@@ -91,10 +94,16 @@ pub(super) struct How {
     pub threads: Option<usize>,
     /// The keys of its inputs, by the names of their stages.
     pub inputs: Vec<(String, Key)>,
+    /// What fetches its artifact instead, if the remote holds it.
+    pub pull: Option<Command>,
 }
 
 impl Job {
-    pub fn new(pipeline: &Pipeline, step: &Step, key: &Key, how: &How, interrupt: &Interrupt) -> Result<Self> {
+    pub fn new(pipeline: &Pipeline, step: &Step, key: &Key, mut how: How, interrupt: &Interrupt) -> Result<Self> {
+        let mut pull = how.pull.take();
+        if let Some(pull) = pull.as_mut().filter(|_| how.quiet) {
+            pull.stdout(Stdio::from(std::io::stderr()));
+        }
         let single = |slot: usize| -> Result<Command> {
             let mut command = command(pipeline, step)?;
             command.args(["--expect-key", key.as_str()]);
@@ -126,6 +135,7 @@ impl Job {
         Ok(Self {
             named: format!("{} ({})", step.stage, step.experiment),
             commands,
+            pull,
             last: if count > 1 { Some(single(how.slots[0])?) } else { None },
             log: pipeline.store.work_dir(&step.stage, key).join(LOG_FILE),
             store: pipeline.store.clone(),
@@ -137,7 +147,12 @@ impl Job {
     }
 
     /// Runs the step to its end.
-    pub fn run(mut self) -> Result<(), RunError> {
+    pub fn run(mut self) -> Result<Done, RunError> {
+        if let Some(pull) = self.pull.take()
+            && self.pull(pull)?
+        {
+            return Ok(Done::Pulled);
+        }
         let commands = std::mem::take(&mut self.commands);
         let job = &self;
         thread::scope(|scope| {
@@ -148,16 +163,23 @@ impl Job {
             ended.collect::<Vec<_>>().into_iter().collect::<Result<(), RunError>>()
         })?;
         match self.last.take() {
-            Some(last) if self.store.find(&self.stage, &self.key)?.is_none() => self.process(last),
-            _ => Ok(()),
+            Some(last) if self.store.find(&self.stage, &self.key)?.is_none() => self.process(last)?,
+            _ => {}
         }
+        Ok(Done::Computed)
     }
 
-    fn process(&self, mut command: Command) -> Result<(), RunError> {
+    /// Runs a process; what it prints appears above the table.
+    pub(super) fn shown(&self, mut command: Command) -> Result<ExitStatus> {
         let lines = self.screen.as_ref().map(|screen| lines_above(screen, &mut command)).transpose()?;
         let status = self.interrupt.run(command)?;
-        // Whoever the stage itself has started may keep the pipe open.
+        // Whoever the process itself has started may keep the pipe open.
         lines.map(|ended| ended.recv_timeout(LAST_LINES));
+        Ok(status)
+    }
+
+    fn process(&self, command: Command) -> Result<(), RunError> {
+        let status = self.shown(command)?;
         if status.success() {
             return Ok(());
         }

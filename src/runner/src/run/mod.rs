@@ -5,6 +5,7 @@
 //! check      `--check` of every stage before the first one starts
 //! schedule   which step may start when, and what became of it
 //! child      the processes of one step
+//! pull       what the remote holds is fetched instead
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +19,12 @@ use crate::live::{Live, Picture, Screen, lasting};
 use crate::options::RunOptions;
 use crate::pipeline::Pipeline;
 use crate::plan::{Plan, Step};
+use crate::remote::Remote;
 use crate::text::{self, Table};
 
 mod check;
 mod child;
+mod pull;
 mod schedule;
 
 use schedule::Failure;
@@ -43,6 +46,8 @@ const REPLANS: usize = 8;
 pub struct Summary {
     /// How many stages were computed.
     pub ran: usize,
+    /// How many were fetched from the remote instead.
+    pub pulled: usize,
     /// Every selected stage of every experiment that is committed.
     pub outcomes: Vec<StepOutcome>,
     /// The stages that failed, in that order, as in `train-cam (rcm)`.
@@ -80,6 +85,8 @@ pub enum OutcomeState {
     Cached,
     /// This run computed it.
     Ran,
+    /// This run fetched it from the remote.
+    Pulled,
 }
 
 /// Runs what is stale. `out` gets progress and a summary, or the summary as JSON.
@@ -87,7 +94,8 @@ pub fn run(options: &RunOptions, out: &mut dyn Write) -> Result<Summary> {
     let pipeline = Pipeline::open(&options.source)?;
     // What a killed gc left; a store that cannot be written to says so at its first artifact.
     let _ = pipeline.store.empty_trash();
-    let mut run = Run::new(&pipeline, options, out);
+    let remote = options.pull.as_ref().map(|asked| Remote::find(asked, &pipeline.manifest)).transpose()?;
+    let mut run = Run::new(&pipeline, options, remote, out);
     let plan = run.plan()?;
     run.live.announce(&plan);
     let checked = check::all(&pipeline, &plan);
@@ -114,6 +122,10 @@ struct Run<'a> {
     out: &'a mut dyn Write,
     /// What this run has computed, with its seconds.
     computed: BTreeMap<(String, Key), f64>,
+    /// What it has fetched.
+    pulled: BTreeSet<(String, Key)>,
+    /// Where it fetches.
+    remote: Option<Remote>,
     live: Live,
     announced: usize,
     /// The stages that failed, in that order.
@@ -146,12 +158,13 @@ impl RunError {
 }
 
 impl<'a> Run<'a> {
-    fn new(pipeline: &'a Pipeline, options: &'a RunOptions, out: &'a mut dyn Write) -> Self {
+    fn new(pipeline: &'a Pipeline, options: &'a RunOptions, remote: Option<Remote>, out: &'a mut dyn Write) -> Self {
         let (failures, dropped, not_scored) = (Vec::new(), Vec::new(), Vec::new());
+        let (computed, pulled) = (BTreeMap::new(), BTreeSet::new());
         let screen = if options.json { None } else { Screen::open() };
         let manifest = pipeline.manifest.path().display().to_string();
         let live = Live::new(&pipeline.store, manifest, options.jobs, screen);
-        Self { pipeline, options, out, computed: BTreeMap::new(), live, announced: 0, failures, dropped, not_scored }
+        Self { pipeline, options, out, computed, pulled, remote, live, announced: 0, failures, dropped, not_scored }
     }
 
     /// Runs a plan, and plans again where a stage finds an input damaged.
@@ -217,7 +230,11 @@ impl<'a> Run<'a> {
         StepOutcome {
             experiment: step.experiment.clone(),
             stage: step.stage.clone(),
-            state: if seconds.is_some() { OutcomeState::Ran } else { OutcomeState::Cached },
+            state: match seconds {
+                Some(_) => OutcomeState::Ran,
+                None if !counted && self.pulled.contains(&(step.stage.clone(), key.clone())) => OutcomeState::Pulled,
+                None => OutcomeState::Cached,
+            },
             key,
             digest: artifact.record().digest.clone(),
             seconds,
@@ -233,7 +250,8 @@ impl Run<'_> {
             Some((outcome.experiment.clone(), artifact.record().metrics.clone()))
         });
         let (failed, not_run, not_scored) = (self.failed(), self.dropped.clone(), self.not_scored.clone());
-        Summary { ran: self.computed.len(), metrics: metrics.collect(), outcomes, failed, not_run, not_scored }
+        let (ran, pulled, metrics) = (self.computed.len(), self.pulled.len(), metrics.collect());
+        Summary { ran, pulled, metrics, outcomes, failed, not_run, not_scored }
     }
 }
 
@@ -273,12 +291,16 @@ impl Summary {
     }
 
     fn write(&self, stages: bool, f: &mut impl std::fmt::Write) -> std::fmt::Result {
-        if self.ran == 0 && self.failed.is_empty() {
+        if self.ran + self.pulled == 0 && self.failed.is_empty() {
             writeln!(f, "nothing to run: {} stages are committed", self.outcomes.len())?;
         } else if stages {
             let mut table = Table::new(&["experiment", "stage", "state", "key", "seconds"]);
             for outcome in &self.outcomes {
-                let state = if outcome.state == OutcomeState::Ran { "ran" } else { "cached" };
+                let state = match outcome.state {
+                    OutcomeState::Ran => "ran",
+                    OutcomeState::Pulled => "pulled",
+                    OutcomeState::Cached => "cached",
+                };
                 let seconds = outcome.seconds.map(|seconds| format!("{seconds:.1}")).unwrap_or_default();
                 table.row([&outcome.experiment, &outcome.stage, state, outcome.key.short(), &seconds]);
             }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use artifact::{Artifact, Error, Key, Preimage, Result, StageId};
 
 use super::child::{How, Job};
+use super::pull::Done;
 use super::{Run, RunError, StepOutcome, check};
 use crate::plan::{Plan, Step};
 use crate::reason::{self, Reason};
@@ -49,7 +50,7 @@ enum Found {
     Stale { key: Key, force: bool, reasons: Vec<Reason> },
 }
 
-type Ended = (usize, Result<(), RunError>);
+type Ended = (usize, Result<Done, RunError>);
 
 impl Run<'_> {
     pub(super) fn execute(&mut self, plan: Plan) -> Result<Vec<StepOutcome>, RunError> {
@@ -237,8 +238,10 @@ impl Run<'_> {
         let input = |need: &StageId| (need.stage.clone(), committed[need].record().key.clone());
         let inputs = step.plan.needs.iter().map(input).collect();
         let (screen, slots) = (self.live.screen().cloned(), slots.to_vec());
-        let how = How { force, quiet: self.options.json, screen, slots, threads, inputs };
-        Job::new(self.pipeline, step, key, &how, &self.options.interrupt)
+        let remote = self.remote.as_ref().filter(|_| !force);
+        let pull = remote.map(|remote| remote.pull(&self.pipeline.store, &step.stage, key));
+        let how = How { force, quiet: self.options.json, screen, slots, threads, inputs, pull };
+        Job::new(self.pipeline, step, key, how, &self.options.interrupt)
     }
 
     /// The free slots that a step may take: one, and if it works by shards also those that no other step waits for.
@@ -261,18 +264,18 @@ impl Run<'_> {
         &mut self,
         steps: &[Step],
         index: usize,
-        result: Result<(), RunError>,
+        result: Result<Done, RunError>,
         board: &mut Board,
     ) -> Result<(), RunError> {
         let step = &steps[index];
         let Running { key, since, .. } = board.running.remove(&index).expect("it was running");
-        match result {
+        let done = match result {
             Err(RunError::Other(error)) if !matches!(error, Error::Stopped(_)) => {
                 return Ok(self.fail(steps, index, key, error, board)?);
             }
             result => result?,
-        }
-        self.computed.insert((step.stage.clone(), key.clone()), since.elapsed().as_secs_f64());
+        };
+        self.note(step, &key, done, since);
         let artifact = self.pipeline.store.find(&step.stage, &key)?.ok_or_else(|| {
             let named = named(step);
             Error::Failed(format!(

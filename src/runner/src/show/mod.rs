@@ -7,6 +7,7 @@
 //! verify   is what the store holds still what was written? sets aside what is damaged
 //! ```
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use artifact::store::Accepted;
@@ -16,8 +17,9 @@ use serde_json::Value;
 
 use crate::options::{PipelineSource, Selection};
 use crate::pipeline::Pipeline;
-use crate::plan::{State, Step};
+use crate::plan::{Plan, State, Step};
 use crate::reason;
+use crate::remote::{Remote, RemoteSource};
 use crate::slurm::Outlook;
 use crate::text::{self, Table};
 use crate::unscored;
@@ -131,13 +133,62 @@ struct Status {
     jobs: Option<String>,
     accepted: Vec<Accepted>,
     pinned: bool,
+    /// Does the remote hold it? `None` where it was not asked, or the key is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<bool>,
 }
 
-/// `camflow status`: what is committed, since when, how large, and what is being worked on.
-pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Result<()> {
+impl Status {
+    /// What people read of it.
+    fn cells(&self, step: &Step) -> Vec<String> {
+        let mut shown = state(step).to_owned();
+        if self.in_progress {
+            shown.push_str(", begun");
+        }
+        if let Some(jobs) = &self.jobs {
+            shown.extend([", ", jobs.as_str()]);
+        }
+        if !self.accepted.is_empty() {
+            shown.push_str(", accepted");
+        }
+        if self.pinned {
+            shown.push_str(", pinned");
+        }
+        let key = self.key.as_ref().map(|key| key.short().to_owned()).unwrap_or_default();
+        let finished = text::instant(self.finished.as_deref().unwrap_or_default());
+        let bytes = self.bytes.map(units::bytes).unwrap_or_default();
+        let seconds = self.seconds.map(text::seconds).unwrap_or_default();
+        vec![self.experiment.clone(), self.stage.clone(), shown, key, finished, bytes, seconds]
+    }
+
+    /// Who holds it.
+    fn place(&self) -> &'static str {
+        match (self.finished.is_some(), self.remote) {
+            (true, Some(true)) => "both",
+            (true, _) => "local",
+            (false, Some(true)) => "remote",
+            (false, _) => "",
+        }
+    }
+}
+
+/// The keys of a plan that the remote holds.
+fn held(pipeline: &Pipeline, plan: &Plan, remote: &RemoteSource) -> Result<BTreeSet<(String, Key)>> {
+    let known = plan.steps.iter().filter_map(|step| Some((step.stage.clone(), step.key.clone()?)));
+    let known: BTreeSet<_> = known.collect();
+    let keys: Vec<_> = known.into_iter().collect();
+    Remote::find(remote, &pipeline.manifest)?.held(&pipeline.store, &keys, false)
+}
+
+/// `camflow status`: what is committed, since when, how large, and what is being worked on; and what the remote holds,
+/// if it is to be asked.
+pub fn status(source: &PipelineSource, remote: Option<&RemoteSource>, json: bool, out: &mut dyn Write) -> Result<()> {
     let pipeline = Pipeline::open(source)?;
     let plan = pipeline.plan(&Selection::default())?;
-    let mut table = Table::new(&["experiment", "stage", "state", "key", "finished", "size", "seconds"]);
+    let held = remote.map(|remote| held(&pipeline, &plan, remote)).transpose()?;
+    let place = if held.is_some() { &["where"][..] } else { &[] };
+    let header = ["experiment", "stage", "state", "key", "finished", "size", "seconds"];
+    let mut table = Table::new(&[&header, place].concat());
     let mut all = Vec::new();
     let outlook = Outlook::of(&pipeline.store);
     for step in &plan.steps {
@@ -152,27 +203,11 @@ pub fn status(source: &PipelineSource, json: bool, out: &mut dyn Write) -> Resul
             seconds: record.map(|record| record.provenance.seconds),
             accepted: record.map(|record| record.provenance.accepted.clone()).unwrap_or_default(),
             pinned: record.is_some_and(|record| pipeline.store.pinned(&step.stage, &record.key).is_some()),
+            remote: held.as_ref().and_then(|held| Some(held.contains(&(step.stage.clone(), step.key.clone()?)))),
             in_progress: step.key.as_ref().is_some_and(|key| pipeline.store.work_dir(&step.stage, key).exists()),
             jobs: in_hand(outlook.as_ref(), step),
         };
-        let mut shown = state(step).to_owned();
-        if line.in_progress {
-            shown.push_str(", begun");
-        }
-        if let Some(jobs) = &line.jobs {
-            shown.extend([", ", jobs.as_str()]);
-        }
-        if !line.accepted.is_empty() {
-            shown.push_str(", accepted");
-        }
-        if line.pinned {
-            shown.push_str(", pinned");
-        }
-        let key = line.key.as_ref().map(Key::short).unwrap_or_default();
-        let finished = text::instant(line.finished.as_deref().unwrap_or_default());
-        let bytes = line.bytes.map(units::bytes).unwrap_or_default();
-        let seconds = line.seconds.map(text::seconds).unwrap_or_default();
-        table.row([&line.experiment, &line.stage, &shown, key, &finished, &bytes, &seconds]);
+        table.row(line.cells(step).into_iter().chain(held.as_ref().map(|_| line.place().to_owned())));
         all.push(line);
     }
     tell_silence(outlook.as_ref());
