@@ -17,6 +17,7 @@
 //! hand_over      camflow becomes camflow-report and camflow-weights
 //! diff           two artifacts beside one another
 //! accept         "the same result" under a new version of a stage
+//! pull           what a remote holds is fetched instead of computed
 //! verify         damage is found and set aside
 //! gc             what is needed stays, the rest goes; pins
 //! failure        damage, failing stages, signals, kills, edits during a run
@@ -46,6 +47,7 @@ mod matrix;
 #[path = "../peers/mod.rs"]
 #[expect(dead_code, reason = "other tests run programs without `.peers`")]
 mod peers;
+mod pull;
 mod scale;
 mod selection;
 mod shell;

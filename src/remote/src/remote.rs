@@ -25,8 +25,8 @@ const REQUEST: &str = "120 seconds";
 const RETRIES: usize = 4;
 const RETRY_WITHIN: Duration = Duration::from_secs(15);
 
-/// What stands in a URL where an address of a machine's own credentials is asked in vain.
-const METADATA_SERVERS: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+/// What stands in a URL where a machine is asked in vain for credentials of its own.
+const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "/latest/api/token"];
 /// What S3, Azure and GCS say of a bucket that is not there.
 const NO_BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"];
 
@@ -148,7 +148,7 @@ impl Remote {
             matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
         if lacks_bucket(&said) {
             Error::Config(format!("{url}: there is no such bucket; make it, or correct its name"))
-        } else if METADATA_SERVERS.iter().any(|server| said.contains(server)) {
+        } else if METADATA.iter().any(|place| said.contains(place)) {
             Error::Config(format!("{url}: there are no credentials; set {variables}"))
         } else if denied {
             Error::Config(format!("{url}: access is refused; look at {variables} ({said})"))

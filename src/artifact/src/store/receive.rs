@@ -158,3 +158,45 @@ impl Incoming {
         remove(&self.partial(file))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::Contents;
+    use crate::table::CurveRow;
+    use crate::{Preimage, Row as _};
+
+    #[test]
+    fn a_record_that_names_a_file_outside_of_its_artifact_or_one_of_the_stores_own_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let [here, there] = ["here", "there"].map(|name| Store::open(&directory.path().join(name)).unwrap());
+        let preimage = Preimage {
+            stage: "train".into(),
+            version: 1,
+            params: serde_json::Value::Null,
+            seed: None,
+            inputs: BTreeMap::new(),
+            files: BTreeMap::new(),
+            device: None,
+        };
+        let lease = there.lease(&preimage, Claim::Alone, || {}).unwrap();
+        let mut work = lease.open(&Contents::tables([CurveRow::TABLE]).with_file("net")).unwrap();
+        work.declare::<CurveRow>(1, BTreeMap::new()).unwrap();
+        work.write_all([CurveRow::default()]).unwrap();
+        fs::write(work.file("net"), "net").unwrap();
+        let record = work.publish(&["net"], BTreeMap::new(), "full").unwrap().record().clone();
+        for name in ["../stolen", "/tmp/stolen", "a/../../stolen", "", ".", RECORD_FILE, LOG_FILE] {
+            let mut other = record.clone();
+            let net = other.files.remove("net").unwrap();
+            other.files.insert(name.to_owned(), net);
+            other.digest = other.content_digest();
+            let text = other.to_bytes();
+            let other = Record::from_bytes(text.clone()).expect("its seal and digests are right");
+            let refused = here.receive(other, text, None, || {}).unwrap_err();
+            assert!(refused.to_string().contains("which cannot be"), "{name}: {refused}");
+        }
+        assert!(here.receive(record.clone(), record.to_bytes(), None, || {}).unwrap().is_some());
+    }
+}
