@@ -92,7 +92,7 @@ fn begin(program: &Path, name: &str, root: &Path, port: u16) -> Child {
             "--port",
             &port.to_string(),
         ]),
-        _ => command.args(["serve", "s3", "--addr", &address, "--dir-cache-time", "0s", "--config", ""]),
+        _ => command.args(["serve", "s3", "--addr", &address, "--config", ""]),
     };
     let running = command.arg(root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let since = Instant::now();
