@@ -198,8 +198,8 @@ impl Lab {
         sent
     }
 
-    /// Every artifact of `b` is whole, and the very same as in `a`; returns how many there are. Outside of `work/` there
-    /// is nothing else.
+    /// Every artifact of `b` is whole, and the very same as in `a`; returns how many there are. Outside of `work/`
+    /// there is nothing else.
     #[track_caller]
     pub fn assert_same(&self, a: &str, b: &str) -> usize {
         let there = self.artifacts(b);

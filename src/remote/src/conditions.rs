@@ -53,8 +53,8 @@ pub async fn begin(remote: &Remote, pushers: Pushers, repair: bool) -> Result<()
         return Ok(());
     }
     Err(Error::Config(format!(
-        "{}: this remote ignores conditions (If-None-Match): it has let the same object be created twice, so two pushes \
-         at once could disagree on what a key holds. Nothing was pushed. Say --alone if nobody else pushes at this time",
+        "{}: this remote ignores conditions (If-None-Match): the same object could be created twice, so two pushes at \
+         once could disagree on what a key holds. Nothing was pushed. Say --alone if nobody else pushes now",
         remote.url()
     )))
 }

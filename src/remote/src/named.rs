@@ -30,7 +30,7 @@ pub struct Source {
     /// The artifact store, instead of the manifest's
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The experiment whose artifacts are meant: all if not given, the main one where a stage is named (may be repeated)
+    /// The experiment that is meant: all if not given, the main one where a stage is named (may be repeated)
     #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Vec<String>,
     /// Print JSON
@@ -73,7 +73,7 @@ impl Source {
         let file = self.manifest.display();
         let lacking = || {
             Error::Config(format!(
-                "there is no remote: name it in {file}, as in [pipeline] remote = \"s3://bucket/prefix\", or with --remote"
+                "there is no remote: name it with --remote, or in {file}: [pipeline] remote = \"s3://bucket/prefix\""
             ))
         };
         Remote::open(&named.ok_or_else(lacking)?)
@@ -156,7 +156,7 @@ impl Source {
             let is_key = (16..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !is_key || !is_name(stage) {
                 return Err(Error::Config(format!(
-                    "{name}: a remote is asked for STAGE:KEY by at least the 16 digits that name an artifact's directory"
+                    "{name}: a remote is asked for STAGE:KEY by the 16 digits that name an artifact's directory, or more"
                 )));
             }
             return Ok(vec![Wanted { stage: stage.to_owned(), which: Which::Key(digits.to_owned()) }]);

@@ -118,7 +118,7 @@ impl Pull {
         self.source.json
     }
 
-    /// The keys of what is wanted. What was not named, or may be missing, is left out where the remote does not have it.
+    /// The keys of what is wanted. What was not named, or may be missing, is none where the remote does not have it.
     async fn resolve(&self, remote: &Remote, wanted: &[Wanted]) -> Result<BTreeMap<Wanted, Option<Name>>> {
         let keys = copy::ask(wanted, |wanted| async move {
             let Wanted { stage, which } = wanted;

@@ -1,8 +1,8 @@
 //! Artifacts of this store to the remote: files, then the record, then the pointer of the key, then what experiments
 //! last resolved to.
 //!
-//! What a pointer names is whole before the pointer is there, so a push may end at any instant. What it has sent by then
-//! is not sent again.
+//! What a pointer names is whole before the pointer is there, so a push may end at any instant. What it has sent by
+//! then is not sent again.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -39,7 +39,7 @@ impl Remote {
         let url = url.ok_or_else(|| {
             let file = manifest.path().display();
             Error::Config(format!(
-                "there is no remote: name it in {file}, as in [pipeline] remote = \"s3://bucket/prefix\", or with --remote"
+                "there is no remote: name it with --remote, or in {file}: [pipeline] remote = \"s3://bucket/prefix\""
             ))
         })?;
         let program = find_program(OsStr::new(PROGRAM)).ok_or_else(|| {
