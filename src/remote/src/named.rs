@@ -156,7 +156,7 @@ impl Source {
             let is_key = (16..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
             if !is_key || !is_name(stage) {
                 return Err(Error::Config(format!(
-                    "{name}: a remote is asked for STAGE:KEY by the 16 digits that name an artifact's directory, or more"
+                    "{name}: STAGE:KEY needs the 16 digits that name an artifact's directory, or more"
                 )));
             }
             return Ok(vec![Wanted { stage: stage.to_owned(), which: Which::Key(digits.to_owned()) }]);
