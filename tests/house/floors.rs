@@ -7,7 +7,7 @@ use toml_edit::Document;
 use crate::tree::{files, read};
 
 /// Each crate, what of the workspace it may use, and which of the heavy libraries.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("src/artifact", &[]),
     ("src/command_line", &["artifact"]),
     ("src/stage", &["artifact", "command-line"]),
