@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
 fn told<T: Serialize>(done: &[T], all: bool, as_json: bool, line: impl Fn(&T) -> String) {
     let text = match (as_json, all) {
         (true, true) => json(done),
-        (false, false) => done.iter().map(|one| format!("{}\n", line(one))).collect(),
+        (false, false) => done.iter().flat_map(|one| [line(one), "\n".to_owned()]).collect(),
         _ => return,
     };
     let _ = print(&text);

@@ -64,10 +64,10 @@ impl Copy {
         let files = stream::iter(self.files().into_iter().map(Ok::<_, Error>));
         let read = files.map_ok(|file| async move {
             let at = layout::file(&self.path, &file.name);
-            match transfer::is_whole(remote, &at, &file.content).await? {
-                true => Ok(()),
-                false => Err(Error::NotCommitted(format!("{}: is damaged or not there", remote.place(&at)))),
+            if transfer::is_whole(remote, &at, &file.content).await? {
+                return Ok(());
             }
+            Err(Error::NotCommitted(format!("{}: is damaged or not there", remote.place(&at))))
         });
         read.try_buffer_unordered(FILES).try_collect::<Vec<()>>().await.map(drop)
     }

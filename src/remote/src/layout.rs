@@ -78,7 +78,7 @@ pub fn latest(root: &Path, stage: &str, experiment: &str) -> Path {
 
 /// A file below a copy; its name may have several parts.
 pub fn file(copy: &Path, name: &str) -> Path {
-    name.split('/').fold(copy.clone(), |path, part| path.join(part))
+    name.split('/').fold(copy.clone(), Path::join)
 }
 
 impl Pointer {

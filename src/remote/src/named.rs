@@ -81,7 +81,7 @@ impl Source {
 
     /// The manifest; `None` where there is none and none was named.
     fn manifest(&self) -> Result<Option<Manifest>> {
-        if !self.manifest.exists() && self.manifest == PathBuf::from(Manifest::DEFAULT_FILE) {
+        if !self.manifest.exists() && self.manifest == *std::path::Path::new(Manifest::DEFAULT_FILE) {
             return Ok(None);
         }
         Manifest::load(&self.manifest, &self.set).map(Some)

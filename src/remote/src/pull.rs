@@ -188,7 +188,9 @@ async fn latest(remote: &Remote, stage: &str, experiment: &str) -> Result<Option
 /// All that was found, inputs before those that need them.
 fn in_order(found: &BTreeMap<Name, Found>) -> Vec<Name> {
     let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
-    found.keys().for_each(|name| visit(found, name, &mut seen, &mut order));
+    for name in found.keys() {
+        visit(found, name, &mut seen, &mut order);
+    }
     order
 }
 
@@ -202,8 +204,9 @@ fn in_order_from(found: &BTreeMap<Name, Found>, name: &Name) -> Vec<Name> {
 fn visit(found: &BTreeMap<Name, Found>, name: &Name, seen: &mut BTreeSet<Name>, order: &mut Vec<Name>) {
     let Some(one) = found.get(name) else { return };
     if seen.insert(name.clone()) {
-        let inputs = one.record().provenance.inputs.clone();
-        inputs.into_iter().for_each(|input| visit(found, &input, seen, order));
+        for input in one.record().provenance.inputs.clone() {
+            visit(found, &input, seen, order);
+        }
         order.push(name.clone());
     }
 }

@@ -132,12 +132,11 @@ fn with_inputs(artifacts: Vec<Artifact>) -> Result<Vec<Artifact>> {
             return Ok(());
         };
         for (stage, key) in &artifact.record().provenance.inputs {
-            match store.find(stage, key)? {
-                Some(input) => add(input, seen, all)?,
-                None => {
-                    let named = format!("{}:{}", artifact.record().preimage.stage, artifact.record().key);
-                    eprintln!("camflow push: {named} was computed from {stage}:{key}, which this store does not hold");
-                }
+            if let Some(input) = store.find(stage, key)? {
+                add(input, seen, all)?;
+            } else {
+                let named = format!("{}:{}", artifact.record().preimage.stage, artifact.record().key);
+                eprintln!("camflow push: {named} was computed from {stage}:{key}, which this store does not hold");
             }
         }
         all.push(artifact);
@@ -221,9 +220,10 @@ impl Pushing<'_> {
         let sent = files.map_ok(|file| {
             let to = layout::file(&copy, &file.name);
             async move {
-                let is_there = match self.repair {
-                    true => transfer::is_whole(remote, &to, &file.content).await?,
-                    false => remote.size(&to).await? == Some(file.content.bytes),
+                let is_there = if self.repair {
+                    transfer::is_whole(remote, &to, &file.content).await?
+                } else {
+                    remote.size(&to).await? == Some(file.content.bytes)
                 };
                 if is_there {
                     self.progress.advance(file.content.bytes);

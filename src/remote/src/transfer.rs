@@ -160,10 +160,9 @@ async fn read(
                 Err(error) => {
                     failures += 1;
                     match is_there(remote, path, end).await {
-                        Ok(There::Whole) if failures < ATTEMPTS => break,
+                        Ok(There::Whole) | Err(_) if failures < ATTEMPTS => break,
                         Ok(There::Whole) => return Err(remote.failure(path, &error)),
                         Ok(there) => return Ok(there),
-                        Err(_) if failures < ATTEMPTS => break,
                         Err(error) => return Err(error),
                     }
                 }
