@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::system::uname;
 use serde::{Deserialize, Serialize};
 
-use super::gc::speaks;
+use super::gc::{is_leased, speaks};
 use super::work::{Work, move_into_place};
 use super::{Artifact, Contents, Store, remove};
 use crate::{Error, Key, Preimage, Result, failpoint};
@@ -58,6 +58,28 @@ struct Holder {
     beat: u64,
     /// Seconds between two beats.
     every: f64,
+}
+
+impl Store {
+    /// Does a process work on a key?
+    pub fn is_leased(&self, stage: &str, key: &Key) -> bool {
+        is_leased(&self.work_dir(stage, key).with_extension("lock"))
+    }
+
+    /// Waits until nobody is publishing a key, and keeps others from it.
+    pub fn turn(&self, stage: &str, key: &Key) -> Result<Turn> {
+        Turn::take(self, stage, key)
+    }
+
+    /// Waits for the right to work on a key; see [`Lease`].
+    pub fn lease(&self, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Lease> {
+        Lease::take(self, preimage, claim, waiting)
+    }
+
+    /// The work directory of a key on which another process works that knows of this one: to be read, not written.
+    pub fn beside(&self, preimage: &Preimage, contents: &Contents) -> Work {
+        Work::beside(Lease::beside(self, preimage), contents)
+    }
 }
 
 impl Lease {

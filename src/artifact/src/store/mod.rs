@@ -75,7 +75,7 @@ pub use scan::Place;
 pub use work::Work;
 
 use crate::table::Declaration;
-use crate::{Error, Item, Key, Preimage, Reading, Result, Row, dotted, failpoint};
+use crate::{Error, Item, Key, Reading, Result, Row, dotted, failpoint};
 
 /// Name of the file whose presence commits an artifact.
 pub const RECORD_FILE: &str = "artifact.json";
@@ -211,26 +211,6 @@ impl Store {
         giving.retain(|artifact| artifact.record.gives(reading));
         let recorded = giving.iter().position(|artifact| Some(&artifact.record.key) == key);
         Ok(if giving.is_empty() { None } else { Some(giving.swap_remove(recorded.unwrap_or(0))) })
-    }
-
-    /// Does a process work on a key?
-    pub fn is_leased(&self, stage: &str, key: &Key) -> bool {
-        gc::is_leased(&self.work_dir(stage, key).with_extension("lock"))
-    }
-
-    /// Waits until nobody is publishing a key, and keeps others from it.
-    pub fn turn(&self, stage: &str, key: &Key) -> Result<Turn> {
-        Turn::take(self, stage, key)
-    }
-
-    /// Waits for the right to work on a key; see [`Lease`].
-    pub fn lease(&self, preimage: &Preimage, claim: Claim, waiting: impl FnOnce()) -> Result<Lease> {
-        Lease::take(self, preimage, claim, waiting)
-    }
-
-    /// The work directory of a key on which another process works that knows of this one: to be read, not written.
-    pub fn beside(&self, preimage: &Preimage, contents: &Contents) -> Work {
-        Work::beside(Lease::beside(self, preimage), contents)
     }
 }
 

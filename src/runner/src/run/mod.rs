@@ -251,7 +251,7 @@ impl Run<'_> {
         });
         let (failed, not_run, not_scored) = (self.failed(), self.dropped.clone(), self.not_scored.clone());
         let (ran, pulled, metrics) = (self.computed.len(), self.pulled.len(), metrics.collect());
-        Summary { ran, pulled, metrics, outcomes, failed, not_run, not_scored }
+        Summary { ran, pulled, outcomes, failed, not_run, not_scored, metrics }
     }
 }
 

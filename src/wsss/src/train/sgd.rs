@@ -113,8 +113,8 @@ impl Sgd {
     }
 
     /// Takes one step by the gradient of what was back-propagated, of the mean of the processes' losses:
-    /// v = momentum v + (g + decay w), w = w - lr v. A variable that never had a gradient stays as it is, and so do all if the processes' sum fails
-    /// ([`ranks::check`]).
+    /// v = momentum v + (g + decay w), w = w - lr v. A variable that never had a gradient stays as it is, and so do all
+    /// if the processes' sum fails ([`ranks::check`]).
     pub fn step(&mut self, lr: f64) {
         self.gather();
         if ranks::check().is_err() {
