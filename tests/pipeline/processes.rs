@@ -107,7 +107,7 @@ fn checkpoints(world: &World) -> usize {
     let works = std::fs::read_dir(world.store().join("work")).unwrap().flatten();
     let files = works.filter_map(|work| std::fs::read_dir(work.path()).ok()).flatten().flatten();
     let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("checkpoint-") && name.ends_with(".json")).count()
+    names.filter(|name| name.starts_with("checkpoint-") && name.strip_suffix(".json").is_some()).count()
 }
 
 impl Pair {

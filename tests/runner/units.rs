@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::peers;
 use crate::world::World;
 
@@ -48,6 +49,7 @@ fn units_know_the_keys_of_inputs_that_are_committed_and_leave_out_what_is() {
 }
 
 #[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn hyperqueue_runs_them() {
     let world = World::new();
     // The script runs in another directory.

@@ -62,7 +62,7 @@ impl Remote {
     }
 
     /// What fetches the artifact of a key into a store, if the remote holds it. It ends with
-    /// [`exit::NOT_COMMITTED`](artifact::error::exit::NOT_COMMITTED) if that is damaged there.
+    /// [`exit::NOT_COMMITTED`] if that is damaged there.
     pub fn pull(&self, store: &Store, stage: &str, key: &Key) -> Command {
         let mut command = self.command("pull", store);
         command.args(["--without-inputs", "--if-there"]).arg(name(stage, key));

@@ -95,6 +95,7 @@ enum Command {
     Status {
         /// Say too what the remote holds: that of URL, or the manifest's `pipeline.remote`
         #[arg(long, value_name = "URL", num_args = 0..=1)]
+        #[expect(clippy::option_option, reason = "the option may stand without a URL")]
         remote: Option<Option<String>>,
         #[command(flatten)]
         pipeline: PipelineArgs,
