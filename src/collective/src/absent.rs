@@ -5,34 +5,14 @@ use std::time::Duration;
 
 use tch::Tensor;
 
+use super::{Address, Network, Server};
+
 const ABSENT: &str = "this build has no c10d: a training of several processes needs Linux and a libtorch with its \
                       headers; set processes = 1";
 
 /// There is none.
 #[derive(Debug)]
 pub enum Store {}
-
-/// Where a store is.
-#[derive(Clone, Copy, Debug)]
-pub struct Address<'a> {
-    /// The machine.
-    pub host: &'a str,
-    /// Its port.
-    pub port: u16,
-    /// What every key begins with.
-    pub prefix: &'a str,
-}
-
-/// Which process holds a store.
-#[derive(Clone, Copy, Debug)]
-pub enum Server {
-    /// Another one.
-    Elsewhere,
-    /// This one, on every address of the machine.
-    Here,
-    /// This one, on a listening socket.
-    On(c_int),
-}
 
 impl Store {
     /// Fails.
@@ -49,17 +29,6 @@ impl Store {
     pub fn get(&self, _key: &str) -> Result<Option<String>, String> {
         match *self {}
     }
-}
-
-/// Over what the processes of a group speak to each other.
-#[derive(Clone, Copy, Debug)]
-pub enum Network<'a> {
-    /// An address of this machine.
-    Host(&'a str),
-    /// A network interface.
-    Interface(&'a str),
-    /// The address of this machine's name.
-    Hostname,
 }
 
 /// There is none.

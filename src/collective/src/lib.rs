@@ -18,6 +18,7 @@ mod native;
 mod nccl;
 mod watch;
 
+use std::ffi::c_int;
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd as _;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 
-use native::{Address, Gloo, Network, Server, Store};
+use native::{Gloo, Store};
 use nccl::{Communicator, Nccl};
 use watch::Watch;
 
@@ -34,6 +35,39 @@ use watch::Watch;
 const LOOK: Duration = Duration::from_millis(50);
 /// No sum takes so long: a process that is alive and does not come to it hangs.
 const SUM: Duration = Duration::from_mins(30);
+
+/// Where a store is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    /// The machine.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// What every key begins with.
+    pub prefix: &'a str,
+}
+
+/// Which process holds a store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Server {
+    /// Another one.
+    Elsewhere,
+    /// This one, on every address of the machine.
+    Here,
+    /// This one, on a listening socket, which the store takes over.
+    On(c_int),
+}
+
+/// Over what the processes of a group speak to each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Network<'a> {
+    /// An address of this machine.
+    Host(&'a str),
+    /// A network interface, such as `eth0`.
+    Interface(&'a str),
+    /// The address of this machine's name.
+    Hostname,
+}
 
 /// Where and as whom a process joins.
 #[derive(Debug)]

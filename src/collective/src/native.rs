@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tch::Tensor;
 
+use super::{Address, Network, Server};
+
 /// Sums a tensor over all processes, in place; `context` is what [`sum_with_gradient`] was given.
 type Sum = extern "C" fn(context: *mut c_void, tensor: *mut c_void);
 
@@ -80,28 +82,6 @@ unsafe impl Send for Store {}
 #[expect(unsafe_code, reason = "the store is a pointer to C++")]
 unsafe impl Sync for Store {}
 
-/// Where a store is.
-#[derive(Clone, Copy, Debug)]
-pub struct Address<'a> {
-    /// The machine.
-    pub host: &'a str,
-    /// Its port.
-    pub port: u16,
-    /// What every key begins with.
-    pub prefix: &'a str,
-}
-
-/// Which process holds a store.
-#[derive(Clone, Copy, Debug)]
-pub enum Server {
-    /// Another one.
-    Elsewhere,
-    /// This one, on every address of the machine.
-    Here,
-    /// This one, on a listening socket, which the store takes over.
-    On(c_int),
-}
-
 impl Store {
     /// Connects, for at most `wait`.
     pub fn open(address: &Address<'_>, server: Server, wait: Duration) -> Result<Self, String> {
@@ -146,17 +126,6 @@ impl Drop for Store {
             collective_store_close(self.0);
         }
     }
-}
-
-/// Over what the processes of a group speak to each other.
-#[derive(Clone, Copy, Debug)]
-pub enum Network<'a> {
-    /// An address of this machine.
-    Host(&'a str),
-    /// A network interface, such as `eth0`.
-    Interface(&'a str),
-    /// The address of this machine's name.
-    Hostname,
 }
 
 /// A group of processes that sum tensors of the CPU by Gloo.

@@ -8,6 +8,8 @@ use artifact::store::write_atomically;
 use artifact::{Error, Key, Result, Store};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Step;
+
 /// In an attempt's directory: what was asked for.
 const FILE: &str = "attempt.json";
 /// In an attempt's directory: the manifest as it was.
@@ -72,6 +74,16 @@ pub(super) struct End {
     pub signal: Option<i32>,
 }
 
+/// Every job of some attempts.
+pub(super) fn jobs(attempts: &[Attempt]) -> impl Iterator<Item = (&Attempt, &Job)> {
+    attempts.iter().flat_map(|attempt| attempt.jobs.iter().map(move |job| (attempt, job)))
+}
+
+/// The jobs of some attempts that compute a step, the oldest first.
+pub(super) fn jobs_of<'a>(attempts: &'a [Attempt], step: &Step) -> impl Iterator<Item = (&'a Attempt, &'a Job)> {
+    jobs(attempts).filter(|(_, job)| job.stage == step.stage && job.intent == step.intent)
+}
+
 impl Tasks {
     /// How many.
     pub fn count(&self) -> usize {
@@ -118,10 +130,6 @@ impl Attempt {
     /// name is not.
     pub fn title(&self) -> String {
         format!("camflow-{}", self.dir.file_name().unwrap_or_default().to_string_lossy())
-    }
-
-    pub fn jobs(&self) -> &[Job] {
-        &self.jobs
     }
 
     /// The job of this name.

@@ -33,18 +33,17 @@ pub(crate) use outlook::Outlook;
 
 use crate::options::PipelineSource;
 use crate::text;
-use attempt::Attempt;
+use attempt::{Attempt, Job};
 use queue::{Queue, QueuedTask};
 
 /// The directories of the attempts of which a job has not ended: all, where the scheduler does not answer.
 pub(crate) fn in_hand(store: &Store) -> BTreeSet<PathBuf> {
     let attempts = Attempt::all(store);
     let queue = Queue::look(&attempts).ok();
-    let is_in_hand = |attempt: &&Attempt| {
-        let live = |queue: &Queue| attempt.jobs().iter().any(|job| queue.of(attempt, job).any(QueuedTask::is_live));
-        queue.as_ref().is_none_or(live)
+    let is_live = |(attempt, job): &(&Attempt, &Job)| {
+        queue.as_ref().is_none_or(|queue| queue.of(attempt, job).any(QueuedTask::is_live))
     };
-    attempts.iter().filter(is_in_hand).map(|attempt| attempt.dir().to_owned()).collect()
+    attempt::jobs(&attempts).filter(is_live).map(|(attempt, _)| attempt.dir().to_owned()).collect()
 }
 
 /// `camflow cancel`: ends every job of the store that has not ended; returns how many.
@@ -54,8 +53,7 @@ pub fn cancel(source: &PipelineSource, out: &mut dyn Write) -> Result<usize> {
     let _turn = store.submission_turn()?;
     let attempts = Attempt::all(&store);
     let queue = Queue::look(&attempts)?;
-    let jobs = attempts.iter().flat_map(|attempt| attempt.jobs().iter().map(move |job| (attempt, job)));
-    let live = jobs.flat_map(|(attempt, job)| {
+    let live = attempt::jobs(&attempts).flat_map(|(attempt, job)| {
         let tasks = queue.of(attempt, job).filter(|task| task.is_live() || task.is_doomed());
         tasks.map(|task| task.address(job))
     });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use artifact::Store;
 
-use super::attempt::{Attempt, End, Job, Tasks};
+use super::attempt::{Attempt, End, Job, Tasks, jobs_of};
 use super::queue::{Queue, QueuedTask, accounted};
 use crate::plan::Step;
 
@@ -68,8 +68,7 @@ impl Outlook {
     }
 
     fn jobs(&self, step: &Step) -> Vec<(&Attempt, &Job)> {
-        let jobs = self.attempts.iter().flat_map(|attempt| attempt.jobs().iter().map(move |job| (attempt, job)));
-        jobs.filter(|(_, job)| job.stage == step.stage && job.intent == step.intent).collect()
+        jobs_of(&self.attempts, step).collect()
     }
 
     fn live<'q>(&'q self, attempt: &Attempt, job: &'q Job) -> impl Iterator<Item = &'q QueuedTask> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use artifact::{Error, Result, StageId};
 use serde::Serialize;
 
-use super::attempt::{Attempt, Job, Tasks};
+use super::attempt::{Attempt, Job, Tasks, jobs_of};
 use super::queue::{self, Queue, QueuedTask, Request};
 use super::settings::Settings;
 use crate::options::{PipelineSource, Selection};
@@ -49,8 +49,8 @@ pub fn submit(source: &PipelineSource, selection: &Selection, json: bool, out: &
     let mut submission = Submission {
         pipeline: &pipeline,
         settings,
-        known,
-        queue,
+        known: &known,
+        queue: &queue,
         attempt: None,
         largest_array: None,
         waits: BTreeMap::new(),
@@ -104,8 +104,8 @@ struct Order<'a> {
 struct Submission<'a> {
     pipeline: &'a Pipeline,
     settings: Settings,
-    known: Vec<Attempt>,
-    queue: Queue,
+    known: &'a [Attempt],
+    queue: &'a Queue,
     /// This command's, once it hands over something.
     attempt: Option<Attempt>,
     largest_array: Option<usize>,
@@ -121,9 +121,7 @@ struct Live<'q> {
 
 /// The tasks of a step that the scheduler knows.
 fn tasks<'q>(known: &'q [Attempt], queue: &'q Queue, step: &Step) -> impl Iterator<Item = (&'q Job, &'q QueuedTask)> {
-    let jobs = known.iter().flat_map(|attempt| attempt.jobs().iter().map(move |job| (attempt, job)));
-    let jobs = jobs.filter(|(_, job)| job.stage == step.stage && job.intent == step.intent);
-    jobs.flat_map(|(attempt, job)| queue.of(attempt, job).map(move |task| (job, task)))
+    jobs_of(known, step).flat_map(|(attempt, job)| queue.of(attempt, job).map(move |task| (job, task)))
 }
 
 /// The tasks of a step that wait for what will never be.
@@ -182,9 +180,9 @@ impl Submission<'_> {
     /// Hands a step over, as far as it is not in hand.
     fn step(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         let (needs_new, after) = self.needs(plan, step);
-        let (known, queue) = (self.known.clone(), self.queue.clone());
-        queue::cancel(&doomed(&known, &queue, step))?;
-        let mut live = Live::of(&known, &queue, step);
+        let (known, queue) = (self.known, self.queue);
+        queue::cancel(&doomed(known, queue, step))?;
+        let mut live = Live::of(known, queue, step);
         let sharded = self.pipeline.program(&step.stage)?.description.sharded && !step.forced;
         // What they wait for will not be, or is there: then a job that never ended would keep them waiting.
         let stale = match &step.state {

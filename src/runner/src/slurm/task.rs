@@ -47,9 +47,7 @@ fn command(job: &Job, task: usize) -> Result<Command> {
     command.args(words);
     if let Tasks::Shards { indices, count } = &job.tasks {
         let index = indices.get(task).ok_or_else(|| Error::Config(format!("{} has no task {task}", job.name)))?;
-        if *count > 1 {
-            command.args(["--shard", &format!("{index}/{count}")]);
-        }
+        command.args(["--shard", &format!("{index}/{count}")]);
     }
     Ok(command)
 }
