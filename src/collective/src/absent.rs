@@ -1,6 +1,5 @@
 //! What stands in for c10d where there is none: nobody joins. Stand-ins of the same names as in `native`.
 
-use std::ffi::c_int;
 use std::time::Duration;
 
 use tch::Tensor;

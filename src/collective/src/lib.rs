@@ -37,6 +37,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const SUM: Duration = Duration::from_mins(30);
 
 /// Where a store is.
+#[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address<'a> {
     /// The machine.
@@ -48,6 +49,7 @@ pub(crate) struct Address<'a> {
 }
 
 /// Which process holds a store.
+#[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Server {
     /// Another one.
@@ -59,6 +61,7 @@ pub(crate) enum Server {
 }
 
 /// Over what the processes of a group speak to each other.
+#[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Network<'a> {
     /// An address of this machine.
