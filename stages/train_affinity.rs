@@ -62,14 +62,11 @@ impl Stage for TrainAffinity {
             reads: vec![Read::table::<DatasetRow>(), Read::table::<CamRow>(), Init::read()],
             writes: Contents::tables([CurveRow::TABLE, CrfRow::TABLE]).with_file(AFFINITY_NET),
             seeded: true,
+            processes: Some("loop.processes".into()),
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             ..Description::new("train-affinity", 4, "teaches AffinityNet which neighbouring pixels belong together")
         }
-    }
-
-    fn processes(params: &Params) -> usize {
-        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

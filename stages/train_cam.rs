@@ -106,6 +106,7 @@ impl Stage for TrainCam {
             reads: vec![Read::table::<DatasetRow>(), Init::read()],
             writes: Contents::tables([CurveRow::TABLE]).with_file(CAM_NET).with_optional_file(CAM_SUPPORT),
             seeded: true,
+            processes: Some("loop.processes".into()),
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             unused_params,
@@ -115,10 +116,6 @@ impl Stage for TrainCam {
                 "trains the classifier whose activation maps are the segmentation's first guess",
             )
         }
-    }
-
-    fn processes(params: &Params) -> usize {
-        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

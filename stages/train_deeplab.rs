@@ -52,14 +52,11 @@ impl Stage for TrainDeeplab {
             reads: vec![Read::table::<DatasetRow>(), Read::table::<LabelRow>(), Init::read()],
             writes: Contents::tables([CurveRow::TABLE]).with_file(DEEPLAB),
             seeded: true,
+            processes: Some("loop.processes".into()),
             execution_params: LoopParams::execution_params("loop"),
             path_params: vec!["weights".into()],
             ..Description::new("train-deeplab", 4, "trains DeepLab-LargeFOV on the labels of another stage")
         }
-    }
-
-    fn processes(params: &Params) -> usize {
-        params.r#loop.processes
     }
 
     fn check(params: &Params) -> Result<()> {

@@ -20,8 +20,8 @@ pub(crate) trait Body {
     /// Checks the inputs that are known.
     fn check_inputs(&self, plan: &StagePlan, inputs: &[&Record]) -> Result<()>;
 
-    /// How the processes of the stage find each other, if several run it together, and how many it starts by itself.
-    fn together(&self, plan: &StagePlan) -> Result<Option<(Join, usize)>>;
+    /// How the processes of the stage find each other, if several can run it together.
+    fn join(&self) -> Option<Join>;
 
     /// Computes.
     fn run(&self, site: Site) -> Result<Done>;
@@ -68,9 +68,8 @@ impl<S: Stage> Body for Of<S> {
         S::check_inputs(&plan.parse()?, inputs)
     }
 
-    fn together(&self, plan: &StagePlan) -> Result<Option<(Join, usize)>> {
-        let Some(join) = S::JOIN else { return Ok(None) };
-        Ok(Some((join, S::processes(&plan.parse()?))))
+    fn join(&self) -> Option<Join> {
+        S::JOIN
     }
 
     fn run(&self, site: Site) -> Result<Done> {

@@ -17,10 +17,10 @@ use crate::{Log, Outcome, Party, say};
 /// Computes what a call asks for and commits it, unless it is committed already.
 pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
     let job = Job::new(call)?;
-    let together = body.together(&call.plan)?;
-    let rank = together.map(|_| Rank::of_environment()).transpose()?.flatten();
-    match (together, rank) {
-        (Some((join, _)), Some(rank)) if rank.size > 1 => {
+    let (join, size) = (body.join(), call.description.processes(&call.plan.params));
+    let rank = join.map(|_| Rank::of_environment()).transpose()?.flatten();
+    match (join, rank) {
+        (Some(join), Some(rank)) if rank.size > 1 => {
             call.refuse_shard(rank.size)?;
             let party = Party::join(rank, join)?;
             if !party.is_first() {
@@ -30,7 +30,7 @@ pub(crate) fn commit(call: &Call<'_>, body: &dyn Body) -> Result<()> {
             party.tell(VERDICT, if prepared.is_some() { COMPUTE } else { COMMITTED })?;
             job.lead(body, prepared, || Ok(party))
         }
-        (Some((join, size)), None) if size > 1 && !call.shard.is_share() => job.lead(body, job.prepare(body)?, || {
+        (Some(join), None) if size > 1 && !call.shard.is_share() => job.lead(body, job.prepare(body)?, || {
             let party = Party::start(size, join)?;
             party.tell(VERDICT, COMPUTE).map(|()| party)
         }),

@@ -35,6 +35,10 @@ pub struct Description {
     /// What its check looks at of inputs: the records of those that hold it, as soon as they are there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Item>,
+    /// The parameter that says in how many processes it runs where it is started alone, if it can run in several.
+    /// Dotted name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<String>,
     /// Parameters that never change bytes, such as `workers`: not in the key. Dotted names.
     pub execution_params: Vec<String>,
     /// Parameters that name a file or directory from outside: in the key by content. Dotted names.
@@ -97,10 +101,17 @@ impl Description {
             tensors: false,
             sharded: false,
             checks: vec![],
+            processes: None,
             execution_params: vec![],
             path_params: vec![],
             unused_params: vec![],
         }
+    }
+
+    /// In how many processes it runs where it is started alone with these parameters.
+    pub fn processes(&self, params: &Value) -> usize {
+        let number = self.processes.as_ref().and_then(|name| get(params, name)?.as_u64());
+        number.map_or(1, |number| number as usize)
     }
 
     /// The preimage of this stage under `plan`, its paths written out, with `inputs` what it reads of each input
@@ -192,6 +203,15 @@ mod tests {
         assert_eq!(left(&["cls", "rcm"], "contrastive"), (names(&["prototypes", "rcm", "support"]), contrastive));
         let direct = json!({"supervision": "direct"});
         assert_eq!(left(&["cls", "rcm"], "direct"), (names(&["rcm", "support"]), direct));
+    }
+
+    #[test]
+    fn a_stage_runs_in_one_process_unless_its_parameter_says_more() {
+        let params = json!({"loop": {"processes": 4}});
+        let alone = Description::new("train", 1, "Trains");
+        let together = Description { processes: Some("loop.processes".into()), ..alone.clone() };
+        assert_eq!((alone.processes(&params), together.processes(&params)), (1, 4));
+        assert_eq!(together.processes(&json!({})), 1);
     }
 
     #[test]

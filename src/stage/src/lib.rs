@@ -82,11 +82,6 @@ pub trait Stage {
     /// What the stage says of itself.
     fn description() -> Description;
 
-    /// How many processes it runs in where it is started alone.
-    fn processes(_params: &Self::Params) -> usize {
-        1
-    }
-
     /// Checks that go beyond types: ranges, combinations. Reads nothing.
     fn check(params: &Self::Params) -> Result<()>;
 

@@ -7,10 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use artifact::dotted::get;
 use artifact::store::LOG_FILE;
 use artifact::{Error, Key, Result, Store};
-use serde_json::Value;
 use stage::runner_link;
 
 use super::RunError;
@@ -112,7 +110,7 @@ impl Job {
             }
             // Several processes and no device named: one device each, as far as there are devices. A training of
             // several processes shares them out itself.
-            let processes = get(&step.plan.params, "loop.processes").and_then(Value::as_u64).unwrap_or(1);
+            let processes = pipeline.program(&step.stage)?.description.processes(&step.plan.params);
             if how.threads.is_some() && step.plan.device == "cuda" && processes == 1 {
                 command.args(["--device", &format!("cuda:{}", slot % gpus())]);
             }
