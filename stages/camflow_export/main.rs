@@ -1,7 +1,6 @@
 //! `camflow export`: what the store holds, as files for other programs. Reads the store; writes where it is told to.
 //!
 //! ```text
-//! place          the options by which an artifact is found
 //! whole_file     files that are there whole or not at all
 //! names          from names of images to names of files
 //! folder         a folder with a file an image, each whole or not at all
@@ -18,8 +17,6 @@ mod masks;
 mod model;
 mod names;
 mod npy;
-#[path = "../place.rs"]
-mod place;
 mod submission;
 #[path = "../whole_file.rs"]
 mod whole_file;
@@ -31,6 +28,7 @@ use std::process::ExitCode;
 use artifact::error::exit;
 use artifact::{Artifact, Result, address};
 use clap::{Args, Parser, Subcommand};
+use command_line::ArtifactArgs;
 use serde_json::{Map, Value, json};
 
 /// Writes what the store holds as files for other programs: masks, activation maps, a submission, a trained network.
@@ -130,7 +128,7 @@ struct Common {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: place::PlaceArgs,
+    place: ArtifactArgs,
 }
 
 impl Common {

@@ -2,7 +2,6 @@
 //! one exported file, and the pictures; writes below --out alone.
 //!
 //! ```text
-//! place          the options by which an artifact is found
 //! pictures       from the command line to pictures, each with the name of what is made of it
 //! whole_file     files that are there whole or not at all
 //! masks          what DeepLab makes of a picture
@@ -12,8 +11,6 @@
 mod cams;
 mod masks;
 mod pictures;
-#[path = "../place.rs"]
-mod place;
 #[path = "../whole_file.rs"]
 mod whole_file;
 
@@ -28,6 +25,7 @@ use std::time::Instant;
 use artifact::error::exit;
 use artifact::{Error, Numerics, Result, address};
 use clap::Parser;
+use command_line::ArtifactArgs;
 use data::codec::{Rgb, decode_image};
 use serde_json::{Map, Value, json};
 use stage::{Progress, cores};
@@ -88,7 +86,7 @@ struct Args {
     #[arg(long, value_name = "NUMBERS", default_value = "f32")]
     numerics: Numerics,
     #[command(flatten)]
-    place: place::PlaceArgs,
+    place: ArtifactArgs,
 }
 
 fn main() -> ExitCode {

@@ -2,7 +2,6 @@
 //! the terminal.
 //!
 //! ```text
-//! place          the options by which an artifact is found
 //! whole_file     files that are there whole or not at all
 //! holdings       the artifacts of an experiment that have something to show
 //! panels         from their tables to pictures with titles and scores
@@ -12,8 +11,6 @@
 mod figure;
 mod holdings;
 mod panels;
-#[path = "../place.rs"]
-mod place;
 #[path = "../whole_file.rs"]
 mod whole_file;
 
@@ -24,6 +21,7 @@ use std::process::ExitCode;
 use artifact::error::exit;
 use artifact::{Error, ImageId, Result};
 use clap::Parser;
+use command_line::ArtifactArgs;
 use data::codec::{Rgb, encode_png};
 use serde_json::json;
 
@@ -48,7 +46,7 @@ struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: place::PlaceArgs,
+    place: ArtifactArgs,
 }
 
 fn main() -> ExitCode {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +52,29 @@ fn a_stage_that_works_by_shards_takes_the_free_slots_and_its_digest_does_not_tel
     };
     assert_eq!(record(&alone)["digest"], record(&together)["digest"]);
     assert_eq!(record(&together)["tables"]["curve"]["parts"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn shards_that_begin_while_another_publishes_lose_nothing() {
+    let world = World::new();
+    world.camflow(&["run", "--experiment", "full", "--until", "train-cam"]).with(0);
+    for round in 0..rounds(20) {
+        let value = format!("extract-msinf-cam.value={}", 100 + round);
+        let shard = |index: usize| {
+            let mut stage = Command::new(world.bin().join("extract-msinf-cam"));
+            stage.args(["--set", &value, "--shard", &format!("{index}/8")]).current_dir(world.path("."));
+            stage.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        (0..7).for_each(|index| drop(end(shard(index)).with(0)));
+        // The last part is done, and published, while others begin that have nothing to do.
+        let late = (0..8).rev().inspect(|_| thread::sleep(Duration::from_millis(1)));
+        for started in late.map(shard).collect::<Vec<_>>() {
+            end(started).with(0);
+        }
+        let all = Store::open(&world.path("store")).unwrap().artifacts("extract-msinf-cam").unwrap();
+        assert_eq!(all.len() as u64, round + 1);
+        assert!(!world.path("store/work/set-aside").exists(), "round {round}");
+    }
 }
 
 #[test]

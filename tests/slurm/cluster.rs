@@ -104,6 +104,13 @@ impl Cluster {
         }
     }
 
+    /// Takes the whole cluster for some seconds, before everybody else.
+    pub fn urgent_job(&self, seconds: u32) {
+        let mut sbatch = self.slurm("sbatch");
+        sbatch.args(["--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]);
+        assert!(sbatch.arg(format!("--wrap=sleep {seconds}")).status().expect("sbatch").success());
+    }
+
     pub fn kill_node(&self, name: &str) {
         self.kill(&format!("slurmd.{name}.pid"));
     }

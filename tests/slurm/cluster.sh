@@ -43,7 +43,8 @@ SlurmdLogFile=$dir/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
+SelectTypeParameters=CR_CPU_Memory
+DefMemPerCPU=100
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
@@ -54,6 +55,9 @@ KillWait=5
 SlurmdTimeout=20
 SlurmctldTimeout=20
 MessageTimeout=20
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 PriorityType=priority/basic
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -61,6 +65,7 @@ JobRequeue=1
 NodeName=n1 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$2 CPUs=4 RealMemory=8000 State=UNKNOWN
 NodeName=n2 NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$3 CPUs=4 RealMemory=8000 State=UNKNOWN
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=spare Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10
 CONF
 }

@@ -5,6 +5,7 @@
 //! command is given again, and all is computed, with the digests of a run on one machine.
 
 mod cluster;
+mod limits;
 #[path = "../runner/world.rs"]
 #[expect(dead_code, reason = "the tests of the runner use more of it")]
 mod world;
@@ -29,7 +30,7 @@ at_a_time = 4
 links = 2
 "#;
 /// What happens in a round.
-const FAULTS: [&str; 5] = ["stage", "controller", "requeue", "cancel", "node"];
+const FAULTS: [&str; 7] = ["stage", "controller", "requeue", "cancel", "node", "urgent", "time"];
 /// How long a pipeline of fake stages may take with all its faults.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -118,8 +119,12 @@ fn a_pipeline_is_handed_over_at_once_and_computes_what_one_machine_does() {
     let changed: Value = serde_json::from_str(&world.camflow(&["plan", "--json"]).with(0).stdout).unwrap();
     assert!(changed["to_run"].as_u64() > Some(0));
     world.edit("value = 99\n", "value = 10\n");
+    let follows = world.start(&["logs", "random-walk", "-f"]);
     wait_for(&world, "train-cam", "running");
     finish(&cluster, &world);
+    let followed = world::end(follows).with(0);
+    assert!(followed.stderr.contains("random-walk (full): queued"), "it waits: {}", followed.stderr);
+    assert!(followed.stdout.contains("commit"), "{}", followed.stdout);
     assert_eq!(digests(&world), expected());
     assert_eq!(world.ran().iter().filter(|ran| ran.starts_with("train-cam")).count(), 1, "one link was enough");
 }
@@ -132,11 +137,19 @@ fn what_was_cancelled_is_told_and_the_same_command_goes_on() {
     prolong(&world, "train-cam", 300);
     world.camflow(&["run", "--executor", "slurm"]).with(0);
     world.wait_for_checkpoint("train-cam");
+    let submissions = || std::fs::read_dir(world.path("store/work/attempts")).unwrap().flatten();
+    let submissions = || submissions().filter(|entry| entry.path().is_dir()).count();
+    world.age_work();
+    world.camflow(&["gc"]).with(0);
+    assert_eq!(submissions(), 1, "its jobs run");
     let cancelled = world.camflow(&["cancel"]).with(0);
     assert!(!cancelled.stdout.starts_with("0 jobs"), "{}", cancelled.stdout);
     wait_for(&world, "train-cam", "cancelled");
     assert!(world.camflow(&["logs", "train-cam"]).with(0).stdout.contains("going on  from 0"));
     assert!(world.camflow(&["cancel"]).with(0).stdout.starts_with("0 jobs"));
+    world.age_work();
+    world.camflow(&["gc"]).with(0);
+    assert_eq!(submissions(), 0, "it is a day old and has no job left");
     finish(&cluster, &world);
     assert_eq!(digests(&world), expected());
 }
@@ -209,27 +222,46 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
         let mut world = world();
         cluster.enter(&mut world);
         let stage = ["train-cam", "extract-msinf-cam", "random-walk"][round % 3];
-        prolong(&world, stage, 150);
-        world.camflow(&["run", "--executor", "slurm"]).with(0);
-        let pid = world.wait_for(stage);
         let fault = FAULTS[round % FAULTS.len()];
         println!("round {round}: {fault} while {stage} runs");
+        prolong(&world, stage, 150);
         match fault {
-            "stage" => world::signal(pid, rustix::process::Signal::KILL),
-            "controller" => {
-                cluster.kill_controller();
-                thread::sleep(Duration::from_millis(500));
-                cluster.start_controller();
-            }
-            "requeue" => cluster.requeue_running(),
-            "cancel" => drop(world.camflow(&["cancel"]).with(0)),
+            "time" => let_time_run_out(&world),
             _ => {
-                cluster.kill_node("n1");
-                thread::sleep(Duration::from_secs(1));
-                cluster.start_node("n1");
+                world.camflow(&["run", "--executor", "slurm"]).with(0);
+                disturb(&cluster, &world, fault, world.wait_for(stage));
             }
         }
         finish(&cluster, &world);
         assert_eq!(digests(&world), expected, "round {round}: {fault} while {stage} runs");
     }
+}
+
+/// Does what a fault says while a stage runs.
+fn disturb(cluster: &Cluster, world: &World, fault: &str, pid: i32) {
+    match fault {
+        "stage" => world::signal(pid, rustix::process::Signal::KILL),
+        "controller" => {
+            cluster.kill_controller();
+            thread::sleep(Duration::from_millis(500));
+            cluster.start_controller();
+        }
+        "requeue" => cluster.requeue_running(),
+        "cancel" => drop(world.camflow(&["cancel"]).with(0)),
+        "urgent" => cluster.urgent_job(2),
+        _ => {
+            cluster.kill_node("n1");
+            thread::sleep(Duration::from_secs(1));
+            cluster.start_node("n1");
+        }
+    }
+}
+
+/// A job that hears no signal is ended when its minute is over; then its limit is raised.
+fn let_time_run_out(world: &World) {
+    let deaf = "[slurm.stage.evaluate]\ntime = \"1\"\nsetup = [\"trap '' USR1; sleep 200\"]\n";
+    append(world, deaf);
+    world.camflow(&["run", "--executor", "slurm"]).with(0);
+    wait_for(world, "evaluate", "out of time");
+    world.edit(deaf, "");
 }

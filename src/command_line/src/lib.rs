@@ -2,6 +2,12 @@
 //!
 //! `COMPLETE=bash PROGRAM -- WORD…` is how a shell asks for completions (`camflow completions` prints what makes it
 //! ask); `PROGRAM --man DIR` writes the pages, and is how `camflow man` asks for them. Both begin no work.
+//!
+//! ```text
+//! place    the options by which programs find a manifest, its store, and an artifact in it
+//! ```
+
+mod place;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -13,6 +19,8 @@ use artifact::{Error, Manifest, Result};
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
+
+pub use place::{ArtifactArgs, PlaceArgs};
 
 /// The environment variable by which a shell asks for completions.
 const COMPLETE: &str = "COMPLETE";

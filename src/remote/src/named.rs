@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
-use artifact::address::Place;
 use artifact::{Artifact, Error, Manifest, Result, Store};
+use command_line::PlaceArgs;
 
 use crate::remote::Remote;
 
@@ -21,15 +21,8 @@ pub struct Source {
     /// Leave out what the artifacts were computed from
     #[arg(long)]
     pub without_inputs: bool,
-    /// The manifest
-    #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
-    manifest: PathBuf,
-    /// Lay a value over the manifest (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// The artifact store, instead of the manifest's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// The experiment that is meant: all if not given, the main one where a stage is named (may be repeated)
     #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Vec<String>,
@@ -70,7 +63,7 @@ impl Source {
             return Remote::open(url);
         }
         let named = self.manifest()?.and_then(|manifest| manifest.remote().transpose()).transpose()?;
-        let file = self.manifest.display();
+        let file = self.place.manifest.display();
         let lacking = || {
             Error::Config(format!(
                 "there is no remote: name it with --remote, or in {file}: [pipeline] remote = \"s3://bucket/prefix\""
@@ -81,10 +74,11 @@ impl Source {
 
     /// The manifest; `None` where there is none and none was named.
     fn manifest(&self) -> Result<Option<Manifest>> {
-        if !self.manifest.exists() && self.manifest == *std::path::Path::new(Manifest::DEFAULT_FILE) {
+        let PlaceArgs { manifest, set, .. } = &self.place;
+        if !manifest.exists() && *manifest == *Path::new(Manifest::DEFAULT_FILE) {
             return Ok(None);
         }
-        Manifest::load(&self.manifest, &self.set).map(Some)
+        Manifest::load(manifest, set).map(Some)
     }
 
     fn manifest_for(&self, what: &str) -> Result<Manifest> {
@@ -94,7 +88,7 @@ impl Source {
 
     /// The store; made if it is not there, for what is pulled.
     pub fn store(&self) -> Result<Store> {
-        match &self.store {
+        match &self.place.store {
             Some(root) => Store::open(root),
             None => Store::open(&self.manifest_for("the place of the store")?.store()?),
         }
@@ -119,12 +113,7 @@ impl Source {
     /// The artifacts of this store that the names mean, or all that the manifest's experiments last resolved to.
     pub fn here(&self) -> Result<Vec<Artifact>> {
         if !self.names.is_empty() {
-            let place = Place {
-                manifest: self.manifest.clone(),
-                sets: self.set.clone(),
-                store: self.store.clone(),
-                experiments: self.experiment.clone(),
-            };
+            let place = self.place.place(&self.experiment);
             return self.names.iter().map(|name| place.find(name)).collect();
         }
         let manifest = self.manifest_for("a command without names")?;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use artifact::{Error, ExperimentPlan, Manifest, ParamError, Result, StagePlan, Store};
 use clap::{CommandFactory as _, Parser};
+use command_line::PlaceArgs;
 
 use crate::body::{Body, Of};
 use crate::inputs::Inputs;
@@ -15,15 +16,8 @@ use crate::{Description, Shard, Stage, commit, help, runner_link};
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// The manifest with every parameter
-    #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
-    pub manifest: PathBuf,
-    /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// The artifact store, instead of the manifest's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// The experiment, instead of the manifest's main one
     #[arg(long, value_name = "NAME", add = command_line::experiments())]
     experiment: Option<String>,
@@ -108,8 +102,8 @@ fn follow(options: &Options, description: &Description, body: &dyn Body) -> Resu
 impl<'a> Call<'a> {
     fn new(options: &'a Options, description: &'a Description) -> Result<Self> {
         let device = options.device.iter().map(|device| format!("pipeline.device={device}"));
-        let sets: Vec<_> = options.set.iter().cloned().chain(device).collect();
-        let manifest = Manifest::load(&options.manifest, &sets)?;
+        let sets: Vec<_> = options.place.set.iter().cloned().chain(device).collect();
+        let manifest = Manifest::load(&options.place.manifest, &sets)?;
         let experiment = manifest.experiment(&options.experiment.clone().map_or_else(|| manifest.main(), Ok)?)?;
         let mut plan = experiment.stage(&description.name)?.clone();
         plan.expand_paths(&description.path_params)?;
@@ -118,7 +112,7 @@ impl<'a> Call<'a> {
             description,
             plan,
             experiment,
-            store: options.store.clone().map_or_else(|| manifest.store(), Ok)?,
+            store: options.place.store.clone().map_or_else(|| manifest.store(), Ok)?,
             shard: options.shard.as_deref().map_or(Ok(Shard::ALL), str::parse)?,
             device_place: manifest.place("pipeline.device"),
         })

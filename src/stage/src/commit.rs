@@ -142,7 +142,9 @@ impl<'a> Job<'a> {
             let key = self.preimage.key();
             say(self.stage(), format_args!("another process works on {key}; waiting for it"));
         })?;
-        if self.is_committed()? || lease.resume_publication()?.is_some() {
+        // Another shard may be publishing what it saw done: then there is nothing to do here.
+        let turn = lease.turn()?;
+        if lease.resume_publication(&turn)?.is_some() || self.is_committed()? {
             return Ok(None);
         }
         if self.call.options.force {
@@ -245,7 +247,7 @@ fn changed_since_planned(call: &Call<'_>) -> Error {
     Error::Config(format!(
         "{}: a parameter or a file that it names has changed since the run was planned; run the same command again to \
          go on with the new value",
-        call.options.manifest.display()
+        call.options.place.manifest.display()
     ))
 }
 

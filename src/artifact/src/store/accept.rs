@@ -45,7 +45,7 @@ impl Store {
         }
         write_atomically(&beside.join(RECORD_FILE), &record.to_bytes())?;
         fs::rename(&beside, &work).map_err(Error::io("rename", &beside))?;
-        let committed = lease.resume_publication()?;
+        let committed = lease.resume_publication(&lease.turn()?)?;
         committed.ok_or_else(|| Error::Failed(format!("{}: could not be published; try again", work.display())))
     }
 }

@@ -18,7 +18,7 @@ impl Store {
         self.root.join("work").join(ATTEMPTS)
     }
 
-    /// Makes the directory of a new attempt: its name tells its jobs from those of every other.
+    /// Makes the directory of a new attempt: its name tells its jobs from those of every other, of other stores too.
     pub fn begin_attempt(&self) -> Result<PathBuf> {
         let all = self.attempts_dir();
         fs::create_dir_all(&all).map_err(Error::io("make", &all))?;
@@ -26,7 +26,8 @@ impl Store {
         let all = all.canonicalize().map_err(Error::io("find", &all))?;
         loop {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let dir = all.join(format!("{:x}{:03x}", now.as_secs(), now.subsec_millis()));
+            let (seconds, millis, process) = (now.as_secs(), now.subsec_millis(), std::process::id());
+            let dir = all.join(format!("{seconds:x}{millis:03x}-{process:x}"));
             match fs::create_dir(&dir) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 made => return made.map(|()| dir.clone()).map_err(Error::io("make", &dir)),

@@ -111,11 +111,17 @@ impl Lease {
         self.store.work_dir(&self.preimage.stage, &self.preimage.key())
     }
 
-    /// Completes a publication that was interrupted between `artifact.json` and the last rename.
-    pub fn resume_publication(&self) -> Result<Option<Artifact>> {
+    /// Waits until nobody is publishing what is leased, and keeps others from it.
+    pub fn turn(&self) -> Result<Turn> {
+        self.store.turn(&self.preimage.stage, &self.preimage.key())
+    }
+
+    /// Completes a publication that was interrupted between `artifact.json` and the last rename. Whoever is publishing
+    /// now is between them too: hence the turn.
+    pub fn resume_publication(&self, turn: &Turn) -> Result<Option<Artifact>> {
         match Artifact::open(&self.dir()) {
             Ok(Some(artifact)) if artifact.verify().is_ok() => {
-                move_into_place(&self.store, &self.dir(), artifact.record().clone()).map(Some)
+                move_into_place(&self.store, &self.dir(), artifact.record().clone(), turn).map(Some)
             }
             _ => Ok(None),
         }

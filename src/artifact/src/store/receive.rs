@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<Option<Incoming>> {
         record.check_names()?;
         let lease = self.lease(&record.preimage, Claim::Alone, waiting)?;
-        let is_there = lease.resume_publication()?.is_some();
+        let is_there = lease.resume_publication(&lease.turn()?)?.is_some();
         if is_there || self.find_whole(&record.preimage.stage, &record.key)?.0.is_some() {
             return Ok(None);
         }
@@ -143,7 +143,7 @@ impl Incoming {
         let work = self.lease.dir();
         let named = failpoint::pass("receive.rename", &work).and_then(|()| fs::rename(&self.dir, &work));
         named.map_err(Error::io("rename", &self.dir))?;
-        let committed = self.lease.resume_publication()?;
+        let committed = self.lease.resume_publication(&self.lease.turn()?)?;
         committed.ok_or_else(|| Error::Failed(format!("{}: could not be published; try again", work.display())))
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::lease::{Lease, hostname};
+use super::lease::{Lease, Turn, hostname};
 use super::moving::move_to;
 use super::part::{RowsDigest, done_file};
 use super::record::FORMAT;
@@ -124,7 +124,7 @@ impl Work {
     pub fn publish(self, files: &[&str], metrics: BTreeMap<String, Value>, experiment: &str) -> Result<Artifact> {
         self.check_contents(files)?;
         let preimage = self.lease.preimage.clone();
-        let _turn = self.lease.store.turn(&preimage.stage, &preimage.key())?;
+        let turn = self.lease.turn()?;
         let mut record = Record {
             seal: String::new(),
             format: FORMAT,
@@ -144,7 +144,7 @@ impl Work {
         self.lease.check()?;
         failpoint::pass("publish.record", &self.dir).map_err(Error::io("publish", &self.dir))?;
         write_atomically(&self.dir.join(RECORD_FILE), &record.to_bytes())?;
-        move_into_place(&self.lease.store, &self.dir, record)
+        move_into_place(&self.lease.store, &self.dir, record, &turn)
     }
 
     /// Forgets everything: it was made of something that changed meanwhile.
@@ -215,8 +215,9 @@ fn read_done(path: &Path) -> Option<PartRecord> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Removes what is not part of the artifact, then makes the work directory the artifact by one rename.
-pub(super) fn move_into_place(store: &Store, work: &Path, record: Record) -> Result<Artifact> {
+/// Removes what is not part of the artifact, then makes the work directory the artifact by one rename. Two that did so
+/// at the same time would set each other's aside.
+pub(super) fn move_into_place(store: &Store, work: &Path, record: Record, _: &Turn) -> Result<Artifact> {
     let stage = &record.preimage.stage;
     failpoint::pass("publish.clean", work).map_err(Error::io("publish", work))?;
     let mut kept: BTreeSet<_> = record.all_files().map(|(name, ..)| work.join(name)).collect();
@@ -225,12 +226,18 @@ pub(super) fn move_into_place(store: &Store, work: &Path, record: Record) -> Res
     let dir = store.dir(stage, &record.key);
     let parent = store.root().join(stage);
     fs::create_dir_all(&parent).map_err(Error::io("make", &parent))?;
+    let mut aside = None;
     if dir.exists() {
         // Computed anew by --force, or damaged: the old one leaves only now that its replacement is whole.
         failpoint::pass("publish.set-aside", &dir).map_err(Error::io("set aside", &dir))?;
-        store.set_aside(stage, &record.key)?;
+        aside = Some(store.set_aside(stage, &record.key)?);
     }
-    move_to(Some("publish.rename"), work, &dir).map_err(Error::io("publish", &dir))?;
+    let moved = move_to(Some("publish.rename"), work, &dir).map_err(Error::io("publish", &dir));
+    if let (Err(_), Some(aside)) = (&moved, aside) {
+        // It is better than none.
+        let _ = fs::rename(aside, &dir);
+    }
+    moved?;
     failpoint::pass("publish.renamed", &dir).map_err(Error::io("publish", &dir))?;
     sync_dir(&parent)?;
     sync_dir(&store.root().join("work"))?;

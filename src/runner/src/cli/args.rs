@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use artifact::Manifest;
 use artifact::error::exit;
 use clap::Args;
+use command_line::PlaceArgs;
 use runner::{PipelineSource, RemoteSource, Selection};
 
 use super::other;
@@ -16,15 +16,8 @@ pub fn after_help() -> String {
 
 #[derive(Debug, Args)]
 pub struct PipelineArgs {
-    /// The manifest with the stages and every parameter
-    #[arg(long, default_value = Manifest::DEFAULT_FILE, value_name = "FILE")]
-    manifest: PathBuf,
-    /// Lay a value over the manifest, as in --set train-cam.epochs=3 (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    set: Vec<String>,
-    /// The artifact store, instead of the manifest's
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// cpu, cuda or cuda:N, instead of the manifest's
     #[arg(long)]
     device: Option<String>,
@@ -94,9 +87,9 @@ impl From<PushedArgs> for Option<RemoteSource> {
 impl From<PipelineArgs> for PipelineSource {
     fn from(given: PipelineArgs) -> Self {
         Self {
-            manifest: given.manifest,
-            sets: given.set,
-            store: given.store,
+            manifest: given.place.manifest,
+            sets: given.place.set,
+            store: given.place.store,
             device: given.device,
             experiments: given.experiment,
             bin_dir: given.bin_dir,

@@ -15,11 +15,15 @@ use serde_json::{Map, Value};
 
 use super::step;
 use crate::options::PipelineSource;
+use crate::pipeline::Pipeline;
+use crate::plan::Step;
 use crate::slurm::Outlook;
 use crate::text;
 
 /// How often a log that is followed is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the scheduler is asked whether a job has begun.
+const ASK: Duration = Duration::from_secs(3);
 /// A work directory that is not back after so many looks is gone for good.
 const PATIENCE: usize = 20;
 
@@ -34,9 +38,9 @@ pub struct LogOptions {
 
 /// Shows the log of a stage.
 pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut dyn Write) -> Result<()> {
-    let (pipeline, step) = step(source, stage)?;
+    let (pipeline, step, outlook) = begun(source, stage, options.follow)?;
     let none = || Error::NotCommitted(format!("{stage} ({}) has no log: it has not begun", step.experiment));
-    let printed = Outlook::of(&pipeline.store).map(|outlook| outlook.printed(&step)).unwrap_or_default();
+    let printed = outlook.map(|outlook| outlook.printed(&step)).unwrap_or_default();
     let Some(key) = &step.key else {
         return if printed.is_empty() { Err(none()) } else { show_printed(&printed, out) };
     };
@@ -71,6 +75,27 @@ pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut
             (false, false) => looks += 1,
         }
         thread::sleep(LOOK);
+    }
+}
+
+/// The stage, and what has become of its jobs. A log that is followed may be of a stage whose job waits in the queue, or
+/// for other jobs: that is waited for.
+fn begun(source: &PipelineSource, stage: &str, follow: bool) -> Result<(Pipeline, Step, Option<Outlook>)> {
+    let mut said = None;
+    loop {
+        let (pipeline, step) = step(source, stage)?;
+        let outlook = Outlook::of(&pipeline.store);
+        let has_log = step.key.as_ref().is_some_and(|key| {
+            let dirs = [pipeline.store.dir(stage, key), pipeline.store.work_dir(stage, key)];
+            dirs.iter().any(|dir| dir.join(LOG_FILE).is_file())
+        });
+        let waits = outlook.as_ref().filter(|_| follow && !has_log).and_then(|outlook| outlook.in_hand(&step));
+        let Some(waits) = waits else { return Ok((pipeline, step, outlook)) };
+        if said.as_ref() != Some(&waits) {
+            eprintln!("{stage} ({}): {waits}", step.experiment);
+            said = Some(waits);
+        }
+        thread::sleep(ASK);
     }
 }
 

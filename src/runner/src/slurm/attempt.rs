@@ -1,7 +1,8 @@
 //! One submission: the jobs that were asked for, written down before the scheduler hears of them, and what each of
 //! their tasks says of its end. It lies in the store, so any machine that sees the store knows it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use artifact::store::write_atomically;
@@ -14,6 +15,9 @@ use crate::plan::Step;
 const FILE: &str = "attempt.json";
 /// In an attempt's directory: the manifest as it was.
 pub(super) const MANIFEST: &str = "manifest.toml";
+
+/// How much of the end of an output is looked at.
+const TAIL: u64 = 16 << 10;
 
 /// A submission.
 #[derive(Clone, Debug)]
@@ -164,9 +168,24 @@ impl Attempt {
         self.dir.join(format!("{}.{task}.out", job.name))
     }
 
+    fn printed_by(&self, job: &Job, task: usize) -> PathBuf {
+        self.dir.join(format!("{}.{task}.out", job.name))
+    }
+
+    /// The end of what a task printed.
+    pub fn tail(&self, job: &Job, task: usize) -> String {
+        let tail = File::open(self.printed_by(job, task)).and_then(|mut file| {
+            let start = file.metadata()?.len().saturating_sub(TAIL);
+            file.seek(SeekFrom::Start(start))?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        String::from_utf8_lossy(&tail.unwrap_or_default()).into_owned()
+    }
+
     /// What the tasks of a job have printed, as far as there is anything.
     pub fn printed(&self, job: &Job) -> Vec<PathBuf> {
-        let files = (0..job.tasks.count()).map(|task| self.dir.join(format!("{}.{task}.out", job.name)));
+        let files = (0..job.tasks.count()).map(|task| self.printed_by(job, task));
         files.filter(|file| fs::metadata(file).is_ok_and(|meta| meta.len() > 0)).collect()
     }
 

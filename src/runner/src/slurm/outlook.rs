@@ -1,6 +1,7 @@
 //! What has become of the jobs of each stage, for `camflow status` and `plan`: the store, one look at the queue, and
 //! what the tasks said of themselves.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use artifact::Store;
@@ -8,6 +9,15 @@ use artifact::Store;
 use super::attempt::{Attempt, End, Job, Tasks, jobs_of};
 use super::queue::{Queue, QueuedTask, accounted};
 use crate::plan::Step;
+
+/// How jobs end that the scheduler ends.
+const OUT_OF_TIME: &str = "out of time";
+const OUT_OF_MEMORY: &str = "out of memory";
+const PREEMPTED: &str = "preempted";
+const NODE_FAILED: &str = "its node failed";
+const CANCELLED: &str = "cancelled";
+/// How a stage ends that was told to.
+const STOPPED: &str = "stopped with a checkpoint";
 
 /// The jobs of a store.
 pub(crate) struct Outlook {
@@ -53,8 +63,14 @@ impl Outlook {
         match (running.first(), live.first()) {
             (Some(task), _) => Some(format!("running ({} on {})", task.number, task.node)),
             (None, Some(task)) => Some(format!("queued ({})", task.number)),
-            (None, None) => jobs.iter().rev().find_map(|(attempt, job)| self.trouble(attempt, job)),
+            (None, None) => self.trouble(&jobs).map(|trouble| trouble.to_string()),
         }
+    }
+
+    /// Is a job of the step in hand? Its newest, in a few words.
+    pub fn in_hand(&self, step: &Step) -> Option<String> {
+        let is_live = |(attempt, job): &(&Attempt, &Job)| self.live(attempt, job).next().is_some();
+        self.jobs(step).iter().any(is_live).then(|| self.of_step(step)).flatten()
     }
 
     /// What the jobs of a step printed, of the newest attempt that printed something.
@@ -80,28 +96,64 @@ impl Outlook {
             .into_iter()
     }
 
-    /// How a job ended that has not done its work.
-    fn trouble(&self, attempt: &Attempt, job: &Job) -> Option<String> {
-        let queued: Vec<_> = self.queue.iter().flat_map(|queue| queue.of(attempt, job)).collect();
-        let ended = queued.iter().find(|task| !["COMPLETED", "PENDING"].contains(&task.state.as_str()));
-        if let Some(task) = ended
-            && let Some(word) = word(&task.state)
-        {
-            return Some(format!("{word} ({})", task.address(job)));
-        }
-        let ends = (0..job.tasks.count()).filter_map(|task| attempt.end_of(job, task));
-        let bad = ends.into_iter().find(|end| end.code != Some(0))?;
-        let named = format!("job {} on {}", bad.job, bad.host);
-        Some(match bad {
-            End { code: Some(75), .. } => format!("stopped with a checkpoint ({named})"),
-            End { code: Some(code), .. } => format!("failed with {code} ({named})"),
-            End { signal: Some(9), .. } => format!("killed, perhaps out of memory ({named})"),
-            End { signal: Some(signal), .. } => format!("ended by signal {signal} ({named})"),
-            _ => match accounted(&bad.job).as_deref().and_then(word) {
-                Some(word) => format!("{word} ({named})"),
-                None => format!("ended without a word: killed, or its node failed ({named})"),
-            },
+    /// Why a step is not done whose jobs have all ended: what came of its newest submission in which something went
+    /// wrong. What failed says more than what was cancelled because of it.
+    fn trouble(&self, jobs: &[(&Attempt, &Job)]) -> Option<Trouble> {
+        jobs.chunk_by(|(one, _), (other, _)| one.dir() == other.dir()).rev().find_map(|submission| {
+            let tasks =
+                submission.iter().flat_map(|(attempt, job)| (0..job.tasks.count()).map(move |k| (attempt, job, k)));
+            tasks.filter_map(|(attempt, job, task)| self.trouble_of(attempt, job, task)).min_by_key(Trouble::rank)
         })
+    }
+
+    /// How a task ended that has not done its work.
+    fn trouble_of(&self, attempt: &Attempt, job: &Job, task: usize) -> Option<Trouble> {
+        let queued = self.queue.iter().flat_map(|queue| queue.of(attempt, job)).find(|queued| queued.task == task);
+        if let Some((queued, word)) = queued.and_then(|queued| Some((queued, word(&queued.state)?))) {
+            return Some(Trouble { what: word.to_owned(), named: queued.address(job) });
+        }
+        let said = || said_by_slurm(&attempt.tail(job, task));
+        let Some(end) = attempt.end_of(job, task) else {
+            let queued = queued.filter(|queued| queued.state == "FAILED")?;
+            let what = said().unwrap_or("failed before the stage began").to_owned();
+            return Some(Trouble { what, named: queued.address(job) });
+        };
+        let what = match end {
+            End { code: Some(0), .. } => return None,
+            End { code: Some(75), .. } => STOPPED.to_owned(),
+            End { code: Some(code), .. } => format!("failed with {code}"),
+            End { signal, .. } => match (said().or_else(|| accounted(&end.job).as_deref().and_then(word)), signal) {
+                (Some(word), _) => word.to_owned(),
+                (None, Some(9)) => "killed, perhaps out of memory".to_owned(),
+                (None, Some(signal)) => format!("ended by signal {signal}"),
+                (None, None) => "ended without a word: killed, or its node failed".to_owned(),
+            },
+        };
+        Some(Trouble { what, named: format!("job {} on {}", end.job, end.host) })
+    }
+}
+
+/// How a task ended that has not done its work.
+struct Trouble {
+    what: String,
+    /// Its number, and where it ran.
+    named: String,
+}
+
+impl Trouble {
+    /// The less, the more it says.
+    fn rank(&self) -> usize {
+        match self.what.as_str() {
+            CANCELLED => 2,
+            STOPPED => 1,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.named)
     }
 }
 
@@ -116,13 +168,36 @@ fn shards(job: &Job) -> Option<usize> {
 /// What a state of Slurm means, where it says more than the task itself.
 fn word(state: &str) -> Option<&'static str> {
     Some(match state {
-        "TIMEOUT" | "DEADLINE" => "out of time",
-        "OUT_OF_MEMORY" => "out of memory",
-        "PREEMPTED" => "preempted",
-        "NODE_FAIL" | "BOOT_FAIL" => "its node failed",
-        "CANCELLED" | "REVOKED" => "cancelled",
+        "TIMEOUT" | "DEADLINE" => OUT_OF_TIME,
+        "OUT_OF_MEMORY" => OUT_OF_MEMORY,
+        "PREEMPTED" => PREEMPTED,
+        "NODE_FAIL" | "BOOT_FAIL" => NODE_FAILED,
+        "CANCELLED" | "REVOKED" => CANCELLED,
         _ => return None,
     })
+}
+
+/// What Slurm wrote into a job's output when it ended the job: that stays when the queue has forgotten it, and on
+/// clusters where the state of a job that took too much memory is only FAILED.
+fn said_by_slurm(printed: &str) -> Option<&'static str> {
+    let mut said = None;
+    for line in printed.lines().filter(|line| line.starts_with("slurmstepd")) {
+        let holds = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        said = if holds(&["exceeded memory limit", "Exceeded job memory limit", "oom-kill", "oom_kill"]) {
+            Some(OUT_OF_MEMORY)
+        } else if holds(&["DUE TO TIME LIMIT"]) {
+            Some(OUT_OF_TIME)
+        } else if holds(&["DUE TO PREEMPTION"]) {
+            Some(PREEMPTED)
+        } else if holds(&["DUE TO NODE FAILURE"]) {
+            Some(NODE_FAILED)
+        } else if holds(&["CANCELLED AT"]) && said != Some(OUT_OF_MEMORY) {
+            Some(CANCELLED)
+        } else {
+            said
+        };
+    }
+    said
 }
 
 #[cfg(test)]
@@ -135,5 +210,19 @@ mod tests {
         assert!(words.iter().all(Option::is_some));
         assert!(words.iter().collect::<std::collections::BTreeSet<_>>().len() == words.len());
         assert_eq!(word("FAILED"), None, "the exit code says more");
+    }
+
+    #[test]
+    fn what_slurm_writes_into_the_output_tells_why_it_ended_a_job() {
+        let memory = "epoch 3\nslurmstepd-n1: error: StepId=1.batch exceeded memory limit (43 > 5), being killed\n\
+            slurmstepd-n1: error: *** JOB 1 ON n1 CANCELLED AT 2026-11-28T09:57:53 ***\n";
+        assert_eq!(said_by_slurm(memory), Some(OUT_OF_MEMORY));
+        let ended =
+            |why: &str| format!("slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026-11-28T09:57:53{why} ***\n");
+        let [time, preempted, plain] = [" DUE TO TIME LIMIT", " DUE TO PREEMPTION", ""].map(ended);
+        assert_eq!(said_by_slurm(&time), Some(OUT_OF_TIME));
+        assert_eq!(said_by_slurm(&preempted), Some(PREEMPTED));
+        assert_eq!(said_by_slurm(&(preempted + &plain)), Some(CANCELLED), "the last one counts");
+        assert_eq!(said_by_slurm("DUE TO TIME LIMIT\n"), None, "a stage may print anything");
     }
 }
