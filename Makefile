@@ -124,7 +124,7 @@ crash: build ## kill runner and stages at random, ROUNDS=300 times, each followe
 
 # Two servers that keep objects as files; the tests start and end them, on loopback. Three rounds stand in `make test`.
 remote-test: ROUNDS = 50
-remote-test: build ## push and pull against two real S3 servers, ROUNDS=50 each, with kills, cuts and flipped bits
+remote-test: build peers ## push and pull against two real S3 servers, ROUNDS=50 each, with kills, cuts and flipped bits
 	@if [ ! -x .s3-servers/bin/s3s-fs ]; then \
 	    echo "remote-test: building s3s-fs into .s3-servers"; \
 	    cargo install --quiet --locked --root .s3-servers --target-dir target/s3s-fs --features binary s3s-fs@0.14.1; \

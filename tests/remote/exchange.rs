@@ -4,7 +4,7 @@ use std::fs;
 
 use artifact::store::RECORD_FILE;
 
-use crate::lab::{LARGE, Lab, Make, files};
+use crate::lab::{LARGE, Lab, Make, ROWS, files};
 
 #[test]
 fn what_is_pushed_is_pulled_as_it_was_with_its_links() {
@@ -24,7 +24,7 @@ fn what_is_pushed_is_pulled_as_it_was_with_its_links() {
 #[test]
 fn a_file_of_several_pieces_arrives_as_it_was() {
     let lab = Lab::new();
-    let make = Make { stage: "train", value: 3, machine: 0, bytes: LARGE, inputs: &[], experiment: "full" };
+    let make = Make { stage: "train", value: 3, machine: 0, bytes: LARGE, rows: ROWS, inputs: &[], experiment: "full" };
     let artifact = lab.make("a", &make);
     let name = format!("train:{}", artifact.record().key);
     lab.push("a", &[&name]).with(0);
@@ -123,7 +123,10 @@ fn what_is_there_is_neither_sent_nor_fetched_again() {
 fn a_key_keeps_the_result_that_was_there_first() {
     let lab = Lab::new();
     let make = |store, machine| {
-        lab.make(store, &Make { stage: "train", value: 1, machine, bytes: 100, inputs: &[], experiment: "full" })
+        lab.make(
+            store,
+            &Make { stage: "train", value: 1, machine, bytes: 100, rows: ROWS, inputs: &[], experiment: "full" },
+        )
     };
     let (first, other) = (make("a", 0), make("c", 1));
     make("d", 0);
@@ -142,7 +145,7 @@ fn a_key_keeps_the_result_that_was_there_first() {
 fn a_link_that_is_there_stays() {
     let lab = Lab::filled(10);
     lab.push("a", &[]).with(0);
-    let make = Make { stage: "train", value: 9, machine: 0, bytes: 10, inputs: &[], experiment: "full" };
+    let make = Make { stage: "train", value: 9, machine: 0, bytes: 10, rows: ROWS, inputs: &[], experiment: "full" };
     let own = lab.make("b", &make).record().key.clone();
     lab.store("b").point_latest("train", None, &own).unwrap();
     let pulled = lab.pull("b", &["train"]).with(0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use artifact::failpoint::{SHARING_PLACES, VARIABLE};
 
-use crate::lab::{LARGE, Lab, Make, Random, end, files};
+use crate::lab::{LARGE, Lab, Make, ROWS, Random, end, files};
 
 /// A plain push and pull after whatever happened: they complete, and what `b` holds is what `a` does.
 fn assert_completes(lab: &Lab, what: &str) {
@@ -69,7 +69,7 @@ fn kills_at_random_lose_nothing() {
 #[test]
 fn what_has_arrived_of_a_large_file_stays() {
     let lab = Lab::new();
-    let make = Make { stage: "train", value: 3, machine: 0, bytes: LARGE, inputs: &[], experiment: "full" };
+    let make = Make { stage: "train", value: 3, machine: 0, bytes: LARGE, rows: ROWS, inputs: &[], experiment: "full" };
     let name = format!("train:{}", lab.make("a", &make).record().key);
     lab.push("a", &[&name]).with(0);
     let mut command = lab.command("pull", "b", &[&name]);
@@ -96,7 +96,8 @@ fn of_pushes_at_once_one_wins_and_all_agree() {
         let mut names = Vec::new();
         for (machine, store) in stores.iter().enumerate() {
             let machine = machine as u64;
-            let make = Make { stage: "train", value: 1, machine, bytes: 9000, inputs: &[], experiment: "full" };
+            let make =
+                Make { stage: "train", value: 1, machine, bytes: 9000, rows: ROWS, inputs: &[], experiment: "full" };
             names.push(format!("train:{}", lab.make(store, &make).record().key));
         }
         let pushes: Vec<_> =

@@ -36,6 +36,9 @@ needs = ["prepare", "train"]
 /// Bytes of a file that goes in several pieces.
 pub const LARGE: usize = (16 << 20) + 5;
 
+/// Rows of a part of a table.
+pub const ROWS: u64 = 50;
+
 pub struct Lab {
     dir: TempDir,
 }
@@ -76,6 +79,8 @@ pub struct Make<'a> {
     pub machine: u64,
     /// Size of its file `net`.
     pub bytes: usize,
+    /// Rows of each of the three parts of its table.
+    pub rows: u64,
     pub inputs: &'a [&'a Artifact],
     pub experiment: &'a str,
 }
@@ -98,7 +103,7 @@ impl Lab {
 
     pub fn fill(&self, store: &str, bytes: usize) {
         let make = |stage, value, inputs: &[&Artifact], experiment| {
-            let artifact = self.make(store, &Make { stage, value, machine: 0, bytes, inputs, experiment });
+            let artifact = self.make(store, &Make { stage, value, machine: 0, bytes, rows: ROWS, inputs, experiment });
             let link = (experiment != "full").then_some(experiment);
             self.store(store).point_latest(stage, link, &artifact.record().key).expect("a link is made");
             artifact
@@ -134,9 +139,9 @@ impl Lab {
         work.declare::<CurveRow>(3, BTreeMap::new()).expect("it is declared");
         for index in 0..3 {
             let mut writer = work.writer::<CurveRow>(Part { index, count: 3 }).expect("a part opens");
-            for step in 0..50 {
-                let value = (make.value * 31 + make.machine * 7 + step) as f64;
-                let row = CurveRow { step: index as u64 * 50 + step, epoch: 1, name: "loss".into(), value };
+            for step in 0..make.rows {
+                let value = ((make.value * 31 + make.machine * 7 + step) as f64).sqrt();
+                let row = CurveRow { step: index as u64 * make.rows + step, epoch: 1, name: "loss".into(), value };
                 writer.push(row).expect("a row is written");
             }
             writer.finish().expect("a part is written");

@@ -1,6 +1,7 @@
 //! Real servers on loopback, s3s-fs and `rclone serve s3`: kills of both ends, cuts and flipped bits on the way and at
 //! rest. `make remote-test` fetches the servers; without them these tests say so and do nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Ended, Lab, Random, end, files, flip};
+use serde_json::{Value, json};
+
+use crate::lab::{Ended, Lab, Make, Random, end, files, flip};
+use crate::peers::python;
 use crate::proxy::{Fault, Proxy, Way, What};
 
 /// How many rounds each server is put through.
@@ -57,9 +61,7 @@ impl Server {
         }
         words_too.extend(options);
         let mut command = lab.command(words.0, words.1, &words_too);
-        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")).env("AWS_ALLOW_HTTP", "true");
-        command.env("AWS_ACCESS_KEY_ID", "access").env("AWS_SECRET_ACCESS_KEY", "secretsecret");
-        command.env("AWS_REGION", "us-east-1");
+        command.envs(environment(port));
         command
     }
 
@@ -67,6 +69,18 @@ impl Server {
     fn run(&self, lab: &Lab, words: (&str, &str), prefix: &str, options: &[&str]) -> Ended {
         end(self.command(lab, self.port, words, prefix, options).spawn().expect("it starts"))
     }
+}
+
+/// The usual variables, which lead to a server on this machine.
+fn environment(port: u16) -> BTreeMap<&'static str, String> {
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let rest = [
+        ("AWS_ACCESS_KEY_ID", "access"),
+        ("AWS_SECRET_ACCESS_KEY", "secretsecret"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ALLOW_HTTP", "true"),
+    ];
+    rest.map(|(name, value)| (name, value.to_owned())).into_iter().chain([("AWS_ENDPOINT_URL", endpoint)]).collect()
 }
 
 impl Drop for Server {
@@ -173,6 +187,27 @@ fn s3s_fs_loses_nothing_and_believes_nothing_wrong() {
 #[test]
 fn rclone_loses_nothing_and_believes_nothing_wrong() {
     rounds_with("rclone");
+}
+
+#[test]
+fn polars_reads_a_table_where_it_lies() {
+    let lab = Lab::new();
+    // Polars asks for the last 256 KiB first. S3 and s3s-fs answer that, s3s-fs only of files that are so large; rclone
+    // sends the whole file, which Polars refuses.
+    let rows = 60_000;
+    lab.make("a", &Make { stage: "train", value: 3, machine: 0, bytes: 0, rows, inputs: &[], experiment: "full" });
+    let artifact = &lab.artifacts("a")[0];
+    lab.store("a").point_latest("train", None, &artifact.record().key).unwrap();
+    let Some(server) = Server::start("s3s-fs", &lab.path("objects")) else { return };
+    let pushed = server.run(&lab, ("push", "a"), "lab", &["train", "--json"]).with(0);
+    let pushed: Value = serde_json::from_str(&pushed.stdout).unwrap();
+    let place = &pushed[0]["place"];
+    assert!(place.as_str().unwrap().starts_with("s3://bucket/lab/train/"), "{place}");
+    let asked = json!({ "place": place, "environment": environment(server.port) }).to_string();
+    let read: Value = serde_json::from_str(&python("remote_table.py", &[], &asked)).unwrap();
+    assert_eq!(read["rows"], rows * 3, "all three parts");
+    assert_eq!(read["value"], json!([100.0_f64.sqrt()]), "the row of step 7");
+    assert_eq!(read["columns"], json!(["step", "epoch", "name", "value"]));
 }
 
 #[test]

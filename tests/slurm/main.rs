@@ -124,7 +124,7 @@ fn a_pipeline_is_handed_over_at_once_and_computes_what_one_machine_does() {
     finish(&cluster, &world);
     let followed = world::end(follows).with(0);
     assert!(followed.stderr.contains("random-walk (full): queued"), "it waits: {}", followed.stderr);
-    assert!(followed.stdout.contains("commit"), "{}", followed.stdout);
+    assert!(followed.stdout.contains("complete"), "{}", followed.stdout);
     assert_eq!(digests(&world), expected());
     assert_eq!(world.ran().iter().filter(|ran| ran.starts_with("train-cam")).count(), 1, "one link was enough");
 }
