@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tch::Tensor;
 
-use super::{Address, Network, Server};
+use super::{Address, Moments, Network, Server, Summing};
 
 const ABSENT: &str = "this build has no c10d: a training of several processes needs Linux and a libtorch with its \
                       headers; set processes = 1";
@@ -46,15 +46,8 @@ impl Gloo {
     }
 }
 
-/// What sums tensors over processes.
-pub trait Summing: 'static {
-    /// Sums a tensor over all processes, in place.
-    #[expect(dead_code, reason = "nobody joins")]
-    fn sum(&self, tensor: &mut Tensor);
-}
-
 /// Fails.
-pub fn sum_with_gradient<S: Summing>(_tensor: &Tensor, _by: &'static S) -> Result<Tensor, String> {
+pub fn normalise<S: Summing>(_x: &Tensor, _by: &Moments<'_>, _among: &'static S) -> Result<Tensor, String> {
     Err(ABSENT.to_owned())
 }
 

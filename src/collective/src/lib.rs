@@ -72,6 +72,31 @@ pub(crate) enum Network<'a> {
     Hostname,
 }
 
+/// What sums tensors over processes. It lives as long as the program: a graph may hold it.
+pub(crate) trait Summing: 'static {
+    /// Sums a contiguous tensor over all processes, in place.
+    #[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
+    fn sum(&self, tensor: &mut Tensor);
+}
+
+/// By what a part of a batch is normalised; all tensors are f32 `[C]`.
+#[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Moments<'a> {
+    /// Mean of the whole batch.
+    pub mean: &'a Tensor,
+    /// Its variance, not corrected for the number of values.
+    pub variance: &'a Tensor,
+    /// Values a channel of the whole batch.
+    pub count: f64,
+    /// By what the result is multiplied.
+    pub weight: &'a Tensor,
+    /// What is added then.
+    pub bias: &'a Tensor,
+    /// What is added to a variance before its root.
+    pub eps: f64,
+}
+
 /// Where and as whom a process joins.
 #[derive(Debug)]
 pub struct Meeting<'a> {
@@ -191,12 +216,13 @@ impl World {
         *held(&self.failure) = result.err();
     }
 
-    /// The sum of a tensor over all processes. The gradient of each process's tensor is the sum of the processes'
-    /// gradients of the result: that of the sum of their losses.
-    pub fn sum_with_gradient(&'static self, tensor: &Tensor) -> Tensor {
-        native::sum_with_gradient(tensor, self).unwrap_or_else(|reason| {
+    /// Batch normalisation of a part of a batch, `[B, C, h, w]`, by the moments of the whole batch. Gradients are those
+    /// of the sum of the processes' losses: they flow through the moments to every part, which takes a sum over the
+    /// processes.
+    pub fn normalise(&'static self, x: &Tensor, by: &Moments<'_>) -> Tensor {
+        native::normalise(x, by, self).unwrap_or_else(|reason| {
             held(&self.failure).get_or_insert(reason);
-            tensor.shallow_clone()
+            x.shallow_clone()
         })
     }
 
@@ -231,7 +257,7 @@ impl World {
     }
 }
 
-impl native::Summing for World {
+impl Summing for World {
     fn sum(&self, tensor: &mut Tensor) {
         Self::sum(self, tensor);
     }

@@ -1,5 +1,5 @@
-//! c10d through the C functions of `c10d/shim.cpp`: a store of keys and values, a group of processes, and a sum that
-//! gradients flow through.
+//! c10d through the C functions of `c10d/shim.cpp`: a store of keys and values, a group of processes, and a
+//! normalisation that gradients flow through.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tch::Tensor;
 
-use super::{Address, Network, Server};
+use super::{Address, Moments, Network, Server, Summing};
 
-/// Sums a tensor over all processes, in place; `context` is what [`sum_with_gradient`] was given.
+/// Sums a tensor over all processes, in place; `context` is who sums.
 type Sum = extern "C" fn(context: *mut c_void, tensor: *mut c_void);
 
 #[expect(unsafe_code, reason = "the functions of c10d/shim.cpp")]
@@ -38,8 +38,10 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn collective_group_close(group: *mut c_void);
     fn collective_group_sum(group: *mut c_void, tensor: *mut c_void) -> *mut c_char;
-    fn collective_sum_with_gradient(
-        tensor: *const c_void,
+    fn collective_norm_of_part(
+        tensors: *const *const c_void,
+        count: f64,
+        eps: f64,
         sum: Sum,
         context: *mut c_void,
         out: *mut *mut c_void,
@@ -174,26 +176,21 @@ impl Drop for Gloo {
     }
 }
 
-/// What sums tensors over processes. It lives as long as the program: a graph may hold it.
-pub trait Summing: 'static {
-    /// Sums a contiguous tensor over all processes, in place.
-    fn sum(&self, tensor: &mut Tensor);
-}
-
-/// The sum of a tensor over all processes as a new tensor. The gradient of its input is the sum of its own gradients
-/// over all processes.
-pub fn sum_with_gradient<S: Summing>(tensor: &Tensor, by: &'static S) -> Result<Tensor, String> {
+/// Normalises a part of a batch; see [`super::World::normalise`].
+pub fn normalise<S: Summing>(x: &Tensor, by: &Moments<'_>, among: &'static S) -> Result<Tensor, String> {
     extern "C" fn sum<S: Summing>(context: *mut c_void, tensor: *mut c_void) {
         // SAFETY: `context` is the `&'static S` below, `tensor` an `at::Tensor` for the time of this call.
         #[expect(unsafe_code, reason = "called by the shim")]
-        let (by, mut tensor) = unsafe { (&*context.cast::<S>(), Tensor::clone_from_ptr(tensor.cast())) };
-        by.sum(&mut tensor);
+        let (among, mut tensor) = unsafe { (&*context.cast::<S>(), Tensor::clone_from_ptr(tensor.cast())) };
+        among.sum(&mut tensor);
     }
-    let (mut out, context) = (null_mut(), std::ptr::from_ref(by).cast_mut().cast());
-    // SAFETY: the tensor's pointer is to an `at::Tensor` while it is borrowed; `out` becomes one that is owned here.
+    let Moments { mean, variance, count, weight, bias, eps } = by;
+    let tensors = [x, weight, bias, mean, variance].map(|tensor| tensor.as_ptr().cast());
+    let (mut out, context) = (null_mut(), std::ptr::from_ref(among).cast_mut().cast());
+    // SAFETY: the pointers are to five `at::Tensor` while they are borrowed; `out` becomes one that is owned here.
     #[expect(unsafe_code, reason = "a function of the shim")]
     unsafe {
-        told(collective_sum_with_gradient(tensor.as_ptr().cast(), sum::<S>, context, &raw mut out))?;
+        told(collective_norm_of_part(tensors.as_ptr(), *count, *eps, sum::<S>, context, &raw mut out))?;
         Ok(Tensor::from_ptr(out.cast()))
     }
 }

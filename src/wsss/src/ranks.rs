@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use artifact::error::exit;
 use artifact::{Error, Result};
-use collective::{Holder, Meeting, World};
+use collective::{Holder, Meeting, Moments, World};
 use stage::ranks::{Rank, Together};
 use tch::{Kind, Tensor, no_grad};
 
@@ -100,9 +100,9 @@ pub fn sum(tensor: &Tensor) -> Tensor {
     sum
 }
 
-/// The sum of a tensor over the processes, through which gradients flow.
-pub fn sum_with_gradient(tensor: &Tensor) -> Tensor {
-    WORLD.get().map_or_else(|| tensor.shallow_clone(), |world| world.sum_with_gradient(tensor))
+/// Batch normalisation of this process's part of a batch, for a process among others; see [`World::normalise`].
+pub fn normalise(x: &Tensor, by: &Moments<'_>) -> Tensor {
+    WORLD.get().expect("a process alone has the whole batch").normalise(x, by)
 }
 
 /// By what a sum over the items of this process is divided, so that the mean over the processes is the sum over all
@@ -176,18 +176,6 @@ pub(crate) mod tests {
             assert_eq!(rows, [[0, 7], [1, 7], [2, 7]]);
             assert_eq!(mean, [1.0, 1.0]);
         }
-    }
-
-    #[test]
-    fn a_gradient_flows_to_every_part_of_a_sum() {
-        // Process r has the loss (r + 1) s^2 of s = sum of all x: the gradient of x is that of 3 s^2.
-        let made = together(2, |rank| {
-            let x = Tensor::from(rank as f64 + 2.0).set_requires_grad(true);
-            let all = sum_with_gradient(&x);
-            (&all * &all * (rank as f64 + 1.0)).backward();
-            numbers(&x.grad())[0]
-        });
-        assert_eq!(made, [30.0, 30.0]);
     }
 
     #[test]

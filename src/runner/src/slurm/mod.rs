@@ -53,11 +53,7 @@ pub fn cancel(source: &PipelineSource, out: &mut dyn Write) -> Result<usize> {
     let _turn = store.submission_turn()?;
     let attempts = Attempt::all(&store);
     let queue = Queue::look(&attempts)?;
-    let live = attempt::jobs(&attempts).flat_map(|(attempt, job)| {
-        let tasks = queue.of(attempt, job).filter(|task| task.is_live() || task.is_doomed());
-        tasks.map(|task| task.address(job))
-    });
-    let live: Vec<_> = live.collect();
+    let live = queue.addresses(&attempts, |task| task.is_live() || task.is_doomed());
     queue::cancel(&live)?;
     text::emit(out, &format!("{} jobs were cancelled; what is done is kept\n", live.len()))?;
     Ok(live.len())

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use artifact::{Error, Result};
 
-use super::attempt::{Attempt, Job};
+use super::attempt::{Attempt, Job, jobs};
 
 /// Slurm's own default of the largest array.
 const MAX_ARRAY_SIZE: usize = 1001;
@@ -81,6 +81,12 @@ impl Queue {
     pub fn of<'q>(&'q self, attempt: &Attempt, job: &'q Job) -> impl Iterator<Item = &'q QueuedTask> {
         let title = attempt.title();
         self.tasks.iter().filter(move |task| task.title == title && task.name == job.name)
+    }
+
+    /// The addresses of the tasks of some attempts of which something is true.
+    pub fn addresses(&self, attempts: &[Attempt], is: impl Fn(&QueuedTask) -> bool) -> Vec<String> {
+        let of_job = |(attempt, job)| self.of(attempt, job).filter(|task| is(task)).map(|task| task.address(job));
+        jobs(attempts).flat_map(of_job).collect()
     }
 }
 

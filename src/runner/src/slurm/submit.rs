@@ -46,6 +46,7 @@ pub fn submit(source: &PipelineSource, selection: &Selection, json: bool, out: &
     let _turn = pipeline.store.submission_turn()?;
     let known = Attempt::all(&pipeline.store);
     let queue = Queue::look(&known)?;
+    queue::cancel(&queue.addresses(&known, QueuedTask::is_doomed))?;
     let mut submission = Submission {
         pipeline: &pipeline,
         settings,
@@ -124,11 +125,6 @@ fn tasks<'q>(known: &'q [Attempt], queue: &'q Queue, step: &Step) -> impl Iterat
     jobs_of(known, step).flat_map(|(attempt, job)| queue.of(attempt, job).map(move |task| (job, task)))
 }
 
-/// The tasks of a step that wait for what will never be.
-fn doomed(known: &[Attempt], queue: &Queue, step: &Step) -> Vec<String> {
-    tasks(known, queue, step).filter(|(_, task)| task.is_doomed()).map(|(job, task)| task.address(job)).collect()
-}
-
 impl<'q> Live<'q> {
     fn of(known: &'q [Attempt], queue: &'q Queue, step: &Step) -> Self {
         Self { tasks: tasks(known, queue, step).filter(|(_, task)| task.is_live()).collect() }
@@ -181,7 +177,6 @@ impl Submission<'_> {
     fn step(&mut self, plan: &Plan, step: &Step) -> Result<()> {
         let (needs_new, after) = self.needs(plan, step);
         let (known, queue) = (self.known, self.queue);
-        queue::cancel(&doomed(known, queue, step))?;
         let mut live = Live::of(known, queue, step);
         let sharded = self.pipeline.program(&step.stage)?.description.sharded && !step.forced;
         // What they wait for will not be, or is there: then a job that never ended would keep them waiting.

@@ -359,8 +359,6 @@ impl BatchNorm {
     fn of_parts(&self, x: &Tensor) -> Tensor {
         let statistics = Statistics::of(x);
         statistics.follow(&self.running_mean, &self.running_var, self.constants.momentum);
-        let scale = &self.weight / (&statistics.variance + self.constants.eps).sqrt();
-        let shift = &self.bias - &statistics.mean * &scale;
-        ChannelAffine { scale, shift }.of_tensor(x)
+        statistics.normalise(x, [&self.weight, &self.bias], self.constants.eps)
     }
 }

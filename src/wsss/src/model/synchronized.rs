@@ -1,17 +1,17 @@
 //! Batch normalisation of a batch whose parts lie with several processes: the statistics of the whole batch, through
 //! which gradients flow to every part.
 
+use collective::Moments;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::ranks;
 
-/// Mean and variance of each channel over the whole batch, f64 `[C]`.
+/// Mean and variance of each channel over the whole batch, f32 `[C]`.
 #[derive(Debug)]
 pub struct Statistics {
-    /// Mean.
-    pub mean: Tensor,
-    /// Variance, not corrected for the number of values.
-    pub variance: Tensor,
+    mean: Tensor,
+    /// Not corrected for the number of values.
+    variance: Tensor,
     /// Values a channel.
     count: f64,
 }
@@ -21,13 +21,21 @@ impl Statistics {
     /// squares loses nothing there.
     pub fn of(x: &Tensor) -> Self {
         let (b, _, h, w) = x.size4().expect("maps are [B, C, h, w]");
-        let (variance, mean) = x.to_kind(Kind::Float).var_mean_dim([0, 2, 3].as_slice(), false, false); // [C] both
-        let (variance, mean) = (variance.to_kind(Kind::Double), mean.to_kind(Kind::Double));
-        let own = Tensor::stack(&[&mean, &(variance + &mean * &mean)], 0); // [2, C]
-        let all = ranks::sum_with_gradient(&own) / ranks::size() as f64;
-        let (mean, square) = (all.get(0), all.get(1));
-        let variance = (square - &mean * &mean).clamp_min(0.0);
+        let (mean, variance) = no_grad(|| {
+            let (mean, variance) = x.to_kind(Kind::Float).batch_norm_update_stats(None::<Tensor>, None, 0.0); // [C] both
+            let (mean, variance) = (mean.to_kind(Kind::Double), variance.to_kind(Kind::Double));
+            let all = ranks::sum(&Tensor::stack(&[&mean, &(variance + &mean * &mean)], 0)) / ranks::size() as f64; // [2, C]
+            let (mean, square) = (all.get(0), all.get(1));
+            let variance = (square - &mean * &mean).clamp_min(0.0);
+            (mean.to_kind(Kind::Float), variance.to_kind(Kind::Float))
+        });
         Self { mean, variance, count: (b * h * w) as f64 * ranks::size() as f64 }
+    }
+
+    /// Normalises `x [B, C, h, w]` by them, then scales it by weight and shifts it by bias, `[C]`.
+    pub fn normalise(&self, x: &Tensor, [weight, bias]: [&Tensor; 2], eps: f64) -> Tensor {
+        let Self { mean, variance, count } = self;
+        ranks::normalise(x, &Moments { mean, variance, count: *count, weight, bias, eps })
     }
 
     /// Moves running statistics towards these by `momentum`, as libtorch does: the variance corrected.
