@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use artifact::store::{Claim, Contents, LOG_FILE};
 use artifact::table::CurveRow;
 use artifact::{Artifact, Item, Part, Preimage, Reading, Store};
 use serde_json::json;
 use tempfile::TempDir;
+
+pub use crate::ended::{Ended, end};
 
 const MANIFEST: &str = r#"
 [pipeline]
@@ -43,22 +45,7 @@ pub struct Lab {
     dir: TempDir,
 }
 
-/// What a command ended with.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 impl Ended {
-    /// Asserts the exit code.
-    #[track_caller]
-    pub fn with(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
-        self
-    }
-
     /// Asserts that an error is one line which says these words.
     #[track_caller]
     pub fn says(self, words: &[&str]) -> Self {
@@ -225,13 +212,6 @@ impl Lab {
         assert_eq!(places.len(), there.len(), "something else lies in {b}: {places:?}");
         there.len()
     }
-}
-
-/// Waits for a command to end.
-pub fn end(child: Child) -> Ended {
-    let output = child.wait_with_output().expect("it ends");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Every file below a directory, in order.

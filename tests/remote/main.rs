@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lab       stores with artifacts, a remote, and the program run on them
+//! ended     what a command ended with
 //! exchange  what is pushed and pulled, and what is not sent again
 //! damage    flipped bits, cut and lost files, on the way and at rest
 //! kills     kills at every place and at random; several at once
@@ -12,6 +13,8 @@
 //! ```
 
 mod damage;
+#[path = "../ended.rs"]
+mod ended;
 mod exchange;
 mod kills;
 mod lab;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! world          a directory with a manifest, a store and fake stages; snapshots of what a command prints
+//! ended          what a command ended with
 //! staleness      what runs again, and what does not
 //! selection      --from, --until, --only, --force, --experiment; wrong command lines and manifests
 //! matrix         experiments that need one another, variants and seeds
@@ -38,6 +39,8 @@ mod crash_stages;
 mod diff;
 mod disk;
 mod elsewhere;
+#[path = "../ended.rs"]
+mod ended;
 mod failure;
 mod gc;
 mod hand_over;

@@ -13,6 +13,8 @@ use artifact::{Preimage, Store, Work};
 use serde_json::json;
 use tempfile::TempDir;
 
+pub use crate::ended::{Ended, end};
+
 pub const STAGES: [&str; 8] = [
     "prepare-data",
     "train-cam",
@@ -81,22 +83,7 @@ pub struct World {
     pub variables: BTreeMap<String, String>,
 }
 
-/// What a command ended with.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 impl Ended {
-    /// Asserts the exit code.
-    #[track_caller]
-    pub fn with(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "\n{}\n{}", self.stdout, self.stderr);
-        self
-    }
-
     /// Asserts that the output is what `snapshots/NAME.snap` says.
     #[track_caller]
     pub fn shows(self, name: &str) -> Self {
@@ -311,13 +298,6 @@ fn wait<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
         assert!(start.elapsed() < Duration::from_mins(1), "in vain: {what}");
         thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Waits for a command to end.
-pub fn end(child: Child) -> Ended {
-    let output = child.wait_with_output().expect("camflow ends");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// Sends a signal.

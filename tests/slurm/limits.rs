@@ -1,18 +1,16 @@
 //! What the scheduler itself does to jobs: time that is up, memory that is used up, and jobs that go first.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
-use crate::{PATIENCE, append, digests, expected, finish, open, prolong, wait_for, world};
+use crate::{PATIENCE, append, digests, expected, finish, open, prolong, set_up, wait_for};
 
 /// Forty seconds: Slurm looks for jobs whose time is up every half minute.
 const STEPS: u32 = 4000;
 
 #[test]
 fn a_training_that_is_longer_than_its_job_goes_on_link_by_link() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     prolong(&world, "train-cam", STEPS);
     // Slurm knows no limit below a minute: the signal comes within the first seconds of a job.
     world.edit("links = 2\n", "links = 8\ntime = \"1\"\nlead = 55\n");
@@ -20,7 +18,7 @@ fn a_training_that_is_longer_than_its_job_goes_on_link_by_link() {
     let start = Instant::now();
     while !open(&world).is_empty() {
         assert!(start.elapsed() < PATIENCE, "one submission is enough: {:#?}\n{}", open(&world), cluster.queue());
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500));
     }
     let links = world.ran().iter().filter(|ran| ran.starts_with("train-cam")).count();
     assert!((2..=8).contains(&links), "{links} links");
@@ -31,9 +29,7 @@ fn a_training_that_is_longer_than_its_job_goes_on_link_by_link() {
 
 #[test]
 fn what_gave_way_to_another_job_is_told_and_goes_on() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     prolong(&world, "train-cam", 300);
     world.edit("setup = ", "partition = \"spare\"\nsetup = ");
     world.edit("links = 2\n", "links = 1\n");
@@ -49,9 +45,7 @@ fn what_gave_way_to_another_job_is_told_and_goes_on() {
 
 #[test]
 fn what_took_too_much_memory_is_told() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     let hog = "python3 -c 'import time; held = bytearray(400 << 20); time.sleep(30)'";
     append(&world, &format!("[slurm.stage.train-affinity]\nmem = \"60M\"\nsetup = [\"{hog}\"]\n"));
     world.camflow(&["run", "--executor", "slurm"]).with(0);

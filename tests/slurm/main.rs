@@ -3,8 +3,17 @@
 //! Where Slurm is not installed, the tests say so and end. `make slurm-test` runs them, and as many rounds of faults as
 //! `CAMFLOW_SLURM_ROUNDS` says: in each something is killed, cancelled or requeued while the pipeline goes on, the same
 //! command is given again, and all is computed, with the digests of a run on one machine.
+//!
+//! ```text
+//! cluster   the daemons of Slurm, started and killed
+//! limits    what the scheduler does of itself: time, memory, jobs that go first
+//! world     a directory with a manifest, a store and fake stages
+//! ended     what a command ended with
+//! ```
 
 mod cluster;
+#[path = "../ended.rs"]
+mod ended;
 mod limits;
 #[path = "../runner/world.rs"]
 #[expect(dead_code, reason = "the tests of the runner use more of it")]
@@ -41,6 +50,14 @@ fn world() -> World {
     let world = World::new();
     append(&world, SLURM);
     world
+}
+
+/// A cluster, and a world whose commands find it; `None` where Slurm is not installed.
+fn set_up() -> Option<(Cluster, World)> {
+    let cluster = Cluster::start()?;
+    let mut world = world();
+    cluster.enter(&mut world);
+    Some((cluster, world))
 }
 
 fn append(world: &World, text: &str) {
@@ -106,9 +123,7 @@ fn wait_for(world: &World, stage: &str, jobs: &str) {
 
 #[test]
 fn a_pipeline_is_handed_over_at_once_and_computes_what_one_machine_does() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     prolong(&world, "train-cam", 100);
     let first = world.camflow(&["run", "--executor", "slurm"]).with(0);
     assert!(first.stdout.contains("14 stages handed over"), "{}", first.stdout);
@@ -131,9 +146,7 @@ fn a_pipeline_is_handed_over_at_once_and_computes_what_one_machine_does() {
 
 #[test]
 fn what_was_cancelled_is_told_and_the_same_command_goes_on() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     prolong(&world, "train-cam", 300);
     world.camflow(&["run", "--executor", "slurm"]).with(0);
     world.wait_for_checkpoint("train-cam");
@@ -156,9 +169,7 @@ fn what_was_cancelled_is_told_and_the_same_command_goes_on() {
 
 #[test]
 fn a_stage_that_fails_stops_what_needs_it_and_says_why() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     world.edit("[stage.train-affinity]\n", "[stage.train-affinity]\nfail = 65\n");
     world.camflow(&["run", "--executor", "slurm"]).with(0);
     wait_for(&world, "train-affinity", "failed with 65");
@@ -171,9 +182,7 @@ fn a_stage_that_fails_stops_what_needs_it_and_says_why() {
 
 #[test]
 fn only_the_shards_that_are_left_are_handed_over_again() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     world.camflow(&["run", "--executor", "slurm", "--until", "extract-msinf-cam"]).with(0);
     cluster.wait_until_idle();
     // As if two of four parts had been lost with the disk of a node: the work is as it was before them.
@@ -199,9 +208,7 @@ fn only_the_shards_that_are_left_are_handed_over_again() {
 
 #[test]
 fn without_a_controller_nothing_is_lost_and_the_message_says_so() {
-    let Some(cluster) = Cluster::start() else { return };
-    let mut world = world();
-    cluster.enter(&mut world);
+    let Some((cluster, world)) = set_up() else { return };
     world.camflow(&["run", "--executor", "slurm", "--until", "train-cam"]).with(0);
     cluster.kill_controller();
     let refused = world.camflow(&["run", "--executor", "slurm"]).with(1);
@@ -225,12 +232,11 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
         let fault = FAULTS[round % FAULTS.len()];
         println!("round {round}: {fault} while {stage} runs");
         prolong(&world, stage, 150);
-        match fault {
-            "time" => let_time_run_out(&world),
-            _ => {
-                world.camflow(&["run", "--executor", "slurm"]).with(0);
-                disturb(&cluster, &world, fault, world.wait_for(stage));
-            }
+        if fault == "time" {
+            let_time_run_out(&world);
+        } else {
+            world.camflow(&["run", "--executor", "slurm"]).with(0);
+            disturb(&cluster, &world, fault, world.wait_for(stage));
         }
         finish(&cluster, &world);
         assert_eq!(digests(&world), expected, "round {round}: {fault} while {stage} runs");

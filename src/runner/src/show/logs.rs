@@ -78,8 +78,8 @@ pub fn logs(source: &PipelineSource, stage: &str, options: LogOptions, out: &mut
     }
 }
 
-/// The stage, and what has become of its jobs. A log that is followed may be of a stage whose job waits in the queue, or
-/// for other jobs: that is waited for.
+/// The stage, and what has become of its jobs. A log that is followed may be of a stage whose job waits in the queue:
+/// that is waited for.
 fn begun(source: &PipelineSource, stage: &str, follow: bool) -> Result<(Pipeline, Step, Option<Outlook>)> {
     let mut said = None;
     loop {

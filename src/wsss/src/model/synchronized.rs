@@ -21,10 +21,11 @@ impl Statistics {
     /// squares loses nothing there.
     pub fn of(x: &Tensor) -> Self {
         let (b, _, h, w) = x.size4().expect("maps are [B, C, h, w]");
+        // [C], and for the sum [2, C]
         let (mean, variance) = no_grad(|| {
-            let (mean, variance) = x.to_kind(Kind::Float).batch_norm_update_stats(None::<Tensor>, None, 0.0); // [C] both
+            let (mean, variance) = x.to_kind(Kind::Float).batch_norm_update_stats(None::<Tensor>, None, 0.0);
             let (mean, variance) = (mean.to_kind(Kind::Double), variance.to_kind(Kind::Double));
-            let all = ranks::sum(&Tensor::stack(&[&mean, &(variance + &mean * &mean)], 0)) / ranks::size() as f64; // [2, C]
+            let all = ranks::sum(&Tensor::stack(&[&mean, &(variance + &mean * &mean)], 0)) / ranks::size() as f64;
             let (mean, square) = (all.get(0), all.get(1));
             let variance = (square - &mean * &mean).clamp_min(0.0);
             (mean.to_kind(Kind::Float), variance.to_kind(Kind::Float))
