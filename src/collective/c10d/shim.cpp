@@ -1,6 +1,6 @@
-// c10d's TCPStore and ProcessGroupGloo, out of the libtorch that is linked, as C functions for `native.rs`, and a
-// batch normalisation over processes that gradients flow through. No exception leaves: a function returns nullptr, or what went wrong as
-// text that `collective_forget` frees.
+// c10d's TCPStore and ProcessGroupGloo, out of the libtorch that is linked, as C functions for `native.rs`, and a batch
+// normalisation over processes that gradients flow through. No exception leaves: a function returns nullptr, or what
+// went wrong as text that `collective_forget` frees.
 
 #define USE_C10D_GLOO 1
 
@@ -172,8 +172,8 @@ void collective_group_close(Group* group) {
   guarded([&] { delete group; });
 }
 
-// Sums a contiguous tensor of the CPU over all processes, in place. A sum of a few numbers takes as long as its messages
-// are under way: if everybody sends them to everybody and adds them up, that is half as long.
+// Sums a contiguous tensor of the CPU over all processes, in place. A sum of a few numbers takes as long as its
+// messages are under way: if everybody sends them to everybody and adds them up, that is half as long.
 char* collective_group_sum(Group* group, at::Tensor* tensor) {
   return guarded([&] {
     at::Tensor values = tensor->detach();
@@ -189,8 +189,8 @@ char* collective_group_sum(Group* group, at::Tensor* tensor) {
   });
 }
 
-// A new tensor: `x` [B, C, h, w], a part of a batch, normalised by the mean and the variance of the whole batch, float32
-// [C] as weight and bias are. `sum` is called in the backward pass.
+// A new tensor: x [B, C, h, w], a part of a batch, normalised by the mean and the variance of the whole batch.
+// `tensors` are x, weight, bias, mean and variance, the last four float32 [C]. `sum` is called in the backward pass.
 char* collective_norm_of_part(
     const at::Tensor* const* tensors,
     double count,

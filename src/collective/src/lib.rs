@@ -80,7 +80,6 @@ pub(crate) trait Summing: 'static {
 }
 
 /// By what a part of a batch is normalised; all tensors are f32 `[C]`.
-#[cfg_attr(not(c10d), expect(dead_code, reason = "nobody joins"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Moments<'a> {
     /// Mean of the whole batch.
