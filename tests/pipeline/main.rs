@@ -3,6 +3,9 @@
 
 mod by_hand;
 mod changed;
+#[path = "../slurm/cluster.rs"]
+#[expect(dead_code, reason = "the tests of `camflow run --executor slurm` use more of it")]
+mod cluster;
 #[path = "../crash/mod.rs"]
 mod crash;
 mod crash_stages;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use artifact::Artifact;
 use artifact::table::{CurveRow, LOSS_HASH};
 
+use crate::cluster::Cluster;
 use crate::world::{World, assert_refused};
 
 const TWO: [&str; 2] = ["--set", "train-cam.loop.processes=2"];
@@ -154,6 +155,21 @@ fn whoever_dies_the_other_ends_with_75_and_the_next_run_goes_on() {
     let log = std::fs::read_to_string(alone.file("log.jsonl")).unwrap();
     assert!(log.matches("\"start\"").count() == 2 && log.matches("\"processes\":2").count() == 1, "{log}");
     assert_eq!(curve(&alone).last().unwrap().step, curve(&undisturbed).last().unwrap().step);
+}
+
+#[test]
+fn a_step_of_slurm_on_two_nodes_makes_what_two_processes_make() {
+    let Some(cluster) = Cluster::start() else { return };
+    let world = prepared();
+    let stage = world.stage("train-cam", &[]);
+    let mut srun = cluster.slurm("srun");
+    srun.args(["--ntasks=2", "--nodes=2", "--mem=1G"]).arg(stage.get_program()).args(stage.get_args());
+    // The nodes' names are no hosts here.
+    let output = srun.env("MASTER_ADDR", "127.0.0.1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let made = world.latest("train-cam");
+    assert!(std::fs::read_to_string(made.file("log.jsonl")).unwrap().contains("\"processes\":2"));
+    assert_eq!(made.record().digest, prepared().commit("train-cam", &TWO).record().digest);
 }
 
 #[test]

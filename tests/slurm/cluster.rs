@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::world::World;
-
 /// What `cluster.sh` ends with where Slurm is not installed.
 const NOT_INSTALLED: i32 = 2;
 
@@ -18,7 +16,8 @@ pub struct Cluster {
 }
 
 fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/slurm/cluster.sh")
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("tests/slurm/cluster.sh"));
+    places.into_iter().find(|script| script.is_file()).expect("the script is there")
 }
 
 impl Cluster {
@@ -41,15 +40,15 @@ impl Cluster {
         script.status().expect("a shell").code()
     }
 
-    /// Lets the commands of a world find the cluster.
-    pub fn enter(&self, world: &mut World) {
-        let conf = self.dir.path().join("slurm.conf").to_string_lossy().into_owned();
-        world.variables.insert("SLURM_CONF".into(), conf);
+    /// The file that leads Slurm's programs to the cluster, by `SLURM_CONF`.
+    pub fn conf(&self) -> PathBuf {
+        self.dir.path().join("slurm.conf")
     }
 
-    fn slurm(&self, program: &str) -> Command {
+    /// A program of Slurm.
+    pub fn slurm(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.env("SLURM_CONF", self.dir.path().join("slurm.conf"));
+        command.env("SLURM_CONF", self.conf());
         command
     }
 
@@ -57,7 +56,8 @@ impl Cluster {
     fn kill(&self, pid_file: &str) {
         let text = std::fs::read_to_string(self.dir.path().join(pid_file)).expect("it runs");
         let pid = text.trim().parse().expect("a process id");
-        crate::world::signal(pid, rustix::process::Signal::KILL);
+        let process = rustix::process::Pid::from_raw(pid).expect("a process id");
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("the process is there");
         let start = Instant::now();
         while Path::new(&format!("/proc/{pid}/exe")).exists() && start.elapsed() < Duration::from_secs(10) {
             thread::sleep(Duration::from_millis(20));

@@ -52,11 +52,16 @@ fn world() -> World {
     world
 }
 
+/// Lets the commands of a world find the cluster.
+fn enter(cluster: &Cluster, world: &mut World) {
+    world.variables.insert("SLURM_CONF".into(), cluster.conf().to_string_lossy().into_owned());
+}
+
 /// A cluster, and a world whose commands find it; `None` where Slurm is not installed.
 fn set_up() -> Option<(Cluster, World)> {
     let cluster = Cluster::start()?;
     let mut world = world();
-    cluster.enter(&mut world);
+    enter(&cluster, &mut world);
     Some((cluster, world))
 }
 
@@ -227,7 +232,7 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
     let expected = expected();
     for round in 0..rounds {
         let mut world = world();
-        cluster.enter(&mut world);
+        enter(&cluster, &mut world);
         let stage = ["train-cam", "extract-msinf-cam", "random-walk"][round % 3];
         let fault = FAULTS[round % FAULTS.len()];
         println!("round {round}: {fault} while {stage} runs");
