@@ -44,6 +44,21 @@ fn what_gave_way_to_another_job_is_told_and_goes_on() {
 }
 
 #[test]
+fn what_gave_way_and_waits_again_is_told() {
+    let Some((cluster, world)) = set_up() else { return };
+    prolong(&world, "train-cam", 300);
+    world.edit("links = 2\n", "links = 1\n");
+    world.camflow(&["run", "--executor", "slurm"]).with(0);
+    world.wait_for_checkpoint("train-cam");
+    cluster.urgent_job(1);
+    wait_for(&world, "train-cam", "queued again, preempted");
+    // It would wait for two minutes, as Slurm has it.
+    world.camflow(&["cancel"]).with(0);
+    finish(&cluster, &world);
+    assert_eq!(digests(&world), expected());
+}
+
+#[test]
 fn what_took_too_much_memory_is_told() {
     let Some((cluster, world)) = set_up() else { return };
     let hog = "python3 -c 'import time; held = bytearray(400 << 20); time.sleep(30)'";

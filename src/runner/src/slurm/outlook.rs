@@ -47,8 +47,9 @@ impl Outlook {
     pub fn of_step(&self, step: &Step) -> Option<String> {
         let jobs = self.jobs(step);
         let (_, newest) = jobs.last()?;
-        let live: Vec<_> = jobs.iter().flat_map(|(attempt, job)| self.live(attempt, job)).collect();
-        let running: Vec<_> = live.iter().filter(|task| task.is_running()).collect();
+        let live = |&(attempt, job)| self.live(attempt, job).map(move |task| (attempt, job, task));
+        let live: Vec<(&Attempt, &Job, &QueuedTask)> = jobs.iter().flat_map(live).collect();
+        let running: Vec<_> = live.iter().filter(|(.., task)| task.is_running()).collect();
         let of = match &newest.tasks {
             Tasks::Shards { count, .. } => format!(" of {count}"),
             _ => jobs.iter().find_map(|(_, job)| shards(job)).map(|n| format!(" of {n}")).unwrap_or_default(),
@@ -61,8 +62,8 @@ impl Outlook {
             ));
         }
         match (running.first(), live.first()) {
-            (Some(task), _) => Some(format!("running ({} on {})", task.number, task.node)),
-            (None, Some(task)) => Some(format!("queued ({})", task.number)),
+            (Some((.., task)), _) => Some(format!("running ({} on {})", task.number, task.node)),
+            (None, Some((attempt, job, task))) => Some(format!("{} ({})", queued(attempt, job, task), task.number)),
             (None, None) => self.trouble(&jobs).map(|trouble| trouble.to_string()),
         }
     }
@@ -133,6 +134,15 @@ impl Outlook {
     }
 }
 
+/// What is said of a task that waits: has Slurm put it back after it had begun, and why?
+fn queued(attempt: &Attempt, job: &Job, task: &QueuedTask) -> String {
+    if attempt.end_of(job, task.task).is_none() {
+        return "queued".to_owned();
+    }
+    let why = said_by_slurm(&attempt.tail(job, task.task)).map(|why| format!(", {why}")).unwrap_or_default();
+    format!("queued again{why}")
+}
+
 /// How a task ended that has not done its work.
 struct Trouble {
     what: String,
@@ -191,6 +201,8 @@ fn said_by_slurm(printed: &str) -> Option<&'static str> {
             Some(PREEMPTED)
         } else if holds(&["DUE TO NODE FAILURE"]) {
             Some(NODE_FAILED)
+        } else if holds(&["DUE TO JOB REQUEUE"]) {
+            None
         } else if holds(&["CANCELLED AT"]) && said != Some(OUT_OF_MEMORY) {
             Some(CANCELLED)
         } else {
