@@ -40,6 +40,8 @@ links = 2
 "#;
 /// What happens in a round.
 const FAULTS: [&str; 7] = ["stage", "controller", "requeue", "cancel", "node", "urgent", "time"];
+/// The stage whose time is up in a round; the other faults take turns.
+const OUT_OF_TIME: &str = "evaluate";
 /// How long a pipeline of fake stages may take with all its faults.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -233,8 +235,11 @@ fn rounds_of_faults_end_in_the_digests_of_a_run_on_one_machine() {
     for round in 0..rounds {
         let mut world = world();
         enter(&cluster, &mut world);
-        let stage = ["train-cam", "extract-msinf-cam", "random-walk"][round % 3];
         let fault = FAULTS[round % FAULTS.len()];
+        let stage = match fault {
+            "time" => OUT_OF_TIME,
+            _ => ["train-cam", "extract-msinf-cam", "random-walk"][round % 3],
+        };
         println!("round {round}: {fault} while {stage} runs");
         prolong(&world, stage, 150);
         if fault == "time" {
@@ -270,9 +275,9 @@ fn disturb(cluster: &Cluster, world: &World, fault: &str, pid: i32) {
 
 /// A job that hears no signal is ended when its minute is over; then its limit is raised.
 fn let_time_run_out(world: &World) {
-    let deaf = "[slurm.stage.evaluate]\ntime = \"1\"\nsetup = [\"trap '' USR1; sleep 200\"]\n";
-    append(world, deaf);
+    let deaf = format!("[slurm.stage.{OUT_OF_TIME}]\ntime = \"1\"\nsetup = [\"trap '' USR1; sleep 200\"]\n");
+    append(world, &deaf);
     world.camflow(&["run", "--executor", "slurm"]).with(0);
-    wait_for(world, "evaluate", "out of time");
-    world.edit(deaf, "");
+    wait_for(world, OUT_OF_TIME, "out of time");
+    world.edit(&deaf, "");
 }
