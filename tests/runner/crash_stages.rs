@@ -56,6 +56,22 @@ fn a_kill_at_any_step_of_publication_loses_nothing() {
 }
 
 #[test]
+fn what_was_there_comes_back_when_its_replacement_cannot_be_published() {
+    let mut world = World::new();
+    let run = ["run", "--experiment", "full", "--until", "train-cam"];
+    world.camflow(&run).with(0);
+    let before = world.artifact("train-cam");
+    world.variables.insert(VARIABLE.into(), "publish.rename@train-cam=eio".into());
+    let refused = world.camflow(&[&run[..], &["--force", "train-cam"]].concat()).with(1);
+    assert!(refused.stderr.contains("cannot publish"), "{}", refused.stderr);
+    world.variables.clear();
+    assert_eq!(world.artifact("train-cam"), before);
+    world.camflow(&["verify"]).with(0);
+    world.camflow(&run).with(0);
+    assert_eq!(world.ran().iter().filter(|ran| ran.starts_with("train-cam")).count(), 2, "it is committed still");
+}
+
+#[test]
 fn a_disk_that_refuses_is_named_and_the_next_run_completes() {
     let world = World::new();
     let site = site(&world);

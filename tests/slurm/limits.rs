@@ -12,7 +12,7 @@ const STEPS: u32 = 4000;
 fn a_training_that_is_longer_than_its_job_goes_on_link_by_link() {
     let Some((cluster, world)) = set_up() else { return };
     prolong(&world, "train-cam", STEPS);
-    // Slurm knows no limit below a minute: the signal comes within the first seconds of a job.
+    // Slurm knows no limit below a minute: the signal comes as soon as it looks.
     world.edit("links = 2\n", "links = 8\ntime = \"1\"\nlead = 55\n");
     world.camflow(&["run", "--executor", "slurm"]).with(0);
     let start = Instant::now();
